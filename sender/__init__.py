@@ -1,0 +1,70 @@
+"""Bulk SMS through Twilio that never texts a person after their STOP, and never texts twice.
+
+::
+
+    import sender
+
+    client = sender.connect()
+    campaign = client.create_campaign(
+        name="Spring sale",
+        sender="MG0123456789abcdef0123456789abcdef",
+        body="Hi {first_name}, 20 % off until Sunday. Reply STOP to opt out.",
+        audience=sender.read_csv("people.csv", region="US"),
+        idempotency_key="spring-sale-2026",
+    )
+    campaign.enqueue()
+    print(campaign.wait().states)
+"""
+
+from sender.api import Campaign, Client, connect
+from sender.audience import Audience, from_iterable, read_csv, write_rejects
+from sender.config import Settings
+from sender.domain.campaign import CampaignState, Progress
+from sender.domain.consent import ConsentEvent, ReasonClass, Suppression
+from sender.domain.message import State
+from sender.domain.template import TemplateError
+from sender.errors import (
+    ConfigurationError,
+    IdempotencyConflict,
+    InvalidAudience,
+    LiftRefused,
+    NotFound,
+    SchemaOutdated,
+    SenderError,
+    UnsafeDatabase,
+    WrongState,
+)
+from sender.optouts import Lift
+from sender.storage.campaigns import LeftOut, Result
+from sender.storage.queries import from_select
+
+__all__ = [
+    "Audience",
+    "Campaign",
+    "CampaignState",
+    "Client",
+    "ConfigurationError",
+    "ConsentEvent",
+    "IdempotencyConflict",
+    "InvalidAudience",
+    "LeftOut",
+    "Lift",
+    "LiftRefused",
+    "NotFound",
+    "Progress",
+    "ReasonClass",
+    "Result",
+    "SchemaOutdated",
+    "SenderError",
+    "Settings",
+    "State",
+    "Suppression",
+    "TemplateError",
+    "UnsafeDatabase",
+    "WrongState",
+    "connect",
+    "from_iterable",
+    "from_select",
+    "read_csv",
+    "write_rejects",
+]

@@ -1,0 +1,146 @@
+"""The Python API: create campaigns, watch and steer them, and keep the suppression list."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sender.audience import Audience
+from sender.campaigns import Campaigns, Plan
+from sender.config import Settings
+from sender.domain.campaign import Progress
+from sender.optouts import OptOuts
+from sender.runtime import ApiRuntime, Runtime
+from sender.storage.campaigns import LeftOut, Result
+
+__all__ = ["Campaign", "Client", "connect"]
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A handle on one stored campaign; it keeps nothing but the id."""
+
+    id: int
+    _campaigns: Campaigns
+
+    def enqueue(self, *, start_at: datetime | None = None) -> "Campaign":
+        """Offer it to the workers, now or at an aware ``start_at``; returns itself.
+
+        Raises:
+            WrongState: it is paused or canceled.
+        """
+        self._campaigns.enqueue(self.id, start_at=start_at)
+        return self
+
+    def progress(self) -> Progress:
+        """How far it is: messages by state and by reason, counted now."""
+        return self._campaigns.progress(self.id)
+
+    def pause(self, *, why: str = "") -> None:
+        """Begin nothing new from the next window on; what is in flight is finished."""
+        self._campaigns.pause(self.id, why=why)
+
+    def resume(self) -> None:
+        """Go on where it stood. Nobody is sent it twice."""
+        self._campaigns.resume(self.id)
+
+    def cancel(self, *, why: str = "") -> int:
+        """End it; returns how many messages had not begun and are now ``canceled``."""
+        return self._campaigns.cancel(self.id, why=why)
+
+    def results(self, *, state: str | None = None) -> Iterator[Result]:
+        """What became of each recipient, in audience order, read by the page.
+
+        Args:
+            state: only messages in this state, e.g. ``"in_doubt"``.
+        """
+        return self._campaigns.results(self.id, state=state)
+
+    def rejects(self) -> list[LeftOut]:
+        """The audience rows that became no message: line, value as typed, reason."""
+        return self._campaigns.left_out(self.id)
+
+    def wait(self, *, timeout: timedelta | None = None, every: float = 0.5) -> Progress:
+        """Wait until it is completed or canceled; its last progress.
+
+        Raises:
+            TimeoutError: it is neither after ``timeout``.
+        """
+        return self._campaigns.wait(self.id, timeout=timeout, every=every)
+
+
+@dataclass(frozen=True)
+class Client:
+    """Everything a program needs; made by ``connect``. Safe to share between threads."""
+
+    _runtime: ApiRuntime
+
+    def create_campaign(
+        self,
+        *,
+        name: str,
+        sender: str,
+        body: str,
+        audience: Audience,
+        region: str | None = None,
+        idempotency_key: str | None = None,
+        validity: timedelta = Plan.validity,
+        time_limit: timedelta = Plan.time_limit,
+    ) -> Campaign:
+        """Store a campaign with all its messages, in one transaction. Nothing is sent yet.
+
+        Args:
+            name: for people.
+            sender: a number (``+1…``), short code or Messaging Service SID (``MG…``). A new one
+                is entered at its kind's default pace.
+            body: the text; ``{first_name}`` is filled from the audience's column of that name.
+            audience: from ``read_csv``, ``from_iterable`` or ``from_select``.
+            region: ISO country code (``"US"``) of numbers typed without a country.
+            idempotency_key: makes this call safe to repeat: the same key and arguments return
+                the same campaign.
+            validity: how long Twilio may queue a message, 1 s to 10 h. Keep it short: a STOP
+                cannot reach a text that waits at Twilio.
+            time_limit: from its start; what is pending after it expires.
+
+        Raises:
+            TemplateError: the body is wrong or names a column the audience does not have.
+            InvalidAudience: nothing in the audience can be texted, or it cannot be read.
+            IdempotencyConflict: the key was used with other arguments.
+        """
+        plan = Plan(
+            name=name,
+            sender=sender,
+            body=body,
+            audience=audience,
+            region=region,
+            idempotency_key=idempotency_key,
+            validity=validity,
+            time_limit=time_limit,
+        )
+        return self.campaign(self._runtime.campaigns.create(plan))
+
+    def campaign(self, campaign_id: int) -> Campaign:
+        """The handle on a campaign by id; whether it exists shows when it is used."""
+        return Campaign(campaign_id, self._runtime.campaigns)
+
+    def set_pace(self, sender: str, segments_per_second: float) -> None:
+        """How many segments a second a sender may send; enters the sender if it is new."""
+        self._runtime.campaigns.set_pace(sender, segments_per_second)
+
+    @property
+    def suppression(self) -> OptOuts:
+        """The suppression list: ``check``, ``add``, ``lift``, ``history``."""
+        return self._runtime.opt_outs
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._runtime.db.close()
+
+
+def connect(settings: Settings | None = None) -> Client:
+    """A client for the database in ``DATABASE_URL`` (and the other settings), or ``settings``.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+    runtime = Runtime(settings=settings or Settings.from_environment()).api()
+    return Client(runtime)

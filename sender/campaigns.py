@@ -1,0 +1,284 @@
+"""Campaigns, as they are created and steered: whole transactions, nothing of Celery."""
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sender.audience import Audience, Duplicate, Recipient, Rejected, admit
+from sender.domain.campaign import (
+    CANCELABLE,
+    ENDED,
+    ENQUEUEABLE,
+    PAUSABLE,
+    RESUMABLE,
+    CampaignState,
+    MessageIds,
+    Progress,
+)
+from sender.domain.phone import SenderKind, sender_kind
+from sender.domain.template import Template
+from sender.errors import IdempotencyConflict, InvalidAudience, NotFound, WrongState
+from sender.storage import campaigns, senders, slices
+from sender.storage.campaigns import CampaignRow, LeftOut, NewCampaign, NewMessage, Result
+from sender.storage.database import Database, Transaction
+
+#: Messages in a slice: a few seconds of one worker's work, so that little is held by a lost one
+#: and Celery's cost per message is a few microseconds.
+SLICE_SIZE = 500
+#: Results are read by the page, so that an iteration holds no transaction open.
+RESULTS_PAGE = 2000
+
+#: Segments a second where nothing else is configured, by Twilio's defaults for the kind.
+DEFAULT_PACE = {
+    SenderKind.LONG_CODE: 1.0,
+    SenderKind.TOLL_FREE: 3.0,
+    SenderKind.SHORT_CODE: 100.0,
+    SenderKind.MESSAGING_SERVICE: 10.0,
+    SenderKind.ALPHANUMERIC: 10.0,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a campaign is to be."""
+
+    name: str
+    #: A number (``+1…``), short code, alphanumeric id or Messaging Service SID (``MG…``).
+    sender: str
+    #: The text; ``{first_name}`` is filled from the audience's columns.
+    body: str
+    audience: Audience
+    #: ISO country code for numbers typed without a country.
+    region: str | None = None
+    #: Makes creating the campaign safe to repeat.
+    idempotency_key: str | None = None
+    #: How long Twilio may queue a message before dropping it; short, so that a STOP is not
+    #: overtaken by a text that has waited at Twilio.
+    validity: timedelta = timedelta(minutes=10)
+    #: How long after its start the campaign may go on; what is left then expires.
+    time_limit: timedelta = timedelta(hours=24)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two plans under one key apart; the audience counts by its rows' outcome only."""
+        parts = [self.name, self.sender, self.body, self.region, self.validity.total_seconds()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass
+class _Counts:
+    """What became of the audience's rows so far."""
+
+    recipients: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Campaigns:
+    """Creates and steers one tenant's campaigns."""
+
+    db: Database
+    tenant_id: int
+    #: How an audience becomes recipients, duplicates and rejects.
+    admit: Any = admit
+
+    def create(self, plan: Plan) -> int:
+        """Store a campaign with all its messages, in one transaction; its id.
+
+        With an idempotency key, repeating it after a lost answer returns the same campaign.
+
+        Raises:
+            TemplateError: the body is wrong, or uses a column the audience lacks.
+            InvalidAudience: the audience cannot be read, or has no recipient at all.
+            IdempotencyConflict: the key belongs to a campaign made from another plan.
+            ConfigurationError: the sender belongs to another tenant.
+        """
+        template = Template.parse(plan.body)
+        template.require(plan.audience.fields)
+        with self.db.transaction() as tx:  # not repeated: an audience may be readable only once
+            return self._create(tx, plan, template)
+
+    def _create(self, tx: Transaction, plan: Plan, template: Template) -> int:
+        created_at = datetime.now(UTC)
+        sender = self.ensure_sender(tx, plan.sender)
+        campaign_id = campaigns.insert(tx, self._new(plan, sender.id, created_at))
+        if campaign_id is None:
+            return self._same(tx, plan)
+        counts = _Counts()
+        ids = MessageIds(created_at=created_at, campaign_id=campaign_id)
+        campaigns.load(tx, campaign_id, self._rows(plan, template, ids, counts))
+        if not counts.recipients:
+            raise InvalidAudience(
+                f"no row of the audience can be texted ({counts.rejected} rejected): "
+                "look at the rejects, or name the column and region"
+            )
+        campaigns.set_counts(tx, campaign_id, **vars(counts))
+        slices.insert(tx, campaign_id, list(_spans(ids, counts.recipients)))
+        return campaign_id
+
+    def _new(self, plan: Plan, sender_id: int, created_at: datetime) -> NewCampaign:
+        return NewCampaign(
+            tenant_id=self.tenant_id,
+            sender_id=sender_id,
+            name=plan.name,
+            body=plan.body,
+            idempotency_key=plan.idempotency_key,
+            fingerprint=plan.fingerprint,
+            validity=plan.validity,
+            time_limit=plan.time_limit,
+            created_at=created_at,
+        )
+
+    def _same(self, tx: Transaction, plan: Plan) -> int:
+        key = plan.idempotency_key or ""
+        found = campaigns.by_key(tx, tenant_id=self.tenant_id, key=key)
+        if found is None or found.fingerprint != plan.fingerprint:
+            raise IdempotencyConflict(f"key {key!r} was used for a campaign with other arguments")
+        return found.id
+
+    def _rows(
+        self, plan: Plan, template: Template, ids: MessageIds, counts: _Counts
+    ) -> Iterator[NewMessage | LeftOut]:
+        for row in self.admit(plan.audience, region=plan.region):
+            match row:
+                case Recipient():
+                    counts.recipients += 1
+                    yield NewMessage(
+                        id=ids.of(counts.recipients, secrets.randbits(30)),
+                        recipient=row.number.digits,
+                        line=row.line,
+                        fields={name: row.fields[name] for name in template.fields},
+                    )
+                case Duplicate():
+                    counts.duplicates += 1
+                    yield _left_out(row, "duplicate", row.first_line)
+                case Rejected():
+                    counts.rejected += 1
+                    yield _left_out(row, row.reason, None)
+
+    def ensure_sender(self, tx: Transaction, address: str) -> senders.SenderRow:
+        """The sender, entered at its kind's default pace (segments a second) if it is new."""
+        kind = sender_kind(address)
+        return senders.ensure(
+            tx,
+            tenant_id=self.tenant_id,
+            address=address,
+            kind=kind.value,
+            segments_per_second=DEFAULT_PACE[kind],
+        )
+
+    def set_pace(self, address: str, segments_per_second: float) -> None:
+        """Set a sender's pace; enters the sender if it is new."""
+        if not segments_per_second > 0:
+            raise ValueError("a pace is above 0 segments a second; to stop a sender, hold it")
+        with self.db.transaction() as tx:
+            row = self.ensure_sender(tx, address)
+            senders.set_pace(tx, row.id, segments_per_second)
+
+    def enqueue(self, campaign_id: int, *, start_at: datetime | None = None) -> None:
+        """Offer the campaign to the workers, now or (aware) ``start_at``; twice is harmless."""
+        with self.db.transaction() as tx:
+            row = self._locked(tx, campaign_id)
+            if row.state in {CampaignState.RUNNING, CampaignState.COMPLETED}:
+                return
+            _require(row, ENQUEUEABLE, "enqueue")
+            if start_at is not None and start_at > datetime.now(UTC):
+                campaigns.move(tx, campaign_id, CampaignState.SCHEDULED, start_at=start_at)
+            else:
+                campaigns.move(tx, campaign_id, CampaignState.RUNNING)
+
+    def pause(self, campaign_id: int, *, why: str = "") -> None:
+        """Begin nothing new; what is in flight is finished."""
+        with self.db.transaction() as tx:
+            row = self._locked(tx, campaign_id)
+            if row.state is not CampaignState.PAUSED:
+                _require(row, PAUSABLE, "pause")
+                campaigns.move(tx, campaign_id, CampaignState.PAUSED, why=why)
+
+    def resume(self, campaign_id: int) -> None:
+        """Go on where it stood; nobody is sent it twice."""
+        with self.db.transaction() as tx:
+            row = self._locked(tx, campaign_id)
+            if row.state is not CampaignState.RUNNING:
+                _require(row, RESUMABLE, "resume")
+                campaigns.move(tx, campaign_id, CampaignState.RUNNING)
+                slices.wake(tx, campaign_id)
+
+    def cancel(self, campaign_id: int, *, why: str = "") -> int:
+        """End the campaign; what has not begun is canceled. How many messages that were."""
+        with self.db.transaction() as tx:
+            row = self._locked(tx, campaign_id)
+            if row.state is CampaignState.CANCELED:
+                return 0
+            _require(row, CANCELABLE, "cancel")
+            campaigns.move(tx, campaign_id, CampaignState.CANCELED, why=why)
+        # A second transaction: guards that ran before the first one's commit have ended or are
+        # waited for here, so no row is left pending.
+        return self.db.run(self._cancel_pending, campaign_id)
+
+    def _cancel_pending(self, tx: Transaction, campaign_id: int) -> int:
+        return campaigns.cancel_pending(tx, self._found(tx, campaign_id))
+
+    def progress(self, campaign_id: int) -> Progress:
+        """How far it is: messages by state and reason, counted now."""
+        with self.db.transaction() as tx:
+            return campaigns.progress(tx, self._found(tx, campaign_id))
+
+    def wait(self, campaign_id: int, *, timeout: timedelta | None, every: float) -> Progress:
+        """Wait until it has ended; its last progress."""
+        give_up_at = None if timeout is None else time.monotonic() + timeout.total_seconds()
+        while (found := self.progress(campaign_id)).state not in ENDED:
+            if give_up_at is not None and time.monotonic() > give_up_at:
+                raise TimeoutError(f"campaign {campaign_id} is {found.state} after {timeout}")
+            time.sleep(every)
+        return found
+
+    def results(self, campaign_id: int, *, state: str | None = None) -> Iterator[Result]:
+        """What became of each recipient, in audience order; streamed by the page."""
+        after = None
+        while True:
+            with self.db.transaction() as tx:
+                row = self._found(tx, campaign_id)
+                page = list(
+                    campaigns.results(tx, row, after=after, state=state, limit=RESULTS_PAGE)
+                )
+            yield from page
+            if len(page) < RESULTS_PAGE:
+                return
+            after = page[-1].message_id
+
+    def left_out(self, campaign_id: int) -> list[LeftOut]:
+        """The audience rows that became no message, by line, each with its reason."""
+        with self.db.transaction() as tx:
+            self._found(tx, campaign_id)
+            return campaigns.left_out(tx, campaign_id)
+
+    def _found(self, tx: Transaction, campaign_id: int, *, lock: bool = False) -> CampaignRow:
+        row = campaigns.get(tx, campaign_id, lock=lock)
+        if row is None or row.tenant_id != self.tenant_id:
+            raise NotFound(f"there is no campaign {campaign_id}")
+        return row
+
+    def _locked(self, tx: Transaction, campaign_id: int) -> CampaignRow:
+        return self._found(tx, campaign_id, lock=True)
+
+
+def _left_out(row: Duplicate | Rejected, reason: str, first_line: int | None) -> LeftOut:
+    return LeftOut(line=row.line, value=row.value, reason=reason, first_line=first_line)
+
+
+def _spans(ids: MessageIds, recipients: int) -> Iterable[Any]:
+    for first in range(1, recipients + 1, SLICE_SIZE):
+        yield ids.span(first, min(recipients, first + SLICE_SIZE - 1))
+
+
+def _require(row: CampaignRow, allowed: frozenset[CampaignState], verb: str) -> None:
+    if row.state not in allowed:
+        names = ", ".join(sorted(allowed))
+        raise WrongState(f"campaign {row.id} is {row.state}; {verb} needs {names}")

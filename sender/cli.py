@@ -1,0 +1,94 @@
+"""The `sender` command: shells over the API and the local stack."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sender.config import Settings
+from sender.errors import SenderError
+
+app = typer.Typer(
+    help="Bulk SMS through Twilio that never texts a person after their STOP.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+#: Exit codes: 0 done, 1 failed, 2 wrong usage (typer's own).
+FAILED = 1
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database in DATABASE_URL up to date; doing it again changes nothing."""
+    from sender.storage.migrate import migrate as bring_up_to_date  # noqa: PLC0415  # keep fast
+
+    bring_up_to_date(Settings.from_environment().database_url)
+    typer.echo("the database is up to date")
+
+
+@app.command()
+def simulate(  # noqa: PLR0913  # a command's options
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080,
+    inbound_url: Annotated[
+        str, typer.Option(help="Where texts from people are posted (…/twilio/inbound).")
+    ] = "",
+    account_sid: Annotated[str, typer.Option()] = "AC" + "0" * 32,
+    auth_token: Annotated[
+        str, typer.Option(envvar="TWILIO_AUTH_TOKEN", help="Checked, and signs webhooks.")
+    ] = "simulated-auth-token",
+    number: Annotated[list[str] | None, typer.Option(help="A number of the account.")] = None,
+    service: Annotated[
+        list[str] | None,
+        typer.Option(help="A Messaging Service and its numbers: MG…=+1555…,+1556…"),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Append every request to this file (JSON lines).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same faults.")] = 0,
+    provider_block: Annotated[
+        bool, typer.Option(help="Block who opted out, as Twilio does on long codes.")
+    ] = True,
+    latency_ms: Annotated[float, typer.Option(help="Time a create takes.")] = 0.0,
+) -> None:
+    """A local Twilio to develop against: creates, opt-outs, signed webhooks, faults."""
+    from sender.simulator import SimulatorConfig, serve  # noqa: PLC0415  # loads an HTTP server
+
+    services = dict(_service(text) for text in service or [])
+    config = SimulatorConfig(
+        port=port,
+        inbound_url=inbound_url,
+        account_sid=account_sid,
+        auth_token=auth_token,
+        numbers=tuple(number or ["+15005550006"]),
+        services=services,
+        log_path=log,
+        seed=seed,
+        provider_block=provider_block,
+        latency_ms=latency_ms,
+    )
+    serve(config)
+
+
+def _service(text: str) -> tuple[str, tuple[str, ...]]:
+    sid, _, numbers = text.partition("=")
+    if not (sid.startswith("MG") and numbers):
+        raise typer.BadParameter(f"{text!r} is not MG…=+number,+number")
+    return sid, tuple(numbers.split(","))
+
+
+def main() -> None:
+    """The entry point; expected errors become one line on stderr and exit code 1."""
+    try:
+        app()
+    except SenderError as exc:
+        typer.echo(f"sender: {exc}", err=True)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Every setting, its default and the reason for it; the only reader of the environment."""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from sender.errors import ConfigurationError
+
+#: From before the guard to the last byte of the answer: pool wait, connect, write, read.
+SEND_DEADLINE = timedelta(seconds=10)
+#: A request that has not begun this long after its guard is put back instead: the longer a
+#: guarded row waits, the longer a STOP has to wait for it.
+BEGIN_WITHIN = timedelta(seconds=2)
+#: A row's lease: ten times the deadline and more, so that only a lost owner ever outlives it.
+LEASE = timedelta(seconds=120)
+#: How long a webhook is held for a STOP's enforcement before it is answered 503.
+STOP_PATIENCE = timedelta(seconds=3)
+
+
+class Settings(BaseModel):
+    """Settings from the environment; frozen, so that a process has one set for its life."""
+
+    model_config = ConfigDict(frozen=True)
+
+    database_url: str = Field(
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL 14 or newer, e.g. postgresql+psycopg://user:password@host/db",
+    )
+    redis_url: str = Field(
+        validation_alias="REDIS_URL",
+        description="Redis 6.2 or newer for suppression and pacing, policy noeviction",
+    )
+    celery_broker_url: str = Field(
+        default="",
+        validation_alias="CELERY_BROKER_URL",
+        description="Celery's broker; default: database 1 of REDIS_URL's server",
+    )
+    twilio_account_sid: str = Field(
+        default="",
+        validation_alias="TWILIO_ACCOUNT_SID",
+        description="the default tenant's account, AC…",
+    )
+    twilio_auth_token: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="TWILIO_AUTH_TOKEN",
+        description="signs webhooks; also authenticates sends where no API key is given. "
+        "During rotation two tokens may stand here, separated by a comma, the primary first",
+    )
+    twilio_api_key: str = Field(
+        default="",
+        validation_alias="TWILIO_API_KEY",
+        description="SK…, to send without the auth token",
+    )
+    twilio_api_secret: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="TWILIO_API_SECRET",
+        description="the API key's secret",
+    )
+    twilio_api_base_url: str = Field(
+        default="https://api.twilio.com",
+        validation_alias="TWILIO_API_BASE_URL",
+        description="Twilio, a proxy, or the simulator",
+    )
+    public_base_url: str = Field(
+        default="",
+        validation_alias="PUBLIC_BASE_URL",
+        description="what Twilio calls, without a path; signatures are checked over it",
+    )
+    concurrency: int = Field(
+        default=64,
+        ge=1,
+        le=2000,
+        validation_alias="SENDER_CONCURRENCY",
+        description="requests in flight per worker process; rate = this / Twilio's latency",
+    )
+    slice_threads: int = Field(
+        default=8,
+        ge=2,
+        le=64,
+        validation_alias="SENDER_THREADS",
+        description="Celery threads per worker; one is kept free for recovery tasks",
+    )
+    doubt_horizon_seconds: int = Field(
+        default=120,
+        ge=15,
+        validation_alias="SENDER_DOUBT_HORIZON_SECONDS",
+        description="how long a STOP waits for a request whose worker was lost: longer than a "
+        "lost worker's bytes can stay on the network; never below the 10 s a live one may take",
+    )
+    log_level: str = Field(
+        default="INFO",
+        validation_alias="SENDER_LOG_LEVEL",
+        description="DEBUG, INFO, WARNING or ERROR",
+    )
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The settings of this process.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong; names each one and what it is for.
+        """
+        return cls.from_variables(os.environ)
+
+    @classmethod
+    def from_variables(cls, variables: Mapping[str, str]) -> Self:
+        """The same from a mapping that looks like an environment."""
+        names = {str(field.validation_alias) for field in cls.model_fields.values()}
+        given = {name: variables[name] for name in names if variables.get(name)}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as exc:
+            raise ConfigurationError(_explain(exc)) from exc
+
+    @model_validator(mode="after")
+    def _default_broker(self) -> Self:
+        if not self.celery_broker_url:
+            object.__setattr__(self, "celery_broker_url", _database_one(self.redis_url))
+        return self
+
+    @property
+    def doubt_horizon(self) -> timedelta:
+        """See ``doubt_horizon_seconds``."""
+        return timedelta(seconds=self.doubt_horizon_seconds)
+
+    @property
+    def auth_tokens(self) -> tuple[str, ...]:
+        """The auth tokens webhooks may be signed with, the primary first."""
+        raw = self.twilio_auth_token.get_secret_value()
+        return tuple(token.strip() for token in raw.split(",") if token.strip())
+
+    def require_twilio(self) -> None:
+        """Refuse to go on without what a worker and the webhook app need of Twilio.
+
+        Raises:
+            ConfigurationError: names the variables that are missing.
+        """
+        needed = {
+            "TWILIO_ACCOUNT_SID": self.twilio_account_sid,
+            "TWILIO_AUTH_TOKEN": self.auth_tokens,
+            "PUBLIC_BASE_URL": self.public_base_url,
+        }
+        missing = [name for name, value in needed.items() if not value]
+        if missing:
+            raise ConfigurationError(f"set {', '.join(missing)} (see the README's table)")
+
+
+def _database_one(redis_url: str) -> str:
+    return urlsplit(redis_url)._replace(path="/1").geturl()
+
+
+def _explain(exc: ValidationError) -> str:
+    by_alias = {
+        str(field.validation_alias): field.description for field in Settings.model_fields.values()
+    }
+    lines = []
+    for error in exc.errors(include_input=False):
+        name = str(error["loc"][0]) if error["loc"] else ""
+        lines.append(f"{name}: {error['msg']} ({by_alias.get(name, '')})")
+    return "; ".join(lines)

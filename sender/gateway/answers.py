@@ -1,0 +1,132 @@
+"""From what the wire did to an outcome. Pure: an exchange and an error in, an outcome out."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from aiohttp import (
+    ClientConnectorDNSError,
+    ClientError,
+    ClientSSLError,
+    ServerDisconnectedError,
+)
+from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyped]  # no types
+    MessageInstance,
+)
+
+from sender.domain.outcome import Accepted, Ambiguous, NotBegun, Outcome, RefusalKind, Refused
+from sender.gateway.codes import create_outcome
+from sender.gateway.transport import Exchange
+
+_MESSAGE_SID: Final = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
+#: Twilio's codes have five digits. The SDK puts the HTTP status where a body has no code.
+_SMALLEST_CODE: Final = 10_000
+
+#: What the wire raises before a connection is in hand.
+_WIRE_ERRORS: Final = (ClientError, OSError, TimeoutError)
+
+
+def accepted(message: MessageInstance, exchange: Exchange) -> Outcome:
+    """The outcome of a 2xx: accepted, if it names a message."""
+    sid = message.sid
+    if not isinstance(sid, str) or _MESSAGE_SID.fullmatch(sid) is None:
+        return Ambiguous(why="unreadable_answer", code=exchange.status)
+    return Accepted(sid=sid, provider_status=str(message.status or ""))
+
+
+def refused(error: Exception, exchange: Exchange) -> Outcome:
+    """The outcome of a complete answer the SDK raised an error for."""
+    if exchange.status is None:
+        return unfinished(error, exchange)
+    return create_outcome(
+        status=exchange.status,
+        code=vendor_code(error),
+        retry_after=retry_after(exchange),
+    )
+
+
+def unfinished(error: Exception, exchange: Exchange) -> Outcome:
+    """The outcome of an exchange that ended in an error of the wire, or of ours."""
+    if exchange.begun_at is not None:
+        return Ambiguous(why=_why_ambiguous(error, exchange), code=exchange.status)
+    if isinstance(error, _WIRE_ERRORS):
+        return NotBegun(why=_why_not_begun(error))
+    # The request could not even be written down (a lone surrogate in the body, say): proven not
+    # sent, and it would fail the same way for ever.
+    return Refused(kind=RefusalKind.BUG, code=0)
+
+
+def _why_ambiguous(error: Exception, exchange: Exchange) -> str:
+    if exchange.status is not None:
+        cut_off = isinstance(error, _WIRE_ERRORS)
+        return "answer_cut_off" if cut_off else "unreadable_answer"
+    if isinstance(error, TimeoutError):
+        return "read_timeout"
+    if isinstance(error, (OSError, ServerDisconnectedError)):
+        return "reset"
+    return "unreadable_answer"
+
+
+def _why_not_begun(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return "connect_timeout"
+        case ClientConnectorDNSError():
+            return "dns"
+        case ClientSSLError():
+            return "tls"
+        case _ if _cause(error, ConnectionRefusedError):
+            return "connect_refused"
+        case _:
+            return "connect_failed"
+
+
+def _cause(error: BaseException, kind: type[BaseException]) -> bool:
+    inner = getattr(error, "os_error", None)
+    return isinstance(error, kind) or isinstance(inner, kind)
+
+
+def vendor_code(error: Exception) -> int | None:
+    """Twilio's code in an SDK error; ``None`` where the body carried none."""
+    try:
+        code = int(getattr(error, "code", None) or 0)
+    except (TypeError, ValueError):
+        return None
+    return code if code >= _SMALLEST_CODE else None
+
+
+def retry_after(exchange: Exchange) -> timedelta | None:
+    """What ``Retry-After`` asks for (seconds or an HTTP date, RFC 9110 10.2.3), never negative."""
+    value = exchange.headers.get("Retry-After")
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return _seconds(value)
+    at = _http_date(value)
+    if at is None:
+        return None
+    return max(at - (exchange.answered_at or datetime.now(UTC)), timedelta(0))
+
+
+def _seconds(value: str) -> timedelta | None:
+    try:
+        return timedelta(seconds=int(value))
+    except (OverflowError, ValueError):
+        return None
+
+
+def clock_offset(exchange: Exchange) -> timedelta | None:
+    """The provider's clock minus ours, by its ``Date`` header; ``None`` if there is none."""
+    at = _http_date(exchange.headers.get("Date"))
+    if at is None or exchange.answered_at is None:
+        return None
+    return at - exchange.answered_at
+
+
+def _http_date(value: str | None) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(value or "")
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,0 +1,288 @@
+"""Twilio's Messages resource through its SDK: hand off, ask, cancel."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from logging import getLogger
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from aiohttp import ClientError
+from twilio.base.exceptions import (  # type: ignore[import-untyped]  # the SDK ships no types
+    TwilioException,
+)
+from twilio.rest import Client  # type: ignore[import-untyped]
+from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyped]
+    MessageInstance,
+)
+
+from sender.domain.message import OutboundText
+from sender.domain.outcome import NotBegun, Outcome, Refused
+from sender.domain.provider import HandOff, MessageRecord
+from sender.errors import ConfigurationError, ProviderUnavailable
+from sender.gateway.answers import accepted, clock_offset, refused, unfinished, vendor_code
+from sender.gateway.codes import NOT_FOUND, TOO_LATE_TO_CANCEL
+from sender.gateway.transport import Exchange, LeanHttpClient, exchange
+
+_log = getLogger(__name__)
+
+#: Where Twilio's API is.
+TWILIO_API: Final = "https://api.twilio.com"
+
+#: How Twilio shall call us back (connection overrides in the URL's fragment, which is not sent):
+#: 2 s to connect, 4 s to answer, five repeats whatever went wrong. By default it gives up after
+#: one failed answer, and a 21610 would be lost.
+#: Source: twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+_CALLBACK_OVERRIDES: Final = "#ct=2000&rt=4000&rc=5&rp=all"
+
+#: Twilio's limits for ValidityPeriod, seconds (error 21624 outside).
+_SHORTEST_VALIDITY, _LONGEST_VALIDITY = 1, 36_000
+#: Twilio's limit (error 20007 above); the SDK would ask for more.
+_PAGE_SIZE: Final = 1000
+#: For questions, which may be repeated freely; a list may take many pages.
+_ASK_SECONDS: Final = 30.0
+
+#: Everything a question can fail with: the SDK's errors, the wire's, and answers that make no
+#: sense to the SDK.
+_FOREIGN_ERRORS: Final = (
+    TwilioException,
+    ClientError,
+    OSError,
+    TimeoutError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """How one account signs in to Twilio."""
+
+    #: ``AC…``
+    account_sid: str
+    username: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def from_auth_token(cls, account_sid: str, auth_token: str) -> Self:
+        """Sign in as the account itself."""
+        return cls(account_sid=account_sid, username=account_sid, password=auth_token)
+
+    @classmethod
+    def from_api_key(cls, account_sid: str, key_sid: str, secret: str) -> Self:
+        """Sign in with an API key (``SK…``), which can be revoked alone."""
+        return cls(account_sid=account_sid, username=key_sid, password=secret)
+
+
+class TwilioGateway:
+    """One account at Twilio. Open it with :meth:`open`, inside the loop that uses it."""
+
+    def __init__(self, client: Client, *, status_callback_base: str) -> None:
+        """Use :meth:`open`, which also closes the connections."""
+        self._client = client
+        self._callback_base = status_callback_base.rstrip("/")
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        credentials: Credentials,
+        *,
+        status_callback_base: str,
+        base_url: str = TWILIO_API,
+        max_connections: int = 0,
+    ) -> AsyncIterator[Self]:
+        """A gateway with its own connection pool, closed at the end of the block.
+
+        Args:
+            credentials: the account's.
+            status_callback_base: the public URL in front of ``/twilio/status/…``.
+            base_url: Twilio's API, or a simulator or proxy in its place.
+            max_connections: 0 for as many as there are requests at a time.
+
+        Raises:
+            ConfigurationError: a URL is not an absolute http(s) URL.
+        """
+        _check_url(base_url)
+        _check_url(status_callback_base)
+        async with LeanHttpClient(max_connections=max_connections) as http_client:
+            client = _sdk_client(credentials, base_url, http_client)
+            yield cls(client, status_callback_base=status_callback_base)
+
+    async def send(self, text: OutboundText, *, deadline: float, connect_by: float) -> HandOff:
+        """Make exactly one create request, or none; never raises for what the wire does.
+
+        Args:
+            text: the message.
+            deadline: ``time.monotonic()`` after which no answer is waited for.
+            connect_by: ``time.monotonic()`` after which the request is not begun any more.
+
+        Raises:
+            asyncio.CancelledError: the caller was cancelled; treat the message as in doubt.
+        """
+        called_at = datetime.now(UTC)
+        with exchange(connect_by=min(connect_by, deadline), deadline=deadline) as current:
+            outcome = await self._create(text, current)
+        return HandOff(
+            outcome=outcome,
+            began_at=current.begun_at or called_at,
+            clock_offset=clock_offset(current),
+        )
+
+    async def _create(self, text: OutboundText, current: Exchange) -> Outcome:
+        if time.monotonic() >= current.connect_by:
+            return NotBegun(why="too_late")
+        try:
+            message = await self._client.messages.create_async(**self._fields(text))
+        except TwilioException as error:
+            return refused(error, current)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the request may be out
+            outcome = unfinished(error, current)
+            if isinstance(outcome, Refused):
+                # The class alone: the error's text may quote the body.
+                _log.error("a create request could not be built: %s", type(error).__name__)
+            return outcome
+        return accepted(message, current)
+
+    def _fields(self, text: OutboundText) -> dict[str, Any]:
+        service = text.sender.startswith("MG")
+        return {
+            "to": f"+{text.recipient}",
+            "messaging_service_sid" if service else "from_": text.sender,
+            "body": text.body,
+            "status_callback": self._callback_url(text.message_id),
+            "validity_period": _validity_seconds(text.validity),
+        }
+
+    def _callback_url(self, message_id: UUID) -> str:
+        return f"{self._callback_base}/twilio/status/{message_id}{_CALLBACK_OVERRIDES}"
+
+    async def fetch(self, sid: str) -> MessageRecord | None:
+        """The provider's record of one message, ``None`` if it has none.
+
+        Raises:
+            ProviderUnavailable: no readable answer; nothing follows from it.
+        """
+        with _asking("fetch a message"):
+            try:
+                return _record(await self._client.messages(sid).fetch_async())
+            except TwilioException as error:
+                if vendor_code(error) == NOT_FOUND:
+                    return None
+                raise
+
+    async def list_to(self, recipient: int, since: datetime) -> list[MessageRecord]:
+        """Our messages to a recipient created at or after ``since``, in no promised order.
+
+        Filtered by ``To`` alone at Twilio: its date filter is on *sent* dates, which a message
+        that failed before it was sent does not have.
+
+        Args:
+            recipient: E.164 digits.
+            since: aware.
+
+        Raises:
+            ProviderUnavailable: no complete readable answer.
+        """
+        records = await self._list(to=f"+{recipient}")
+        return [r for r in records if not r.inbound and r.date_created >= since]
+
+    async def list_inbound(self, since: datetime, *, to: str | None = None) -> list[MessageRecord]:
+        """Messages people sent us at or after ``since``, in no promised order.
+
+        Args:
+            since: aware.
+            to: one of our numbers; ``None`` for all of the account's.
+
+        Raises:
+            ProviderUnavailable: no complete readable answer.
+        """
+        # Twilio's filter works by GMT day (documented) or by second (seen), inclusive: midnight
+        # is right for both. The SDK drops zones, so it must be given UTC.
+        day = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        filters: dict[str, Any] = {"date_sent_after": day}
+        if to is not None:
+            filters["to"] = to
+        records = await self._list(**filters)
+        return [r for r in records if r.inbound and r.date_created >= since]
+
+    async def _list(self, **filters: Any) -> list[MessageRecord]:
+        with _asking("list messages"):
+            found = await self._client.messages.list_async(page_size=_PAGE_SIZE, **filters)
+            return [_record(message) for message in found]
+
+    async def cancel(self, sid: str) -> bool:
+        """Cancel a message that has not left Twilio; ``False`` if it is too late or unknown.
+
+        Raises:
+            ProviderUnavailable: no readable answer; the message may be canceled or not.
+        """
+        with _asking("cancel a message"):
+            try:
+                await self._client.messages(sid).update_async(status="canceled")
+            except TwilioException as error:
+                if vendor_code(error) in {TOO_LATE_TO_CANCEL, NOT_FOUND}:
+                    return False
+                raise
+        return True
+
+
+def _sdk_client(credentials: Credentials, base_url: str, http_client: LeanHttpClient) -> Client:
+    client = Client(
+        credentials.username,
+        credentials.password,
+        credentials.account_sid,
+        http_client=http_client,
+        # An empty mapping would make the SDK read os.environ, and TWILIO_EDGE or TWILIO_REGION
+        # there would rewrite the host name below.
+        environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""},
+    )
+    client.api.base_url = base_url.rstrip("/")
+    return client
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(f"not an absolute http(s) URL: {url!r}")
+
+
+def _validity_seconds(validity: timedelta) -> int:
+    seconds = int(validity.total_seconds())
+    return max(_SHORTEST_VALIDITY, min(_LONGEST_VALIDITY, seconds))
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    deadline = time.monotonic() + _ASK_SECONDS
+    with exchange(connect_by=deadline, deadline=deadline) as current:
+        try:
+            yield
+        except _FOREIGN_ERRORS as error:
+            status = f" (HTTP {current.status})" if current.status else ""
+            raise ProviderUnavailable(
+                f"Twilio could not {what}{status}: {type(error).__name__}"
+            ) from error
+
+
+def _record(message: MessageInstance) -> MessageRecord:
+    if not message.sid or message.date_created is None:
+        raise ValueError("a message record without a SID or a date")
+    return MessageRecord(
+        sid=message.sid,
+        account_sid=message.account_sid or "",
+        direction=message.direction or "",
+        from_=message.from_,
+        to=message.to or "",
+        body=message.body or "",
+        status=message.status or "",
+        error_code=message.error_code,
+        date_created=message.date_created,
+        service_sid=message.messaging_service_sid,
+        num_media=int(message.num_media or 0),
+    )

@@ -1,0 +1,153 @@
+"""What Twilio sends to us: is it Twilio, and what does the form say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
+
+from multidict import CIMultiDict, MultiDict
+from twilio.request_validator import (  # type: ignore[import-untyped]  # the SDK ships no types
+    SIGNATURE_HEADER,
+    SIGNATURE_SETTINGS_HEADER,
+    RequestValidator,
+    get_signature_algorithm,
+)
+
+from sender.domain.inbound import InboundText
+from sender.domain.receipt import Receipt
+from sender.errors import ConfigurationError, MalformedWebhook
+from sender.gateway.codes import callback_verdict, is_toll_free
+
+#: The form's fields, in their order, repeated names included.
+Form = list[tuple[str, str]]
+
+#: The answer to an inbound message: nothing more to say. A plain-text body would be sent to the
+#: person as a reply, and a STOP confirmation of our own would be the second one.
+TWIML_EMPTY: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
+TWIML_CONTENT_TYPE: Final = "text/xml"
+
+#: An inbound MMS with ten pictures and add-ons has about 50; more is no message of Twilio's.
+_MAX_FIELDS: Final = 100
+#: Codes have five digits; no count or code of Twilio's comes near this.
+_LONGEST_NUMBER: Final = 9
+
+
+class SignatureVerifier:
+    """Checks ``X-Twilio-Signature`` over the URL that Twilio called.
+
+    Source: twilio.com/docs/usage/webhooks/webhooks-security
+    """
+
+    def __init__(self, tokens: Sequence[str], public_base_url: str) -> None:
+        """Accept any of ``tokens`` (AuthTokens, or SharedKey secrets), as in a rotation.
+
+        Args:
+            tokens: the secrets; API key secrets never sign.
+            public_base_url: what Twilio calls, up to where our own paths begin. Taken from the
+                configuration because a proxy changes scheme, host and path, and because a Host
+                header is the caller's to choose.
+
+        Raises:
+            ConfigurationError: no token, an empty token (anybody can sign with that), or a
+                relative URL.
+        """
+        if not tokens or not all(tokens):
+            raise ConfigurationError("webhook signatures need at least one non-empty auth token")
+        if not urlsplit(public_base_url).hostname:
+            raise ConfigurationError(f"not an absolute URL: {public_base_url!r}")
+        self._validators = [RequestValidator(token) for token in tokens]
+        self._base = public_base_url.rstrip("/")
+
+    def verify(self, path_and_raw_query: str, form: Form, headers: Mapping[str, str]) -> bool:
+        """Whether the request was signed with one of the tokens.
+
+        Args:
+            path_and_raw_query: as received, neither decoded nor re-sorted.
+            form: from :func:`parse_form`; blank fields are signed too.
+            headers: any mapping; names are compared without case.
+        """
+        given = CIMultiDict(headers)
+        signature = given.get(SIGNATURE_HEADER)
+        if not signature or not path_and_raw_query.startswith("/"):
+            return False
+        url = self._base + path_and_raw_query
+        algorithm = get_signature_algorithm(given.get(SIGNATURE_SETTINGS_HEADER))
+        fields = MultiDict(form)
+        return any(v.validate(url, fields, signature, algorithm) for v in self._validators)
+
+
+def parse_form(raw: bytes) -> Form:
+    """The fields of a form-encoded body: blanks kept, nothing trimmed.
+
+    Raises:
+        MalformedWebhook: not UTF-8, or more than 100 fields.
+    """
+    try:
+        return parse_qsl(
+            raw.decode("utf-8"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise MalformedWebhook("the body is not a form of UTF-8 text") from error
+
+
+def inbound_from_form(form: Form) -> InboundText:
+    """The inbound message a webhook tells of.
+
+    Raises:
+        MalformedWebhook: without the SIDs, From or To it is no message of Twilio's.
+    """
+    fields = _first_values(form)
+    return InboundText(
+        sid=_required(fields, "MessageSid"),
+        account_sid=_required(fields, "AccountSid"),
+        from_=_required(fields, "From"),
+        to=_required(fields, "To"),
+        service_sid=fields.get("MessagingServiceSid") or None,
+        body=fields.get("Body", ""),
+        opt_out_type=fields.get("OptOutType") or None,
+        num_media=_number(fields, "NumMedia") or 0,
+        raw=fields,
+    )
+
+
+def receipt_from_form(message_id: UUID, form: Form) -> Receipt:
+    """The receipt a status callback tells of; ``message_id`` is from its URL path.
+
+    Raises:
+        MalformedWebhook: without the SIDs, To or a status it is no callback of Twilio's.
+    """
+    fields = _first_values(form)
+    status, code = _required(fields, "MessageStatus"), _number(fields, "ErrorCode")
+    sender = fields.get("From") or None
+    return Receipt(
+        message_id=message_id,
+        account_sid=_required(fields, "AccountSid"),
+        sid=_required(fields, "MessageSid"),
+        status=status,
+        code=code,
+        to=_required(fields, "To"),
+        from_=sender,
+        service_sid=fields.get("MessagingServiceSid") or None,
+        raw_dlr_done=fields.get("RawDlrDoneDate") or None,
+        verdict=callback_verdict(status, code, toll_free=is_toll_free(sender)),
+    )
+
+
+def _first_values(form: Form) -> dict[str, str]:
+    return dict(reversed(form))
+
+
+def _required(fields: Mapping[str, str], name: str) -> str:
+    value = fields.get(name)
+    if not value:
+        raise MalformedWebhook(f"the field {name} is missing")
+    return value
+
+
+def _number(fields: Mapping[str, str], name: str) -> int | None:
+    value = fields.get(name, "")
+    plain = value.isascii() and value.isdecimal() and len(value) <= _LONGEST_NUMBER
+    return int(value) if plain else None

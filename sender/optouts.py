@@ -1,0 +1,140 @@
+"""Suppression by hand: check, add, lift, history."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from sender.config import STOP_PATIENCE
+from sender.domain.consent import (
+    ALL_SENDERS,
+    PROTECTED,
+    ConsentEvent,
+    Direction,
+    NewConsentEvent,
+    ReasonClass,
+    Suppression,
+)
+from sender.domain.phone import InvalidNumber, canonical, digits
+from sender.enforcement import TICK, Enforcement
+from sender.errors import LiftRefused
+from sender.storage import consent
+from sender.storage.database import Database, Transaction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lift:
+    """Who lifts a suppression by hand, why, and on what evidence."""
+
+    author: str
+    reason: str
+    #: Where the person's renewed consent can be found: a form's id, a recording, a letter.
+    evidence: str
+    #: Lift a complaint or an imported opt-out too; the override itself is on record.
+    override: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.author.strip() and self.reason.strip() and self.evidence.strip()):
+            raise LiftRefused("lifting by hand needs an author, a reason and evidence")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptOuts:
+    """One tenant's suppression list, by hand. Numbers are text as people write them (E.164)."""
+
+    db: Database
+    tenant_id: int
+    enforcement: Enforcement
+
+    def check(self, number: str) -> list[Suppression]:
+        """What suppresses this number now, oldest first; empty if nothing does."""
+        with self.db.transaction() as tx:
+            return consent.suppressions_of(
+                tx, tenant_id=self.tenant_id, recipient=_recipient(number)
+            )
+
+    def add(
+        self,
+        number: str,
+        *,
+        author: str,
+        reason: ReasonClass = ReasonClass.MANUAL,
+        evidence: str = "",
+        wait: timedelta = STOP_PATIENCE,
+    ) -> bool:
+        """Suppress a number for all senders, in force like a STOP.
+
+        Returns:
+            Whether it was enforced within ``wait``: no request to it can begin any more. If not,
+            the suppression stands all the same, and the consumer finishes the enforcement.
+        """
+        event = NewConsentEvent(
+            tenant_id=self.tenant_id,
+            recipient=_recipient(number),
+            scope=ALL_SENDERS,
+            direction=Direction.OPT_OUT,
+            reason=reason,
+            source="api",
+            source_id=str(uuid4()),
+            provider_at=datetime.now(UTC),
+            author=author,
+            evidence=evidence,
+        )
+        return self._enforced(self.db.run(self.enforcement.opt_out, event), wait)
+
+    def _enforced(self, event_id: int, wait: timedelta) -> bool:
+        give_up_at = time.monotonic() + wait.total_seconds()
+        while self.enforcement.step(self.db, [event_id]):
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(TICK.total_seconds())
+        return True
+
+    def lift(self, number: str, lift: Lift) -> list[Suppression]:
+        """End a number's suppressions; what is left of them (the platform-wide list, say).
+
+        Twilio's own block is not lifted by this: the person must answer START.
+
+        Raises:
+            LiftRefused: a complaint or an imported opt-out is among them, without ``override``.
+        """
+        return self.db.run(self._lift, _recipient(number), lift)
+
+    def _lift(self, tx: Transaction, recipient: int, lift: Lift) -> list[Suppression]:
+        person = {"tenant_id": self.tenant_id, "recipient": recipient}
+        consent.lock_person(tx, **person)
+        active = consent.suppressions_of(tx, **person)
+        protected = sorted({one.reason for one in active} & PROTECTED)
+        if protected and not lift.override:
+            raise LiftRefused(f"suppressed as {', '.join(protected)}: needs override=True")
+        for one in active:
+            if one.tenant_id == self.tenant_id:
+                consent.append(tx, _opt_in(one, lift))
+        return consent.suppressions_of(tx, **person)
+
+    def history(self, number: str) -> list[ConsentEvent]:
+        """All of a number's consent events, oldest first."""
+        with self.db.transaction() as tx:
+            return consent.history(tx, tenant_id=self.tenant_id, recipient=_recipient(number))
+
+
+def _opt_in(active: Suppression, lift: Lift) -> NewConsentEvent:
+    override = " [override]" if lift.override else ""
+    return NewConsentEvent(
+        tenant_id=active.tenant_id,
+        recipient=active.recipient,
+        scope=active.scope,
+        direction=Direction.OPT_IN,
+        reason=active.reason,
+        source="api",
+        source_id=str(uuid4()),
+        provider_at=datetime.now(UTC),
+        author=lift.author,
+        evidence=f"{lift.reason}{override}: {lift.evidence}",
+    )
+
+
+def _recipient(number: str) -> int:
+    """A number as people write it internationally; a STOP may come from any that has digits."""
+    found = canonical(number)
+    return digits(number) if isinstance(found, InvalidNumber) else found.digits

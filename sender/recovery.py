@@ -1,0 +1,126 @@
+"""What repairs the rest: offers slices that got lost, sweeps what was abandoned, resolves doubts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from sender.domain.message import State, sources_of
+from sender.domain.provider import MessageRecord
+from sender.domain.template import Template
+from sender.errors import ProviderUnavailable
+from sender.storage import doubts, slices
+from sender.storage.database import AsyncDatabase, Database, Transaction
+from sender.storage.doubts import RESOLUTIONS, Doubt
+from sender.storage.messages import Evidence, MessageTable
+from sender.storage.slices import SliceTable, Swept
+
+log = structlog.get_logger(__name__)
+
+#: Doubts looked into at a time; each is one question to Twilio.
+DOUBTS_AT_A_TIME = 50
+#: Twilio's clock against ours, and whole seconds against fractions.
+CLOCK_SLACK = timedelta(seconds=5)
+#: A request lasts 10 s at most, so its record was created within that of its guard.
+LONGEST_REQUEST = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kicker:
+    """Offers slices as hints; what the broker loses is offered again."""
+
+    db: Database
+    slices: SliceTable
+    #: Publishes the hint "there is work in this slice".
+    publish: Callable[[int], None]
+
+    def kick(self) -> int:
+        """Start what is scheduled and offer what the fleet has room for; how many slices.
+
+        The offers are committed before they are published: a lost hint is offered again after
+        ``OFFER_EXPIRES``, a published one whose offer was rolled back would be refused anyway.
+        """
+        offered = self.db.run(self._offer)
+        for slice_id in offered:
+            self.publish(slice_id)
+        return len(offered)
+
+    def _offer(self, tx: Transaction) -> list[int]:
+        slices.start_scheduled(tx, datetime.now(UTC))
+        return self.slices.offer(tx)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweeper:
+    """Turns what nobody works on any more into a state that says so."""
+
+    db: Database
+
+    def sweep(self) -> Swept:
+        """One round; what it changed."""
+        swept = self.db.run(slices.sweep)
+        if swept.in_doubt or swept.completed or swept.expired:
+            log.info("swept", **vars(swept))
+        return swept
+
+
+class ProviderLog(Protocol):
+    """Twilio's log of messages."""
+
+    async def list_to(self, recipient: int, since: datetime) -> list[MessageRecord]:
+        """Outbound messages to a recipient created since then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolver:
+    """Asks Twilio about messages in doubt. A hit proves acceptance; a miss proves nothing."""
+
+    db: AsyncDatabase
+    messages: MessageTable
+    provider: ProviderLog
+
+    async def resolve(self) -> int:
+        """Look into the doubts that are due; how many were resolved."""
+        await self.db.run(doubts.give_up_old)
+        due = await self.db.run(doubts.due, limit=DOUBTS_AT_A_TIME)
+        resolved = 0
+        for doubt in due:
+            resolved += await self._look_into(doubt)
+        await self.db.run(doubts.postpone, [doubt.message_id for doubt in due])
+        return resolved
+
+    async def _look_into(self, doubt: Doubt) -> bool:
+        try:
+            records = await self.provider.list_to(doubt.recipient, doubt.guarded_at - CLOCK_SLACK)
+        except ProviderUnavailable as exc:
+            log.warning("doubt_not_resolved", message=str(doubt.message_id), error=str(exc))
+            return False
+        body = Template.parse(doubt.body).render(doubt.fields)
+        for record in records:
+            if _matches(record, doubt, body) and await self.db.run(self._learn, doubt, record):
+                return True
+        return False
+
+    def _learn(self, tx: Transaction, doubt: Doubt, record: MessageRecord) -> bool:
+        if doubts.sid_belongs_elsewhere(tx, doubt, record.sid):
+            return False
+        state = RESOLUTIONS.get(record.status, State.SENT)
+        evidence = Evidence(
+            message_id=doubt.message_id,
+            state=state,
+            reason="found_at_provider",
+            sid=record.sid,
+            provider_status=record.status,
+            provider_code=record.error_code,
+        )
+        self.messages.learn(tx, evidence, sources_of(state))
+        return True
+
+
+def _matches(record: MessageRecord, doubt: Doubt, body: str) -> bool:
+    """Same sender and text, created while our request can have been under way."""
+    sender = record.service_sid if doubt.sender.startswith("MG") else record.from_
+    in_time = record.date_created <= doubt.guarded_at + LONGEST_REQUEST + CLOCK_SLACK
+    return record.body == body and sender == doubt.sender and in_time

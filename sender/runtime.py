@@ -1,0 +1,214 @@
+"""The composition root: settings in, use cases with their collaborators out.
+
+``Parts`` holds what has no state. Tests that show what a missing safeguard would do hand in other
+parts; there is no setting that could.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sender.audience import admit
+from sender.campaigns import Campaigns
+from sender.config import Settings
+from sender.enforcement import Enforcement, EnforcementQueue
+from sender.gateway import Credentials, SignatureVerifier, TwilioGateway
+from sender.inbound import Inbound
+from sender.liveness import living
+from sender.mirroring import Mirror
+from sender.optouts import OptOuts
+from sender.permits import Permits
+from sender.receipts import Receipts
+from sender.reconcile import ProviderTimes
+from sender.recovery import Kicker, Resolver, Sweeper
+from sender.sending import Pump
+from sender.settlement import Settlement
+from sender.settling import Settler
+from sender.storage import senders
+from sender.storage.consent import EnforcementTable
+from sender.storage.database import AsyncDatabase, Database, Transaction
+from sender.storage.messages import MessageTable
+from sender.storage.migrate import require_usable
+from sender.storage.senders import DEFAULT_TENANT
+from sender.storage.slices import SliceTable
+from sender.suppression import (
+    RedisCache,
+    RedisSets,
+    SuppressionLookup,
+    connect_async,
+    connect_sync,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The stateless collaborators every process is built from."""
+
+    messages: MessageTable = field(default_factory=MessageTable)
+    slices: SliceTable = field(default_factory=SliceTable)
+    enforcement: EnforcementTable = field(default_factory=EnforcementTable)
+    settlement: type[Settlement] = Settlement
+    admit: Any = admit
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiRuntime:
+    """What the Python API works with."""
+
+    db: Database
+    campaigns: Campaigns
+    opt_outs: OptOuts
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRuntime:
+    """One worker process's use cases, on its event loop."""
+
+    pump: Pump
+    resolver: Resolver
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookRuntime:
+    """The webhook app's use cases."""
+
+    db: AsyncDatabase
+    verifier: SignatureVerifier
+    inbound: Inbound
+    receipts: Receipts
+    queue: EnforcementQueue
+    cache: RedisCache
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsumerRuntime:
+    """The consumer's use cases."""
+
+    db: AsyncDatabase
+    enforcement: Enforcement
+    mirror: Mirror
+    times: ProviderTimes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Builds each process's use cases from one set of settings."""
+
+    settings: Settings
+    parts: Parts = field(default_factory=Parts)
+
+    def api(self) -> ApiRuntime:
+        """For code that creates and watches campaigns. Opens nothing before it is used."""
+        db = Database.connect(self.settings.database_url)
+        campaigns = Campaigns(db=db, tenant_id=DEFAULT_TENANT, admit=self.parts.admit)
+        opt_outs = OptOuts(db=db, tenant_id=DEFAULT_TENANT, enforcement=self._enforcement())
+        return ApiRuntime(db=db, campaigns=campaigns, opt_outs=opt_outs)
+
+    def kicker(self, publish: Callable[[int], None]) -> Kicker:
+        """Offers slices through ``publish``."""
+        return Kicker(db=self._sync_db(), slices=self.parts.slices, publish=publish)
+
+    def sweeper(self) -> Sweeper:
+        """Sweeps what was abandoned."""
+        return Sweeper(db=self._sync_db())
+
+    @asynccontextmanager
+    async def worker(self, name: str) -> AsyncIterator[WorkerRuntime]:
+        """A worker process's use cases, alive (see ``living``) while the block runs."""
+        settings, parts = self.settings, self.parts
+        async with AsyncExitStack() as stack:
+            db = await self._open_db(stack)
+            gateway = await stack.enter_async_context(self._gateway())
+            redis = connect_async(settings.redis_url)
+            stack.push_async_callback(redis.aclose)
+            cache = RedisCache(redis)
+            settlement = parts.settlement(
+                messages=parts.messages, enforcement=self._enforcement(), cache=cache
+            )
+            slices = settings.slice_threads - 1  # one thread is kept free for recovery
+            owner = await stack.enter_async_context(living(db, name=name, slices=slices))
+            pump = Pump(
+                db=db,
+                slices=parts.slices,
+                messages=parts.messages,
+                lookup=SuppressionLookup(redis),
+                repair=cache,
+                gateway=gateway,
+                settler=Settler(settlement=settlement, db=db),
+                permits=Permits(settings.concurrency),
+                owner=owner,
+                stopping=asyncio.Event(),
+            )
+            resolver = Resolver(db=db, messages=parts.messages, provider=gateway)
+            yield WorkerRuntime(pump=pump, resolver=resolver)
+
+    @asynccontextmanager
+    async def webhooks(self) -> AsyncIterator[WebhookRuntime]:
+        """The webhook app's use cases."""
+        async with AsyncExitStack() as stack:
+            db = await self._open_db(stack)
+            redis = connect_async(self.settings.redis_url)
+            stack.push_async_callback(redis.aclose)
+            enforcement = self._enforcement()
+            tokens, base_url = self.settings.auth_tokens, self.settings.public_base_url
+            yield WebhookRuntime(
+                db=db,
+                verifier=SignatureVerifier(tokens, base_url),
+                inbound=Inbound(enforcement=enforcement),
+                receipts=Receipts(messages=self.parts.messages, enforcement=enforcement),
+                queue=EnforcementQueue(enforcement=enforcement, db=db),
+                cache=RedisCache(redis),
+            )
+
+    @asynccontextmanager
+    async def consumer(self) -> AsyncIterator[ConsumerRuntime]:
+        """The consumer's use cases."""
+        async with AsyncExitStack() as stack:
+            db = await self._open_db(stack)
+            gateway = await stack.enter_async_context(self._gateway())
+            redis = connect_async(self.settings.redis_url)
+            stack.push_async_callback(redis.aclose)
+            sets = RedisSets(connect_sync(self.settings.redis_url))
+            yield ConsumerRuntime(
+                db=db,
+                enforcement=self._enforcement(),
+                mirror=Mirror(db=self._sync_db(), sets=sets),
+                times=ProviderTimes(db=db, provider=gateway, cache=RedisCache(redis)),
+            )
+
+    def _enforcement(self) -> Enforcement:
+        return Enforcement(table=self.parts.enforcement, horizon=self.settings.doubt_horizon)
+
+    def _sync_db(self) -> Database:
+        return Database.connect(self.settings.database_url)
+
+    async def _open_db(self, stack: AsyncExitStack) -> AsyncDatabase:
+        self.settings.require_twilio()
+        db = AsyncDatabase.connect(self.settings.database_url)
+        stack.push_async_callback(db.close)
+        await db.run(require_usable)
+        await db.run(_claim_account, self.settings.twilio_account_sid)
+        return db
+
+    def _gateway(self) -> Any:
+        settings = self.settings
+        return TwilioGateway.open(
+            _credentials(settings),
+            status_callback_base=settings.public_base_url,
+            base_url=settings.twilio_api_base_url,
+        )
+
+
+def _credentials(settings: Settings) -> Credentials:
+    if settings.twilio_api_key:
+        secret = settings.twilio_api_secret.get_secret_value()
+        return Credentials.from_api_key(
+            settings.twilio_account_sid, settings.twilio_api_key, secret
+        )
+    return Credentials.from_auth_token(settings.twilio_account_sid, settings.auth_tokens[0])
+
+
+def _claim_account(tx: Transaction, account_sid: str) -> None:
+    senders.set_account(tx, DEFAULT_TENANT, account_sid)

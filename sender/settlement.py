@@ -1,0 +1,145 @@
+"""Outcome → state: the one place where the provider's answer to a create becomes a row's state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
+
+from sender.domain.consent import Suppression
+from sender.domain.message import Guarded, State
+from sender.domain.outcome import (
+    Accepted,
+    Ambiguous,
+    NotBegun,
+    OptedOut,
+    Outcome,
+    RefusalKind,
+    Refused,
+    Throttled,
+)
+from sender.domain.provider import HandOff
+from sender.enforcement import BlockReport, Enforcement, SuppressionCache
+from sender.storage import holds
+from sender.storage.database import AsyncDatabase, Transaction
+from sender.storage.messages import MessageTable, Move
+
+#: How long a throttled row rests when the provider did not say: long enough for its concurrency
+#: to drain (its answers take well under a second), short enough not to be felt.
+THROTTLE_REST = timedelta(seconds=2)
+#: How long a row rests whose connection failed: a provider that is down is asked gently.
+CONNECT_REST = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handed:
+    """A guarded row and what came of handing it off."""
+
+    guarded: Guarded
+    hand_off: HandOff
+    sender_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """Settles batches of hand-offs, each batch in one transaction."""
+
+    messages: MessageTable
+    enforcement: Enforcement
+    cache: SuppressionCache
+
+    def decide(self, guarded: Guarded, outcome: Outcome) -> Move:
+        """What a row becomes. Total: every outcome has one answer, and it names its reason."""
+        match outcome:
+            case Accepted():
+                return _move(
+                    guarded,
+                    State.SENT,
+                    "accepted",
+                    sid=outcome.sid,
+                    provider_status=outcome.provider_status,
+                )
+            case OptedOut():
+                return _move(
+                    guarded, State.SUPPRESSED, "provider_block", provider_code=outcome.code
+                )
+            case Refused(kind=RefusalKind.HALT):
+                # Nothing is wrong with the recipient: the row waits behind the sender's hold.
+                return _move(guarded, State.PENDING, "refused", provider_code=outcome.code)
+            case Refused():
+                return _move(guarded, State.FAILED, outcome.kind.value, provider_code=outcome.code)
+            case Throttled():
+                rest = outcome.retry_after or THROTTLE_REST
+                return _move(
+                    guarded, State.PENDING, "throttled", provider_code=outcome.code, rest=rest
+                )
+            case NotBegun():
+                return _move(guarded, State.PENDING, outcome.why, rest=CONNECT_REST)
+            case Ambiguous():
+                return _move(guarded, State.IN_DOUBT, outcome.why, provider_code=outcome.code)
+            case _:
+                assert_never(outcome)
+
+    async def settle(self, db: AsyncDatabase, batch: Sequence[Handed]) -> None:
+        """Commit what became of a batch.
+
+        Opt-outs go one by one in transactions of their own: they lock the person's consent
+        before any message row.
+        """
+        blocked = [one for one in batch if isinstance(one.hand_off.outcome, OptedOut)]
+        plain = [one for one in batch if not isinstance(one.hand_off.outcome, OptedOut)]
+        if plain:
+            await db.run(self._settle_plain, plain)
+        for one in blocked:
+            await self.cache.add(await db.run(self._settle_blocked, one))
+
+    def _settle_plain(self, tx: Transaction, batch: Sequence[Handed]) -> None:
+        self.messages.settle(tx, [self.decide(one.guarded, one.hand_off.outcome) for one in batch])
+        for one in batch:
+            outcome = one.hand_off.outcome
+            if isinstance(outcome, Refused) and outcome.kind is RefusalKind.HALT:
+                holds.place(tx, _hold(one.sender_id, outcome))
+
+    def _settle_blocked(self, tx: Transaction, one: Handed) -> list[Suppression]:
+        outcome = one.hand_off.outcome
+        move = self.decide(one.guarded, outcome)
+        began_at = one.hand_off.began_at + (one.hand_off.clock_offset or timedelta())
+        report = BlockReport(
+            message_id=one.guarded.message_id,
+            code=move.provider_code or 0,
+            door="create",
+            began_at=began_at,
+        )
+        active = self.enforcement.record_block(tx, report)
+        self.messages.settle(tx, [move])
+        return active
+
+
+def _hold(sender_id: int, refusal: Refused) -> holds.Hold:
+    return holds.Hold(
+        level=holds.Level.SENDER,
+        subject=sender_id,
+        reason=f"refused_{refusal.code}",
+        detail=f"Twilio refused with {refusal.code}; every further message would fail alike",
+    )
+
+
+def _move(  # noqa: PLR0913  # a Move's own fields
+    guarded: Guarded,
+    state: State,
+    reason: str,
+    *,
+    sid: str | None = None,
+    provider_status: str | None = None,
+    provider_code: int | None = None,
+    rest: timedelta = timedelta(),
+) -> Move:
+    return Move(
+        message_id=guarded.message_id,
+        gen=guarded.gen,
+        state=state,
+        reason=reason,
+        sid=sid,
+        provider_status=provider_status,
+        provider_code=provider_code,
+        rest=rest,
+    )

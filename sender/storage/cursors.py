@@ -1,0 +1,22 @@
+"""How far the readers of append-only tables have come."""
+
+from sqlalchemy import text
+
+from sender.storage.database import Transaction
+
+_READ = text("SELECT position FROM cursor_position WHERE name = :name")
+_WRITE = text("""
+    INSERT INTO cursor_position (name, position) VALUES (:name, :position)
+    ON CONFLICT (name) DO UPDATE SET position = excluded.position
+""")
+
+
+def read(tx: Transaction, name: str) -> int | None:
+    """A reader's position; ``None`` before its first."""
+    found = tx.execute(_READ, {"name": name}).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+def write(tx: Transaction, name: str, position: int) -> None:
+    """Move a reader."""
+    tx.execute(_WRITE, {"name": name, "position": position})

@@ -1,0 +1,144 @@
+"""Connections to Postgres, and the one place where a transaction begins and ends.
+
+Storage functions are written once, against a synchronous connection. In an event loop SQLAlchemy
+runs the same functions over psycopg's asynchronous driver (``run_sync``), so no thread is held.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: An open transaction, READ COMMITTED: every statement sees what was committed before it began.
+Transaction = Connection
+
+#: Whatever keeps a transaction from being known as committed: Postgres away, a broken connection,
+#: a refused statement. Callers that must go on without Postgres catch this and nothing of the
+#: driver's.
+DatabaseError = SQLAlchemyError
+
+#: Deadlock and lock time-out: the whole transaction was rolled back and may simply run again.
+_RETRYABLE_SQLSTATES = frozenset({"40P01", "55P03"})
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Database:
+    """Transactions for synchronous callers: the Python API, the consumer, the beat tasks."""
+
+    engine: Engine
+
+    @classmethod
+    def connect(cls, url: str, *, pool_size: int = 5) -> "Database":
+        """A lazily connecting database; nothing is opened before the first transaction."""
+        return cls(
+            create_engine(
+                url,
+                pool_size=pool_size,
+                max_overflow=pool_size,
+                pool_pre_ping=True,
+                hide_parameters=True,
+                isolation_level="READ COMMITTED",
+            )
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One transaction: committed at the end of the block, rolled back on an exception."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def run(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """``work`` in a transaction of its own, again after a deadlock."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self.transaction() as tx:
+                    return work(tx, *args, **kwargs)
+            except OperationalError as exc:
+                if attempt == _ATTEMPTS or not _may_run_again(exc):
+                    raise
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Close the pool."""
+        self.engine.dispose()
+
+
+@dataclass(frozen=True)
+class AsyncDatabase:
+    """Transactions for event loops: the pump and the webhook app."""
+
+    engine: AsyncEngine
+
+    @classmethod
+    def connect(cls, url: str, *, pool_size: int = 10) -> "AsyncDatabase":
+        """A lazily connecting database; nothing is opened before the first transaction."""
+        return cls(
+            create_async_engine(
+                url,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_pre_ping=False,  # one more round trip per window; a dead one is retried
+                hide_parameters=True,
+                isolation_level="READ COMMITTED",
+            )
+        )
+
+    async def run(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """``work`` in a transaction of its own, again after a deadlock.
+
+        When this returns, the transaction is committed. When it raises, it may have been (a
+        connection can break at COMMIT): the caller must not assume either.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self.engine.begin() as connection:
+                    return await connection.run_sync(work, *args, **kwargs)
+            except OperationalError as exc:
+                if attempt == _ATTEMPTS or not _may_run_again(exc):
+                    raise
+        raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["Session"]:
+        """A connection of its own, outside the pool and any transaction; closed at the end."""
+        engine = create_async_engine(self.engine.url, poolclass=NullPool, hide_parameters=True)
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            yield Session(connection)
+        await engine.dispose()
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self.engine.dispose()
+
+
+@dataclass(frozen=True)
+class Session:
+    """One connection, for what belongs to a session: advisory locks."""
+
+    connection: AsyncConnection
+
+    async def run(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """``work`` on this connection."""
+        return await self.connection.run_sync(work, *args, **kwargs)
+
+    async def ping(self) -> None:
+        """Raise if the connection is gone."""
+        await self.connection.execute(text("SELECT 1"))
+
+
+def _may_run_again(exc: OperationalError) -> bool:
+    return getattr(exc.orig, "sqlstate", None) in _RETRYABLE_SQLSTATES

@@ -1,0 +1,90 @@
+"""The resolver's work list: messages whose outcome nobody knows yet."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+
+from sender.domain.message import State
+from sender.storage.database import Transaction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """An ``in_doubt`` message and what to look for in the provider's log."""
+
+    message_id: UUID
+    recipient: int
+    sender: str
+    sender_kind: str
+    #: The campaign's template and the row's fields: together the body that was sent.
+    body: str
+    fields: dict[str, str]
+    guarded_at: datetime
+
+
+_FORGET_RESOLVED = text("""
+    DELETE FROM doubt d USING message m
+    WHERE m.id = d.message_id AND m.state NOT IN ('in_doubt', 'unknown')
+""")
+_DUE = text("""
+    SELECT m.id AS message_id, m.recipient, s.address AS sender, s.kind AS sender_kind,
+           c.body, coalesce(m.fields, '{}') AS fields, m.guarded_at
+    FROM doubt d
+    JOIN message m ON m.id = d.message_id
+    JOIN campaign c ON c.id = m.campaign_id
+    JOIN sender s ON s.id = c.sender_id
+    WHERE d.next_check <= now() AND m.state = 'in_doubt'
+    ORDER BY d.next_check LIMIT :limit
+""")
+_POSTPONE = text("""
+    UPDATE doubt
+    SET checks = checks + 1,
+        next_check = now() + least(interval '1 hour', interval '5 seconds' * 2 ^ checks)
+    WHERE message_id = ANY (CAST(:ids AS uuid[]))
+""")
+_GIVE_UP = text("""
+    WITH old AS (
+        SELECT m.id FROM doubt d JOIN message m ON m.id = d.message_id
+        WHERE d.since < now() - interval '48 hours' AND m.state = 'in_doubt'
+        ORDER BY m.id FOR UPDATE OF m
+    )
+    UPDATE message m SET state = 'unknown', changed_at = clock_timestamp()
+    FROM old WHERE m.id = old.id
+""")
+_SID_TAKEN = text("""
+    SELECT EXISTS (SELECT FROM message WHERE recipient = :recipient AND sid = :sid
+                   AND id <> :message_id)
+""")
+
+
+def due(tx: Transaction, *, limit: int) -> list[Doubt]:
+    """The doubts to look into now; those resolved meanwhile leave the list."""
+    tx.execute(_FORGET_RESOLVED)
+    return [Doubt(**row) for row in tx.execute(_DUE, {"limit": limit}).mappings()]
+
+
+def postpone(tx: Transaction, ids: list[UUID]) -> None:
+    """Look again later, each time twice as late, at most hourly."""
+    tx.execute(_POSTPONE, {"ids": ids})
+
+
+def give_up_old(tx: Transaction) -> int:
+    """After 48 hours without evidence a doubt becomes ``unknown``; how many did."""
+    return tx.execute(_GIVE_UP).rowcount
+
+
+def sid_belongs_elsewhere(tx: Transaction, doubt: Doubt, sid: str) -> bool:
+    """Whether another message of ours to that person already has this SID."""
+    values = {"recipient": doubt.recipient, "sid": sid, "message_id": doubt.message_id}
+    return bool(tx.execute(_SID_TAKEN, values).scalar_one())
+
+
+#: The states a doubt may be resolved to, by the provider's own status word.
+RESOLUTIONS = {
+    "delivered": State.DELIVERED,
+    "read": State.DELIVERED,
+    "undelivered": State.UNDELIVERED,
+    "failed": State.FAILED,
+}

@@ -1,0 +1,90 @@
+"""Inbound messages as they came, once each, and the provider times that are fetched later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.expression import bindparam
+
+from sender.storage.database import Transaction
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboundRow:
+    """An inbound message ready to be stored."""
+
+    sid: str
+    tenant_id: int
+    #: ``None`` when no sender of ours has the address it was sent to.
+    sender_id: int | None
+    #: ``None`` when From is no telephone number.
+    recipient: int | None
+    keyword: str
+    body: str
+    #: Every parameter of the webhook.
+    raw: Mapping[str, str]
+
+
+_STORE = text("""
+    INSERT INTO inbound (sid, tenant_id, sender_id, recipient, keyword, body, raw)
+    VALUES (:sid, :tenant_id, :sender_id, :recipient, :keyword, :body, :raw)
+    ON CONFLICT (sid) DO NOTHING
+""").bindparams(bindparam("raw", type_=JSONB))
+
+
+def store(tx: Transaction, row: InboundRow) -> bool:
+    """Keep an inbound message; ``False`` when this MessageSid is already kept."""
+    values = {**vars(row), "raw": dict(row.raw)}
+    return tx.execute(_STORE, values).rowcount == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undated:
+    """A keyword whose provider time is not known yet."""
+
+    sid: str
+    tenant_id: int
+    recipient: int
+
+
+_UNDATED = text("""
+    SELECT sid, tenant_id, recipient FROM inbound
+    WHERE provider_at IS NULL AND keyword IN ('STOP', 'START') AND recipient IS NOT NULL
+      AND (next_lookup IS NULL OR next_lookup <= now())
+    ORDER BY received_at LIMIT :limit
+""")
+_DATE = text("UPDATE inbound SET provider_at = :at WHERE sid = :sid AND provider_at IS NULL")
+_POSTPONE = text("""
+    UPDATE inbound
+    SET lookups = lookups + 1,
+        next_lookup = now() + least(interval '1 hour', interval '1 second' * 2 ^ lookups)
+    WHERE sid = :sid
+""")
+
+
+def undated(tx: Transaction, *, limit: int) -> list[Undated]:
+    """Keywords whose provider time should be asked for now, oldest first."""
+    return [Undated(**row) for row in tx.execute(_UNDATED, {"limit": limit}).mappings()]
+
+
+def set_provider_time(tx: Transaction, sid: str, at: datetime) -> None:
+    """Record when the provider received it; the first answer stands."""
+    tx.execute(_DATE, {"sid": sid, "at": at})
+
+
+def postpone_lookup(tx: Transaction, sid: str) -> None:
+    """Ask again later, each time twice as late, at most hourly."""
+    tx.execute(_POSTPONE, {"sid": sid})
+
+
+def opted_out_by_keyword(tx: Transaction, *, tenant_id: int, recipient: int) -> bool:
+    """Whether the person is opted out with the tenant, so that YES means START."""
+    found = text("""
+        SELECT EXISTS (SELECT FROM suppression WHERE recipient = :recipient
+                       AND tenant_id = :tenant_id
+                       AND reason IN ('stop', 'free_text', 'provider_block'))
+    """)
+    values = {"recipient": recipient, "tenant_id": tenant_id}
+    return bool(tx.execute(found, values).scalar_one())

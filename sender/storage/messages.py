@@ -1,0 +1,329 @@
+"""Messages: the guard, and every other statement that moves a row.
+
+Each statement names the states it may leave; a row that is elsewhere is left alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from sender.domain.message import Guarded, State
+from sender.storage.database import Transaction
+from sender.storage.holds import HELD
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueMessage:
+    """A pending row that may be sent now, as far as the campaign's plan goes."""
+
+    id: UUID
+    gen: int
+    #: E.164 digits without the plus.
+    recipient: int
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One row's way out of ``sending``: what settlement decided, keyed by its generation."""
+
+    message_id: UUID
+    gen: int
+    state: State
+    reason: str
+    sid: str | None = None
+    provider_status: str | None = None
+    provider_code: int | None = None
+    #: For a row that goes back to pending: how long it rests.
+    rest: timedelta = timedelta()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What later became known about a row: a status callback, or what Twilio's log says."""
+
+    message_id: UUID
+    state: State
+    reason: str
+    sid: str
+    provider_status: str
+    provider_code: int | None
+
+
+_DUE = text("""
+    SELECT id, gen, recipient, fields FROM message
+    WHERE id > :after AND id <= :last AND campaign_id = :campaign_id
+      AND state = 'pending' AND (next_at IS NULL OR next_at <= now())
+    ORDER BY id LIMIT :limit
+""")
+
+#: True for a row ``m`` of campaign ``c`` that a suppression covers, in any scope that counts.
+_SUPPRESSED = """
+    EXISTS (
+        SELECT FROM suppression s
+        WHERE s.recipient = m.recipient
+          AND (s.tenant_id = 0
+               OR s.tenant_id = c.tenant_id
+                  AND (s.scope = 0 OR s.scope IN (
+                      SELECT ss.scope FROM sender_scope ss WHERE ss.sender_id = c.sender_id))))
+"""
+
+
+def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
+    """The statement that commits "I am about to send", with its checks inside.
+
+    It is built here once; the parameter exists so that a test can build one without the
+    suppression check and show that the audit catches what then gets through.
+    """
+    return f"""
+        WITH allowed AS (
+            SELECT m.id
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[])) AS asked (id, gen)
+            JOIN message m ON m.id = asked.id AND m.gen = asked.gen
+            JOIN campaign c ON c.id = m.campaign_id
+            WHERE m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
+              AND NOT {HELD} AND NOT {suppressed}
+            ORDER BY m.id FOR UPDATE OF m
+        )
+        UPDATE message m
+        SET state = 'sending', reason = '', gen = m.gen + 1, owner = :owner,
+            guarded_at = clock_timestamp(), changed_at = clock_timestamp(),
+            lease_until = clock_timestamp() + :lease
+        FROM allowed
+        WHERE m.id = allowed.id AND m.state = 'pending'
+        RETURNING m.id, m.gen, m.guarded_at
+    """  # noqa: S608  # built from the constants above only
+
+
+_PUT_BACK = text("""
+    WITH own AS (
+        SELECT m.id
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[])) AS asked (id, gen)
+        JOIN message m ON m.id = asked.id AND m.gen = asked.gen
+        WHERE m.state = 'sending' AND m.owner = :owner
+        ORDER BY m.id FOR UPDATE OF m
+    )
+    UPDATE message m
+    SET state = 'pending', reason = :reason, gen = m.gen + 1, owner = NULL, lease_until = NULL,
+        next_at = now(), changed_at = now()
+    FROM own WHERE m.id = own.id AND m.state = 'sending'
+""")
+
+_SETTLE = text("""
+    WITH moves AS (
+        SELECT m.id, move.*
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[]), CAST(:states AS text[]),
+                    CAST(:reasons AS text[]), CAST(:sids AS text[]), CAST(:statuses AS text[]),
+                    CAST(:codes AS integer[]), CAST(:rests AS double precision[]))
+             AS move (message_id, gen, state, reason, sid, status, code, rest)
+        JOIN message m ON m.id = move.message_id AND m.gen = move.gen
+        WHERE m.state = 'sending' OR (m.state = 'in_doubt' AND move.state <> 'pending')
+           OR (m.sid IS NULL AND move.sid IS NOT NULL)
+        ORDER BY m.id FOR UPDATE OF m
+    )
+    UPDATE message m
+    SET state = CASE WHEN m.state IN ('sending', 'in_doubt') THEN moves.state ELSE m.state END,
+        reason = CASE WHEN m.state IN ('sending', 'in_doubt') THEN moves.reason ELSE m.reason END,
+        gen = m.gen + CASE WHEN moves.state = 'pending' THEN 1 ELSE 0 END,
+        owner = CASE WHEN moves.state = 'pending' THEN NULL ELSE m.owner END,
+        sid = coalesce(m.sid, moves.sid),
+        provider_status = coalesce(m.provider_status, moves.status),
+        provider_code = coalesce(m.provider_code, moves.code),
+        lease_until = NULL,
+        next_at = now() + make_interval(secs => moves.rest), changed_at = clock_timestamp()
+    FROM moves WHERE m.id = moves.id
+    RETURNING m.id
+""")
+
+_SUPPRESS = text(f"""
+    WITH covered AS (
+        SELECT m.id, (
+            SELECT s.reason FROM suppression s
+            WHERE s.recipient = m.recipient
+              AND (s.tenant_id = 0
+                   OR s.tenant_id = c.tenant_id
+                      AND (s.scope = 0 OR s.scope IN (
+                          SELECT ss.scope FROM sender_scope ss
+                          WHERE ss.sender_id = c.sender_id)))
+            ORDER BY s.since, s.reason LIMIT 1) AS reason
+        FROM message m JOIN campaign c ON c.id = m.campaign_id
+        WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state = 'pending' AND {_SUPPRESSED}
+        ORDER BY m.id FOR UPDATE OF m
+    )
+    UPDATE message m
+    SET state = 'suppressed', reason = covered.reason, changed_at = clock_timestamp()
+    FROM covered WHERE m.id = covered.id AND m.state = 'pending'
+    RETURNING m.id
+""")  # noqa: S608  # built from the constant above only
+
+_REFUSE = text("""
+    WITH unfit AS (
+        SELECT m.id FROM message m
+        WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state = 'pending'
+        ORDER BY m.id FOR UPDATE OF m
+    )
+    UPDATE message m SET state = 'failed', reason = :reason, changed_at = clock_timestamp()
+    FROM unfit WHERE m.id = unfit.id AND m.state = 'pending'
+""")
+
+_EVIDENCE = text("""
+    UPDATE message
+    SET state = CASE WHEN state = ANY (CAST(:sources AS text[])) THEN :state ELSE state END,
+        reason = CASE WHEN state = ANY (CAST(:sources AS text[])) THEN :reason ELSE reason END,
+        provider_status = CASE WHEN state = ANY (CAST(:sources AS text[]))
+                               THEN :status ELSE coalesce(provider_status, :status) END,
+        provider_code = coalesce(:code, provider_code),
+        sid = coalesce(sid, :sid), lease_until = NULL, changed_at = clock_timestamp()
+    WHERE id = :id
+    RETURNING state
+""")
+
+
+class MessageTable:
+    """The statements on ``message``; stateless, so one instance serves every thread."""
+
+    def __init__(self, *, guard: str | None = None) -> None:
+        self._guard = text(guard or guard_statement())
+
+    def due(
+        self, tx: Transaction, *, campaign_id: int, after: UUID, last: UUID, limit: int
+    ) -> list[DueMessage]:
+        """At most ``limit`` pending rows of (after, last] whose time has come, in id order."""
+        rows = tx.execute(
+            _DUE, {"campaign_id": campaign_id, "after": after, "last": last, "limit": limit}
+        )
+        return [
+            DueMessage(id=row.id, gen=row.gen, recipient=row.recipient, fields=row.fields or {})
+            for row in rows
+        ]
+
+    def guard(
+        self, tx: Transaction, rows: Sequence[DueMessage], *, owner: int, lease: timedelta
+    ) -> list[Guarded]:
+        """Commit "I am about to send" for those of ``rows`` that nothing forbids.
+
+        The last statement of its transaction. A row that is not returned must not be sent: it
+        is suppressed, held, paused, past its deadline, or another worker's.
+        """
+        found = tx.execute(
+            self._guard,
+            {
+                "ids": [row.id for row in rows],
+                "gens": [row.gen for row in rows],
+                "owner": owner,
+                "lease": lease,
+            },
+        )
+        return [Guarded(message_id=r.id, gen=r.gen, guarded_at=r.guarded_at) for r in found]
+
+    def put_back(
+        self, tx: Transaction, rows: Mapping[UUID, int], *, owner: int, reason: str
+    ) -> None:
+        """Back to pending: rows whose request was provably never begun, by id and generation."""
+        tx.execute(
+            _PUT_BACK,
+            {"ids": list(rows), "gens": list(rows.values()), "owner": owner, "reason": reason},
+        )
+
+    def settle(self, tx: Transaction, moves: Sequence[Move]) -> set[UUID]:
+        """Move rows out of ``sending`` as settlement decided.
+
+        A row the sweeper meanwhile put in doubt accepts definite evidence, never ``pending``;
+        one that a callback settled first only learns its SID.
+        """
+        found = tx.execute(_SETTLE, _columns(moves))
+        return {row.id for row in found}
+
+    def suppress(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
+        """Settle those pending rows that a suppression covers, with Postgres's reason."""
+        return {row.id for row in tx.execute(_SUPPRESS, {"ids": list(ids)})}
+
+    def refuse(self, tx: Transaction, ids: Sequence[UUID], *, reason: str) -> None:
+        """Fail pending rows that can never be sent as they are."""
+        tx.execute(_REFUSE, {"ids": list(ids), "reason": reason})
+
+    def learn(self, tx: Transaction, evidence: Evidence, sources: frozenset[State]) -> State | None:
+        """Apply later evidence to a row if its state is among ``sources``.
+
+        Returns:
+            The row's state afterwards; ``None`` when there is no such row.
+        """
+        found = tx.execute(
+            _EVIDENCE,
+            {
+                "id": evidence.message_id,
+                "sources": [state.value for state in sources],
+                "state": evidence.state.value,
+                "reason": evidence.reason,
+                "status": evidence.provider_status,
+                "code": evidence.provider_code,
+                "sid": evidence.sid,
+            },
+        ).one_or_none()
+        return None if found is None else State(found.state)
+
+
+def _columns(moves: Sequence[Move]) -> dict[str, list[Any]]:
+    return {
+        "ids": [move.message_id for move in moves],
+        "gens": [move.gen for move in moves],
+        "states": [move.state.value for move in moves],
+        "reasons": [move.reason for move in moves],
+        "sids": [move.sid for move in moves],
+        "statuses": [move.provider_status for move in moves],
+        "codes": [move.provider_code for move in moves],
+        "rests": [move.rest.total_seconds() for move in moves],
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageFacts:
+    """What a callback or an audit needs to know about one row and its campaign."""
+
+    id: UUID
+    campaign_id: int
+    tenant_id: int
+    sender_id: int
+    #: The From number or Messaging Service SID, and its kind.
+    sender: str
+    sender_kind: str
+    recipient: int
+    state: State
+    sid: str | None
+    guarded_at: datetime | None
+    account_sid: str | None
+
+
+_FACTS = text("""
+    SELECT m.id, m.campaign_id, c.tenant_id, c.sender_id, s.address AS sender,
+           s.kind AS sender_kind, m.recipient, m.state, m.sid, m.guarded_at, t.account_sid
+    FROM message m
+    JOIN campaign c ON c.id = m.campaign_id
+    JOIN sender s ON s.id = c.sender_id
+    JOIN tenant t ON t.id = c.tenant_id
+    WHERE m.id = :id
+""")
+
+
+def facts(tx: Transaction, message_id: UUID) -> MessageFacts | None:
+    """One message's facts; ``None`` if there is no such row."""
+    row = tx.execute(_FACTS, {"id": message_id}).mappings().one_or_none()
+    return None if row is None else MessageFacts(**{**row, "state": State(row["state"])})
+
+
+_TEXTED_BEFORE = text("""
+    SELECT EXISTS (
+        SELECT FROM message m JOIN campaign c ON c.id = m.campaign_id
+        WHERE m.recipient = :recipient AND c.tenant_id = :tenant_id AND m.id <> :id
+          AND m.state IN ('sent', 'delivered', 'undelivered'))
+""")
+
+
+def texted_before(tx: Transaction, message: MessageFacts) -> bool:
+    """Whether the provider ever took another message of the tenant's to this recipient."""
+    values = {"recipient": message.recipient, "tenant_id": message.tenant_id, "id": message.id}
+    return bool(tx.execute(_TEXTED_BEFORE, values).scalar_one())

@@ -1,0 +1,136 @@
+"""Senders and the tenants they belong to."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from sender.errors import ConfigurationError
+from sender.storage.database import Transaction
+
+DEFAULT_TENANT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SenderRow:
+    """A From identity and its pace."""
+
+    id: int
+    tenant_id: int
+    address: str
+    kind: str
+    segments_per_second: float
+
+
+_INSERT = text("""
+    INSERT INTO sender (tenant_id, address, kind, segments_per_second)
+    VALUES (:tenant_id, :address, :kind, :rate)
+    ON CONFLICT (address) DO NOTHING
+""")
+_SELECT = text("""
+    SELECT id, tenant_id, address, kind, segments_per_second FROM sender WHERE address = :address
+""")
+_OWN_SCOPE = text("""
+    INSERT INTO sender_scope (sender_id, scope) VALUES (:id, :scope) ON CONFLICT DO NOTHING
+""")
+
+
+def ensure(
+    tx: Transaction, *, tenant_id: int, address: str, kind: str, segments_per_second: float
+) -> SenderRow:
+    """The sender with this address, entered if it is new.
+
+    Raises:
+        ConfigurationError: the address belongs to another tenant. Sharing one would let a STOP
+            to it reach only one of the two.
+    """
+    values = {
+        "tenant_id": tenant_id,
+        "address": address,
+        "kind": kind,
+        "rate": segments_per_second,
+    }
+    tx.execute(_INSERT, values)
+    row = SenderRow(**tx.execute(_SELECT, {"address": address}).mappings().one())
+    if row.tenant_id != tenant_id:
+        raise ConfigurationError(f"sender {address} belongs to another tenant")
+    tx.execute(_OWN_SCOPE, {"id": row.id, "scope": row.id})
+    return row
+
+
+def set_pace(tx: Transaction, sender_id: int, segments_per_second: float) -> None:
+    """Change how many segments a second a sender may send."""
+    tx.execute(
+        text("UPDATE sender SET segments_per_second = :rate WHERE id = :id"),
+        {"id": sender_id, "rate": segments_per_second},
+    )
+
+
+def add_scope(tx: Transaction, *, sender_id: int, service_id: int) -> None:
+    """Record that a number is in a Messaging Service: the service's suppressions now cover it."""
+    tx.execute(_OWN_SCOPE, {"id": sender_id, "scope": service_id})
+
+
+def find(tx: Transaction, address: str) -> SenderRow | None:
+    """The sender with this address, or ``None``."""
+    row = tx.execute(_SELECT, {"address": address}).mappings().one_or_none()
+    return None if row is None else SenderRow(**row)
+
+
+_SERVICES = text("""
+    SELECT ss.scope FROM sender_scope ss WHERE ss.sender_id = :id ORDER BY ss.scope
+""")
+
+
+def scopes_of(tx: Transaction, sender_id: int) -> tuple[int, ...]:
+    """The sender's own scope and those of the services it is or was in."""
+    return tuple(row.scope for row in tx.execute(_SERVICES, {"id": sender_id}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant:
+    """A client with its own Twilio account."""
+
+    id: int
+    name: str
+    account_sid: str | None
+    #: ``tenant``: a STOP covers all senders. ``sender``: only the one it was sent to.
+    stop_scope: str
+
+
+_TENANT_BY_ACCOUNT = text("""
+    SELECT id, name, account_sid, stop_scope FROM tenant WHERE account_sid = :account_sid
+""")
+_CLAIM_ACCOUNT = text("""
+    UPDATE tenant SET account_sid = :account_sid
+    WHERE id = :id AND account_sid IS DISTINCT FROM :account_sid
+""")
+
+
+def tenant_by_account(tx: Transaction, account_sid: str) -> Tenant | None:
+    """The tenant whose Twilio account this is, or ``None``."""
+    found = tx.execute(_TENANT_BY_ACCOUNT, {"account_sid": account_sid}).mappings().one_or_none()
+    return None if found is None else Tenant(**found)
+
+
+def set_account(tx: Transaction, tenant_id: int, account_sid: str) -> None:
+    """Record which Twilio account is the tenant's."""
+    tx.execute(_CLAIM_ACCOUNT, {"id": tenant_id, "account_sid": account_sid})
+
+
+def tenant(tx: Transaction, tenant_id: int) -> Tenant:
+    """A tenant by its id."""
+    found = text("SELECT id, name, account_sid, stop_scope FROM tenant WHERE id = :id")
+    return Tenant(**tx.execute(found, {"id": tenant_id}).mappings().one())
+
+
+_ALL_SCOPES = text("""
+    SELECT 0 AS tenant_id, 0 AS scope
+    UNION SELECT id, 0 FROM tenant
+    UNION SELECT s.tenant_id, ss.scope FROM sender_scope ss JOIN sender s ON s.id = ss.sender_id
+    ORDER BY 1, 2
+""")
+
+
+def all_scopes(tx: Transaction) -> list[tuple[int, int]]:
+    """Every (tenant, scope) that a lookup may ask for, the empty ones included."""
+    return [(row.tenant_id, row.scope) for row in tx.execute(_ALL_SCOPES)]

@@ -1,0 +1,244 @@
+"""Slices: which part of a campaign is offered, leased, and done.
+
+A slice's lease only spares workers from treading on each other; what keeps a message from being
+sent twice is the guard on its row. So a slice may be offered again as soon as its owner is gone.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+
+from sender.storage.database import Transaction
+from sender.storage.workers import OWNER_LIVES
+
+#: An offer that nobody took for this long got lost on the way: Celery over Redis loses messages.
+OFFER_EXPIRES = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceWork:
+    """A leased slice and all that its worker must know about the campaign."""
+
+    slice_id: int
+    campaign_id: int
+    tenant_id: int
+    sender_id: int
+    #: The From number or Messaging Service SID.
+    sender: str
+    segments_per_second: float
+    #: (tenant, scope) pairs in which a suppression covers this sender.
+    scopes: tuple[tuple[int, int], ...]
+    #: The body template as typed.
+    body: str
+    validity: timedelta
+    first_id: UUID
+    last_id: UUID
+
+
+_KICK_LOCK = 0x6B69636B  # "kick" in ASCII
+
+_OFFER = text(f"""
+    WITH capacity AS (SELECT coalesce(sum(w.slices), 0) AS total FROM worker w
+                      WHERE {OWNER_LIVES.format(owner="w.id")}),
+    open AS (
+        SELECT s.id, s.campaign_id,
+               (s.leased_until > now() AND {OWNER_LIVES.format(owner="s.owner")})
+               OR (s.owner IS NULL AND s.offered_at > now() - :expires) AS in_play,
+               s.due_at IS NULL OR s.due_at <= now() AS due
+        FROM slice s JOIN campaign c ON c.id = s.campaign_id
+        WHERE s.done_at IS NULL AND c.state = 'RUNNING'
+    ),
+    queue AS (
+        SELECT id, row_number() OVER (PARTITION BY campaign_id ORDER BY id) AS turn
+        FROM open WHERE due AND in_play IS NOT TRUE
+    ),
+    offered AS (
+        SELECT id FROM queue ORDER BY turn, id
+        LIMIT greatest(0, (SELECT total FROM capacity)
+                          - (SELECT count(*) FROM open WHERE in_play))
+    )
+    UPDATE slice s SET offered_at = now(), owner = NULL, leased_until = NULL
+    FROM offered WHERE s.id = offered.id
+    RETURNING s.id
+""")  # noqa: S608  # built from constants only
+
+_LEASE = text(f"""
+    UPDATE slice s
+    SET owner = :owner, leased_until = now() + :lease, started_at = coalesce(s.started_at, now())
+    FROM campaign c, sender f
+    WHERE s.id = :slice_id AND s.done_at IS NULL AND c.id = s.campaign_id AND f.id = c.sender_id
+      AND c.state = 'RUNNING' AND (s.due_at IS NULL OR s.due_at <= now())
+      AND (s.owner IS NULL OR s.leased_until < now()
+           OR NOT {OWNER_LIVES.format(owner="s.owner")})
+    RETURNING s.id AS slice_id, c.id AS campaign_id, c.tenant_id, c.sender_id,
+              f.address AS sender, f.segments_per_second, c.body, c.validity,
+              s.first_id, s.last_id,
+              (SELECT array_agg(ss.scope ORDER BY ss.scope) FROM sender_scope ss
+               WHERE ss.sender_id = c.sender_id) AS sender_scopes
+""")  # noqa: S608  # built from constants only
+
+_CLOSE = text("""
+    WITH rest AS (
+        SELECT count(*) FILTER (WHERE m.state IN ('pending', 'sending')) AS open,
+               min(m.next_at) FILTER (WHERE m.state = 'pending') AS next_at
+        FROM slice s JOIN message m
+          ON m.id BETWEEN s.first_id AND s.last_id AND m.campaign_id = s.campaign_id
+        WHERE s.id = :slice_id
+    )
+    UPDATE slice s
+    SET owner = NULL, leased_until = NULL, offered_at = NULL,
+        done_at = CASE WHEN rest.open = 0 THEN now() END,
+        due_at = greatest(rest.next_at, now() + :rest)
+    FROM rest WHERE s.id = :slice_id AND s.owner = :owner
+    RETURNING s.done_at IS NOT NULL AS done
+""")
+
+_OTHERS_WAIT = text("""
+    SELECT EXISTS (
+        SELECT FROM slice s JOIN campaign c ON c.id = s.campaign_id
+        WHERE s.done_at IS NULL AND c.state = 'RUNNING' AND s.owner IS NULL
+          AND s.campaign_id <> :campaign_id AND (s.due_at IS NULL OR s.due_at <= now()))
+""")
+
+
+class SliceTable:
+    """The statements on ``slice``."""
+
+    def offer(self, tx: Transaction) -> list[int]:
+        """Mark as offered what the fleet has room for, fairly among campaigns.
+
+        One caller at a time; a second one gets nothing, and need not.
+
+        Returns:
+            The ids of the slices to publish as hints.
+        """
+        lock = text("SELECT pg_try_advisory_xact_lock(:key)")
+        if not tx.execute(lock, {"key": _KICK_LOCK}).scalar_one():
+            return []
+        return [row.id for row in tx.execute(_OFFER, {"expires": OFFER_EXPIRES})]
+
+    def lease(
+        self, tx: Transaction, slice_id: int, *, owner: int, lease: timedelta
+    ) -> SliceWork | None:
+        """Take a slice; ``None`` when it is done, another worker's, or its campaign not running.
+
+        A duplicated or late hint therefore does nothing.
+        """
+        values = {"slice_id": slice_id, "owner": owner, "lease": lease}
+        row = tx.execute(_LEASE, values).mappings().one_or_none()
+        if row is None:
+            return None
+        facts = dict(row)
+        own_scopes = facts.pop("sender_scopes") or []
+        scopes = [(0, 0), (row["tenant_id"], 0), *((row["tenant_id"], s) for s in own_scopes)]
+        return SliceWork(**facts, scopes=tuple(scopes))
+
+    def close(self, tx: Transaction, slice_id: int, *, owner: int, rest: timedelta) -> bool:
+        """Give a slice back: done when nothing in it is open, else due again after ``rest``.
+
+        Returns:
+            Whether it is done.
+        """
+        values = {"slice_id": slice_id, "owner": owner, "rest": rest}
+        return bool(tx.execute(_CLOSE, values).scalar_one_or_none())
+
+    def others_wait(self, tx: Transaction, *, campaign_id: int) -> bool:
+        """Whether slices of other campaigns are due and nobody works on them."""
+        return bool(tx.execute(_OTHERS_WAIT, {"campaign_id": campaign_id}).scalar_one())
+
+
+_INSERT = text("""
+    INSERT INTO slice (campaign_id, first_id, last_id)
+    SELECT :campaign_id, * FROM unnest(CAST(:firsts AS uuid[]), CAST(:lasts AS uuid[]))
+""")
+
+
+def insert(tx: Transaction, campaign_id: int, spans: list[tuple[UUID, UUID]]) -> None:
+    """Cut a campaign into slices at the given id ranges."""
+    firsts, lasts = [span[0] for span in spans], [span[1] for span in spans]
+    tx.execute(_INSERT, {"campaign_id": campaign_id, "firsts": firsts, "lasts": lasts})
+
+
+def wake(tx: Transaction, campaign_id: int) -> None:
+    """Make a campaign's resting slices due at once (after resume, or when a hold ends)."""
+    due = text("UPDATE slice SET due_at = NULL WHERE campaign_id = :id AND done_at IS NULL")
+    tx.execute(due, {"id": campaign_id})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What one sweep changed."""
+
+    in_doubt: int
+    expired: int
+    completed: int
+
+
+#: Rows left in ``sending`` by an owner who is gone, or past their lease.
+_ABANDON = text(f"""
+    WITH stale AS (
+        SELECT m.id, {OWNER_LIVES.format(owner="m.owner")} AS owner_lives
+        FROM slice s JOIN message m
+          ON m.id BETWEEN s.first_id AND s.last_id AND m.campaign_id = s.campaign_id
+        WHERE s.done_at IS NULL AND s.started_at IS NOT NULL AND m.state = 'sending'
+          AND (m.lease_until < now() OR NOT {OWNER_LIVES.format(owner="m.owner")})
+        ORDER BY m.id FOR UPDATE OF m
+    )
+    UPDATE message m
+    SET state = 'in_doubt', changed_at = clock_timestamp(), lease_until = NULL,
+        reason = CASE WHEN stale.owner_lives THEN 'lease_ran_out' ELSE 'worker_lost' END
+    FROM stale WHERE m.id = stale.id AND m.state = 'sending'
+""")  # noqa: S608  # built from constants only
+
+_EXPIRE = text("""
+    WITH late AS (
+        SELECT m.id
+        FROM campaign c
+        JOIN slice s ON s.campaign_id = c.id AND s.done_at IS NULL
+        JOIN message m ON m.id BETWEEN s.first_id AND s.last_id AND m.campaign_id = c.id
+        WHERE c.state IN ('RUNNING', 'PAUSED') AND c.deadline_at <= now() AND m.state = 'pending'
+        ORDER BY m.id FOR UPDATE OF m
+    )
+    UPDATE message m
+    SET state = 'expired', reason = 'campaign_deadline', changed_at = clock_timestamp()
+    FROM late WHERE m.id = late.id AND m.state = 'pending'
+""")
+
+_FINISH_SLICES = text("""
+    UPDATE slice s SET done_at = now(), owner = NULL, leased_until = NULL
+    FROM campaign c
+    WHERE s.done_at IS NULL AND c.id = s.campaign_id
+      AND (c.deadline_at <= now() OR c.state = 'CANCELED')
+      AND NOT EXISTS (
+        SELECT FROM message m
+        WHERE m.id BETWEEN s.first_id AND s.last_id AND m.campaign_id = s.campaign_id
+          AND m.state IN ('pending', 'sending'))
+""")
+
+_COMPLETE = text("""
+    UPDATE campaign c SET state = 'COMPLETED', completed_at = clock_timestamp(), why = ''
+    WHERE c.state = 'RUNNING'
+      AND NOT EXISTS (SELECT FROM slice s WHERE s.campaign_id = c.id AND s.done_at IS NULL)
+""")
+
+
+def sweep(tx: Transaction) -> Swept:
+    """Turn what was abandoned into ``in_doubt``, what is too late into ``expired``; complete."""
+    in_doubt = tx.execute(_ABANDON).rowcount
+    expired = tx.execute(_EXPIRE).rowcount
+    tx.execute(_FINISH_SLICES)
+    return Swept(in_doubt=in_doubt, expired=expired, completed=tx.execute(_COMPLETE).rowcount)
+
+
+_START_DUE = text("""
+    UPDATE campaign
+    SET state = 'RUNNING', started_at = now(), deadline_at = now() + time_limit
+    WHERE state = 'SCHEDULED' AND start_at <= :now
+""")
+
+
+def start_scheduled(tx: Transaction, now: datetime) -> int:
+    """Start the campaigns whose time has come; how many."""
+    return tx.execute(_START_DUE, {"now": now}).rowcount

@@ -1,0 +1,40 @@
+"""Live worker processes: who owns a row that is being sent, and is it still there?
+
+A worker holds a session advisory lock on its id for as long as it lives. The lock is gone the
+moment its connection is, so a killed worker's rows are found at once and not after their lease.
+A worker that merely lost the connection may still be sending: its rows become ``in_doubt`` early,
+which never sends anything twice and makes a STOP wait longer, not shorter.
+"""
+
+from sqlalchemy import Connection, text
+
+from sender.storage.database import Transaction
+
+#: The advisory locks' first key, "send" in ASCII; the second is the worker's id.
+_LOCK_CLASS = 0x73656E64
+
+#: SQL that is true while the worker whose id stands in ``owner`` holds its lock.
+OWNER_LIVES = f"""EXISTS (
+    SELECT FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.classid = {_LOCK_CLASS} AND l.objid = {{owner}}::oid
+      AND l.objsubid = 2 AND l.granted
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+
+_REGISTER = text("INSERT INTO worker (name, slices) VALUES (:name, :slices) RETURNING id")
+
+
+def register(tx: Transaction, *, name: str, slices: int) -> int:
+    """Enter a worker process that works on up to ``slices`` slices at a time; its id."""
+    return int(tx.execute(_REGISTER, {"name": name, "slices": slices}).scalar_one())
+
+
+def hold_lock(connection: Connection, worker_id: int) -> None:
+    """Take the worker's lock on ``connection``, to be kept open for the worker's whole life."""
+    take = text("SELECT pg_advisory_lock(:class, :id)")
+    connection.execute(take, {"class": _LOCK_CLASS, "id": worker_id})
+
+
+def count_live(tx: Transaction) -> int:
+    """How many registered workers hold their lock."""
+    live = text(f"SELECT count(*) FROM worker w WHERE {OWNER_LIVES.format(owner='w.id')}")  # noqa: S608  # constants
+    return int(tx.execute(live).scalar_one())

@@ -1,0 +1,90 @@
+-- One window's check: which recipients are suppressed, and how many of the others may go now.
+--
+-- KEYS[1]     pacing key of the sender
+-- KEYS[2..]   pointer keys of every scope that covers the window (at least one)
+-- ARGV[1]     microseconds one segment takes at the sender's rate
+-- ARGV[2]     burst, in segments
+-- ARGV[3..]   for each recipient, in order: its E.164 digits, its segments
+--
+-- Returns {verdicts, admitted, wait}:
+--   verdicts  one letter a recipient: S suppressed, C clear, U cold (unknown here)
+--   admitted  how many of those not suppressed, taken in order, got their tokens
+--   wait      microseconds until the next of them is due; 0 when all were admitted
+--
+-- Bucket keys are derived from the pointers here and not passed in: the pointer read and the
+-- membership test are then one atomic step, and no client can hold a stale pointer (keys.py says
+-- why this needs one server and not a cluster).
+
+-- A message is at most 1600 characters: 24 segments of 67. Bounds what one admission can owe.
+local LONGEST_MESSAGE = 24
+
+-- A number in any one scope is suppressed; else unknown in any one scope is unknown.
+local SUPPRESSED, CLEAR, COLD = 'S', 'C', 'U'
+
+local function scopes_in_force()
+  local scopes = {}
+  for k = 2, #KEYS do
+    local pointer = redis.call('HMGET', KEYS[k], 'generation', 'buckets')
+    if pointer[1] and pointer[2] then
+      scopes[#scopes + 1] = {
+        prefix = KEYS[k] .. ':' .. pointer[1] .. ':',
+        sentinel = '-' .. pointer[1],
+        buckets = tonumber(pointer[2]),
+      }
+    end
+  end
+  return scopes, #scopes == #KEYS - 1
+end
+
+local function verdict(number, scopes, all_built)
+  local warm = all_built
+  for _, scope in ipairs(scopes) do
+    local bucket = number % scope.buckets
+    local found = redis.call('SMISMEMBER', string.format('%s%.0f', scope.prefix, bucket),
+      scope.sentinel, string.format('%.0f', (number - bucket) / scope.buckets))
+    if found[2] == 1 then return SUPPRESSED end
+    warm = warm and found[1] == 1
+  end
+  return warm and CLEAR or COLD
+end
+
+-- The clock is the server's, so that all workers share one. What is stored is the time up to which
+-- segments are spoken for (a "theoretical arrival time", GCRA). A stored time further ahead than
+-- any debt can be means that the clock was set back: without the bound the sender would be silent
+-- for as long.
+local function spoken_for(now, interval, burst)
+  local stored = tonumber(redis.call('GET', KEYS[1]) or '') or 0
+  return math.max(now, math.min(stored, now + (burst + LONGEST_MESSAGE) * interval))
+end
+
+-- A message goes when *one* token is there and owes the rest, so that a long message is neither
+-- stuck behind a small burst nor starved by short ones; the long-run rate is exact.
+local function admit(waiting, interval, burst)
+  local clock = redis.call('TIME')
+  local now = clock[1] * 1000000 + clock[2]
+  local horizon = now + (burst - 1) * interval
+  local start = spoken_for(now, interval, burst)
+  local until_time, admitted = start, 0
+  for _, segments in ipairs(waiting) do
+    if until_time > horizon then break end
+    until_time = until_time + segments * interval
+    admitted = admitted + 1
+  end
+  if admitted > 0 then
+    -- '%.0f': Lua's own conversion keeps 14 digits and would round the time to a tenth of a second.
+    redis.call('SET', KEYS[1], string.format('%.0f', until_time),
+      'PX', string.format('%.0f', math.ceil((until_time - now) / 1000) + 1))
+  end
+  local wait = admitted < #waiting and math.ceil(until_time - horizon) or 0
+  return admitted, wait
+end
+
+local scopes, all_built = scopes_in_force()
+local verdicts, waiting = {}, {}
+for i = 3, #ARGV, 2 do
+  local answer = verdict(tonumber(ARGV[i]), scopes, all_built)
+  verdicts[#verdicts + 1] = answer
+  if answer ~= SUPPRESSED then waiting[#waiting + 1] = tonumber(ARGV[i + 1]) end
+end
+local admitted, wait = admit(waiting, tonumber(ARGV[1]), tonumber(ARGV[2]))
+return { table.concat(verdicts), admitted, wait }

@@ -1,0 +1,44 @@
+"""The limits of one exchange: nothing is begun too late, and no limit means no wait at all."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from sender.gateway.transport import Exchange
+
+
+def limits(*, connect: float, total: float) -> Exchange:
+    """An exchange with so many seconds left to begin, and in all."""
+    now = time.monotonic()
+    return Exchange(connect_by=now + connect, deadline=now + total)
+
+
+def test_a_connection_that_comes_too_late_is_not_used() -> None:
+    """A busy loop may deliver a connection after connect_by; the request is then not begun."""
+    late = limits(connect=-0.001, total=60)
+    with pytest.raises(TimeoutError):
+        late.begin()
+    assert late.begun_at is None
+
+
+def test_a_connection_in_time_marks_the_beginning() -> None:
+    """From this mark on, every error leaves the message in doubt."""
+    before = datetime.now(UTC)
+    current = limits(connect=60, total=60)
+    current.begin()
+    assert current.begun_at is not None
+    assert before <= current.begun_at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(("connect", "total"), [(-1, 60), (60, -1), (0, 0)])
+def test_nothing_left_is_not_no_limit(connect: float, total: float) -> None:
+    """To aiohttp a time-out of zero or less means to wait for ever."""
+    with pytest.raises(TimeoutError):
+        limits(connect=connect, total=total).timeout()
+
+
+def test_time_outs_are_not_rounded_up() -> None:
+    """Aiohttp rounds time-outs of more than five seconds up to whole seconds unless told not to."""
+    timeout = limits(connect=60, total=60).timeout()
+    assert timeout.ceil_threshold > 60

@@ -1,0 +1,201 @@
+"""Webhooks: signed by Twilio's own algorithm, read without losing a field."""
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+import pytest
+from multidict import MultiDict
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # no stubs
+
+from sender.domain.receipt import FailureCause, ReceiptMeaning
+from sender.errors import ConfigurationError, MalformedWebhook
+from sender.gateway import (
+    SignatureVerifier,
+    inbound_from_form,
+    parse_form,
+    receipt_from_form,
+)
+from sender.gateway.webhooks import Form
+
+TOKEN = "12345678901234567890123456789012"
+BASE = "https://sms.example.com/behind/a/proxy"
+PATH = "/twilio/inbound?tenant=a%20b&x=1"
+MESSAGE_ID = UUID(int=7)
+FORM: Form = [
+    ("MessageSid", "SM" + "a" * 32),
+    ("AccountSid", "AC" + "b" * 32),
+    ("From", "+15550000002"),
+    ("To", "+15550000001"),
+    ("Body", "  Stop. "),
+    ("FromCity", ""),
+    ("NumMedia", "0"),
+]
+
+
+def signed(
+    form: Form = FORM, *, token: str = TOKEN, url: str = BASE + PATH, algorithm: str = "HMAC_SHA1"
+) -> dict[str, str]:
+    """The headers of a webhook that Twilio's SDK signed over the public URL."""
+    signature = RequestValidator(token).compute_signature(url, MultiDict(form), algorithm)
+    headers = {"X-Twilio-Signature": signature}
+    if algorithm != "HMAC_SHA1":
+        headers["X-Twilio-Webhooks-Signature-Settings"] = f"key=k1,algorithm={algorithm}"
+    return headers
+
+
+def verify(headers: dict[str, str], form: Form = FORM, path: str = PATH) -> bool:
+    """Check as the webhook app does: what it sees is only the path behind the proxy."""
+    return SignatureVerifier([TOKEN], BASE).verify(path, form, headers)
+
+
+def test_a_webhook_signed_over_the_public_url_verifies_behind_a_proxy() -> None:
+    """The signature covers what Twilio called, not what reached us."""
+    assert verify(signed())
+    assert SignatureVerifier([TOKEN], BASE + "/").verify(PATH, FORM, signed())
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        [*FORM, ("Empty", "")],
+        [*FORM, ("Tag", "b"), ("Tag", "a"), ("Tag", "b")],
+        [*FORM, ("Body2", " ünï & = + % \n")],
+        [],
+    ],
+    ids=["blank", "repeated", "odd characters", "no fields"],
+)
+def test_blank_and_repeated_fields_keep_verifying(form: Form) -> None:
+    """A field lost between the raw body and the check would lose a STOP."""
+    parsed = parse_form(urlencode(form).encode())
+    assert parsed == form
+    assert verify(signed(form), parsed)
+
+
+@pytest.mark.parametrize("token", [TOKEN, "the-new-one"])
+def test_several_tokens_verify_during_a_rotation(token: str) -> None:
+    """Old and new tokens count at the same time."""
+    verifier = SignatureVerifier([TOKEN, "the-new-one"], BASE)
+    assert verifier.verify(PATH, FORM, signed(token=token))
+    assert not verifier.verify(PATH, FORM, signed(token="another"))
+
+
+def test_a_shared_key_signature_verifies() -> None:
+    """The newer signatures name their algorithm in a header."""
+    assert verify(signed(algorithm="HMAC_SHA256"))
+
+
+def test_header_names_have_no_case() -> None:
+    """ASGI servers hand headers over in lower case."""
+    assert verify({name.lower(): value for name, value in signed().items()})
+
+
+def test_what_was_not_signed_as_it_arrived_is_refused() -> None:
+    """Another path, another field, no header, an empty one or an unknown algorithm: refused."""
+    good = signed()
+    unknown = good | {"X-Twilio-Webhooks-Signature-Settings": "key=k,algorithm=HMAC_MD5"}
+    assert not verify(good, path="/twilio/inbound?x=1&tenant=a%20b")
+    assert not verify(good, [*FORM, ("Body", "START")])
+    assert not verify({})
+    assert not verify({"X-Twilio-Signature": ""})
+    assert not verify({"X-Twilio-Signature": "ünï"})
+    assert not verify(unknown)
+    assert not verify(good, path="@evil.example.com/")
+
+
+@pytest.mark.parametrize("tokens", [[], [""], [TOKEN, ""]])
+def test_an_empty_token_is_refused_at_the_start(tokens: list[str]) -> None:
+    """Anybody can sign with an empty token."""
+    with pytest.raises(ConfigurationError):
+        SignatureVerifier(tokens, BASE)
+
+
+def test_a_relative_public_url_is_refused_at_the_start() -> None:
+    """No signature could ever match it."""
+    with pytest.raises(ConfigurationError):
+        SignatureVerifier([TOKEN], "/twilio")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"Body=%ff", b"\xff=1", b"&".join(b"a%d=1" % n for n in range(101))],
+    ids=["percent-encoded", "raw", "too many fields"],
+)
+def test_a_body_that_is_no_form_is_malformed(raw: bytes) -> None:
+    """Bytes that are not UTF-8, or a flood of fields, are told apart from a missing field."""
+    with pytest.raises(MalformedWebhook):
+        parse_form(raw)
+
+
+def test_an_inbound_message_is_read_as_it_is() -> None:
+    """Nothing is trimmed or interpreted, and every field is kept as evidence."""
+    text = inbound_from_form([*FORM, ("OptOutType", "STOP"), ("MessagingServiceSid", "MG1")])
+
+    assert (text.from_, text.to, text.body) == ("+15550000002", "+15550000001", "  Stop. ")
+    assert (text.opt_out_type, text.service_sid, text.num_media) == ("STOP", "MG1", 0)
+    assert text.raw["FromCity"] == ""
+
+
+def test_without_advanced_opt_out_there_is_no_type() -> None:
+    """Absent and blank are the same: nobody classified it."""
+    assert inbound_from_form(FORM).opt_out_type is None
+    assert inbound_from_form([*FORM, ("OptOutType", "")]).opt_out_type is None
+
+
+def test_the_first_of_repeated_values_counts() -> None:
+    """An appended duplicate cannot replace what was there."""
+    assert inbound_from_form([*FORM, ("Body", "START")]).body == "  Stop. "
+
+
+@pytest.mark.parametrize("missing", ["MessageSid", "AccountSid", "From", "To"])
+def test_an_inbound_message_without_its_identity_is_malformed(missing: str) -> None:
+    """Without SIDs and addresses nobody could be suppressed."""
+    with pytest.raises(MalformedWebhook, match=missing):
+        inbound_from_form([pair for pair in FORM if pair[0] != missing])
+
+
+def test_a_whatsapp_address_stays_what_it_is() -> None:
+    """From is not parsed here: it may be no number at all."""
+    form = [("From", "whatsapp:+15550000002"), *(p for p in FORM if p[0] != "From")]
+    assert inbound_from_form(form).from_ == "whatsapp:+15550000002"
+
+
+def test_a_status_callback_becomes_a_receipt() -> None:
+    """The receipt carries our message id, Twilio's words and their meaning."""
+    status = [("MessageStatus", "undelivered"), ("ErrorCode", "30003")]
+    receipt = receipt_from_form(MESSAGE_ID, [*FORM, *status, ("RawDlrDoneDate", "2601011200")])
+
+    assert receipt.message_id == MESSAGE_ID
+    assert (receipt.status, receipt.code) == ("undelivered", 30003)
+    assert receipt.verdict.cause is FailureCause.UNREACHABLE
+    assert receipt.raw_dlr_done == "2601011200"
+
+
+def test_a_toll_free_block_is_an_opt_out() -> None:
+    """The From of a callback decides what 30004 means."""
+    status = [("MessageStatus", "undelivered"), ("ErrorCode", "30004")]
+    toll_free = [("From", "+18885550100"), *FORM[:2], *FORM[3:], *status]
+
+    assert receipt_from_form(MESSAGE_ID, toll_free).verdict.meaning is ReceiptMeaning.OPTED_OUT
+    other = receipt_from_form(MESSAGE_ID, [*FORM, *status])
+    assert other.verdict.meaning is ReceiptMeaning.UNDELIVERED
+
+
+@pytest.mark.parametrize("code", ["", "abc", "²", "9" * 5000])
+def test_a_code_that_is_no_number_is_no_code(code: str) -> None:
+    """Nonsense in ErrorCode never loses the status beside it."""
+    form = [*FORM, ("MessageStatus", "failed"), ("ErrorCode", code)]
+    receipt = receipt_from_form(MESSAGE_ID, form)
+    assert receipt.code is None
+    assert receipt.verdict.meaning is ReceiptMeaning.FAILED
+
+
+def test_a_callback_before_a_sender_was_chosen_has_no_from() -> None:
+    """A Messaging Service may fail before it picks a number."""
+    form = [*(p for p in FORM if p[0] != "From"), ("MessageStatus", "failed")]
+    assert receipt_from_form(MESSAGE_ID, form).from_ is None
+
+
+def test_a_callback_without_a_status_is_malformed() -> None:
+    """There is nothing to record."""
+    with pytest.raises(MalformedWebhook, match="MessageStatus"):
+        receipt_from_form(MESSAGE_ID, FORM)

@@ -1,0 +1,77 @@
+"""Keywords are whole messages, read generously."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sender.domain.keywords import Keyword, classify
+
+STOPS = ["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"]
+
+
+@pytest.mark.parametrize("body", [*STOPS, "opt out", "OPT-OUT", "Opt  Out."])
+def test_all_opt_out_words(body: str) -> None:
+    """Twilio's eight words and the FCC's two-word one are STOP."""
+    assert classify(body, None) is Keyword.STOP
+
+
+@pytest.mark.parametrize(
+    ("body", "keyword"),
+    [
+        (" sToP! ", Keyword.STOP),
+        ("Stop.", Keyword.STOP),
+        ("\N{LEFT DOUBLE QUOTATION MARK}STOP\N{RIGHT DOUBLE QUOTATION MARK}", Keyword.STOP),
+        ("🛑 stop 🙏🏽", Keyword.STOP),
+        ("ＳＴＯＰ", Keyword.STOP),  # noqa: RUF001 - full-width letters are the case
+        ("st\N{SOFT HYPHEN}op\N{ZERO WIDTH SPACE}", Keyword.STOP),
+        ("stop\r\n", Keyword.STOP),
+        ("start", Keyword.START),
+        ("UNSTOP", Keyword.START),
+        ("Yes!", Keyword.YES),
+        ("help?", Keyword.HELP),
+        ("INFO", Keyword.HELP),
+        ("STOP 12345", Keyword.NONE),
+        ("I'll stop by", Keyword.NONE),
+        ("Stop please", Keyword.NONE),
+        ("don't stop", Keyword.NONE),
+        ("Reply STOP to opt out", Keyword.NONE),
+        ("stops", Keyword.NONE),
+        ("yes please", Keyword.NONE),
+        ("", Keyword.NONE),
+        ("👍", Keyword.NONE),
+    ],
+)
+def test_whole_bodies_only(body: str, keyword: Keyword) -> None:
+    """A keyword is the whole message, whatever its case, punctuation and emoji."""
+    assert classify(body, None) is keyword
+
+
+@pytest.mark.parametrize(
+    ("body", "opt_out_type", "keyword"),
+    [
+        ("ARRET", "STOP", Keyword.STOP),
+        ("stop", "START", Keyword.START),
+        ("yes", "START", Keyword.START),
+        ("anything", "help", Keyword.HELP),
+        ("stop", "", Keyword.STOP),
+        ("stop", "SOMETHING NEW", Keyword.STOP),
+        ("hello", None, Keyword.NONE),
+    ],
+)
+def test_twilios_type_decides(body: str, opt_out_type: str | None, keyword: Keyword) -> None:
+    """`OptOutType` comes before the body; an absent or unknown one leaves it to the body."""
+    assert classify(body, opt_out_type) is keyword
+
+
+@given(
+    st.sampled_from(STOPS), st.text(alphabet=" .,!?'\"*_-\n🛑👋"), st.text(alphabet=" .!~()…\t❤")
+)
+def test_decoration_never_hides_a_stop(word: str, before: str, after: str) -> None:
+    """No punctuation, emoji or blank around the word keeps it from being a STOP."""
+    assert classify(before + word.title() + after, None) is Keyword.STOP
+
+
+@given(st.text(), st.sampled_from(STOPS))
+def test_a_word_among_others_is_no_keyword(text: str, word: str) -> None:
+    """Letters beside the word make it a sentence."""
+    assert classify(f"x{text} {word} 1", None) is Keyword.NONE

@@ -1,0 +1,8 @@
+"""The processes: Celery workers and beat, the webhook app, the suppression consumer.
+
+The only package that imports Celery. ``celery -A workers …`` finds ``app`` here.
+"""
+
+from workers.app import app
+
+__all__ = ["app"]

@@ -1,0 +1,92 @@
+"""The Celery app. Its messages are hints: nothing depends on one arriving, or arriving once."""
+
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from kombu import Queue
+
+from sender.config import Settings
+from sender.runtime import Parts, Runtime
+from workers.process import WorkerProcess
+from workers.tasks import register
+
+#: Where slices and recovery tasks are published; a worker serves both.
+SLICES = "slices"
+RECOVERY = "recovery"
+
+#: Longer than any slice, so that a broker redelivery is rare; harmless when it happens.
+VISIBILITY_TIMEOUT = 900
+
+
+def _configuration(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_url": settings.celery_broker_url,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            # Half-open sockets are noticed by these; without them a worker can go deaf.
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 20,
+            "global_keyprefix": "sender:",
+        },
+        "worker_pool": "threads",
+        "worker_concurrency": settings.slice_threads,
+        "worker_prefetch_multiplier": 1,
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        # Explicit because Celery 6 flips it: a Redis blip must not end slices in mid-window.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_soft_shutdown_timeout": 30,
+        "worker_enable_soft_shutdown_on_idle": True,
+        "worker_hijack_root_logger": False,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": False,  # a hint is repaired by the kicker, not requeued
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_queues": [Queue(SLICES), Queue(RECOVERY)],
+        "task_default_queue": SLICES,
+        "task_create_missing_queues": False,
+        "task_routes": {
+            "workers.kick": {"queue": RECOVERY},
+            "workers.sweep": {"queue": RECOVERY},
+            "workers.resolve": {"queue": RECOVERY},
+        },
+        "beat_scheduler": "celery.beat:Scheduler",  # in memory: there is nothing to remember
+        "beat_schedule": _schedule(),
+        "timezone": "UTC",
+    }
+
+
+def _schedule() -> dict[str, Any]:
+    """Recovery's rhythm. What was not run by the next one's time is dropped, not piled up."""
+    rhythm = {"workers.kick": 1.0, "workers.sweep": 2.0, "workers.resolve": 5.0}
+    return {
+        task: {"task": task, "schedule": seconds, "options": {"expires": 2 * seconds}}
+        for task, seconds in rhythm.items()
+    }
+
+
+def create_app(
+    parts: Parts | None = None,
+    settings: Callable[[], Settings] = Settings.from_environment,
+) -> Celery:
+    """A Celery app over these parts; the environment is read when it is first used."""
+    app = Celery("workers")
+    app.add_defaults(lambda: _configuration(settings()))
+    process = WorkerProcess(build=lambda: Runtime(settings=settings(), parts=parts or Parts()))
+    # Kept on the app: Celery holds signal receivers weakly.
+    app.sender_process = process
+    worker_init.connect(process.on_init)
+    worker_shutting_down.connect(process.on_shutting_down)
+    worker_shutdown.connect(process.on_shutdown)
+    register(app, process)
+    return app
+
+
+app = create_app()

@@ -1,0 +1,115 @@
+"""``python -m workers.consumer``: the suppression consumer.
+
+It finishes the enforcement of opt-outs that are stored but not enforced, keeps the Redis set
+equal to Postgres, and fetches the provider times of STOPs and STARTs. It may be ended and
+restarted at any instant: all it knows is in Postgres.
+"""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from sender import logs
+from sender.config import Settings
+from sender.errors import SenderError
+from sender.mirroring import Mirror
+from sender.runtime import ConsumerRuntime, Parts, Runtime
+from sender.storage.database import DatabaseError
+
+log = structlog.get_logger(__name__)
+
+#: Between two rounds of each duty.
+ENFORCE_EVERY = timedelta(milliseconds=100)
+MIRROR_EVERY = timedelta(milliseconds=250)
+DATE_EVERY = timedelta(milliseconds=500)
+#: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
+INSPECT_EVERY = timedelta(seconds=2)
+COMPARE_EVERY = timedelta(minutes=1)
+
+
+async def consume(runtime: Runtime) -> None:
+    """Do all duties until cancelled."""
+    async with runtime.consumer() as use_cases, asyncio.TaskGroup() as duties:
+        for duty, pause in _duties(use_cases):
+            duties.create_task(_repeat(duty, pause))
+
+
+def _duties(
+    use_cases: ConsumerRuntime,
+) -> list[tuple[Callable[[], Awaitable[object]], timedelta]]:
+    upkeep = _Upkeep(use_cases.mirror)
+
+    async def enforce() -> object:
+        return await use_cases.enforcement.finish_stored(use_cases.db)
+
+    async def mirror() -> object:
+        return await asyncio.to_thread(upkeep.round)
+
+    return [
+        (enforce, ENFORCE_EVERY),
+        (mirror, MIRROR_EVERY),
+        (use_cases.times.fetch, DATE_EVERY),
+    ]
+
+
+class _Upkeep:
+    """The mirror's rounds: follow every time, inspect and compare now and then."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        self._inspect_at = self._compare_at = 0.0
+
+    def round(self) -> None:
+        now = time.monotonic()
+        if now >= self._inspect_at:
+            compare = now >= self._compare_at
+            self._mirror.repair(compare_counts=compare)
+            self._inspect_at = now + INSPECT_EVERY.total_seconds()
+            if compare:
+                self._compare_at = now + COMPARE_EVERY.total_seconds()
+        self._mirror.follow()
+
+
+async def _repeat(duty: Callable[[], Awaitable[object]], pause: timedelta) -> None:
+    """Again and again; what cannot be reached now is tried at the next round."""
+    while True:
+        try:
+            await duty()
+        except (DatabaseError, SenderError, OSError) as exc:
+            log.warning("consumer_round_failed", duty=duty.__name__, error=repr(exc))
+            await asyncio.sleep(1)
+        await asyncio.sleep(pause.total_seconds())
+
+
+async def _until_signal(runtime: Runtime) -> None:
+    loop = asyncio.get_running_loop()
+    work = asyncio.create_task(consume(runtime))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, work.cancel)
+    try:
+        await work
+    except asyncio.CancelledError:
+        log.info("consumer_stopped")
+
+
+def main(
+    parts: Parts | None = None, settings: Callable[[], Settings] = Settings.from_environment
+) -> int:
+    """Run the consumer; the exit code."""
+    try:
+        runtime = Runtime(settings=settings(), parts=parts or Parts())
+        logs.configure(runtime.settings.log_level)
+        asyncio.run(_until_signal(runtime))
+    except SenderError as exc:
+        print(exc, file=sys.stderr)  # noqa: T201  # a person starts this
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""One Celery worker process: its event loop, shared by all its slices, and its use cases."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from os import getpid
+from typing import Any, TypeVar
+
+from sender import logs
+from sender.recovery import Kicker, Sweeper
+from sender.runtime import Runtime, WorkerRuntime
+
+T = TypeVar("T")
+
+
+@dataclass
+class WorkerProcess:
+    """Opened when the worker starts, closed when it has drained.
+
+    Celery's pool threads hand their slices to one event loop, so that a process has one limit
+    of requests in flight and one pool of connections.
+    """
+
+    #: Builds the runtime from the settings; called once, in the worker.
+    build: Callable[[], Runtime]
+    _loop: asyncio.AbstractEventLoop | None = None
+    _thread: threading.Thread | None = None
+    _runtime: Runtime | None = None
+    _worker: WorkerRuntime | None = None
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _kicker: Kicker | None = None
+    _sweeper: Sweeper | None = None
+
+    def on_init(self, **_: Any) -> None:
+        """Start the loop and open everything; a wrong setting ends the worker here."""
+        self._runtime = self.build()
+        logs.configure(self._runtime.settings.log_level)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="send", daemon=True)
+        self._thread.start()
+        self._worker = self._run(self._open())
+
+    async def _open(self) -> WorkerRuntime:
+        if self._runtime is None:
+            raise RuntimeError("the worker was not initialised")
+        name = f"{socket.gethostname()}:{getpid()}"
+        return await self._stack.enter_async_context(self._runtime.worker(name))
+
+    def on_shutting_down(self, **_: Any) -> None:
+        """SIGTERM: slices end at their next window; what is in flight is settled."""
+        if self._loop is not None and self._worker is not None:
+            self._loop.call_soon_threadsafe(self._worker.pump.stopping.set)
+
+    def on_shutdown(self, **_: Any) -> None:
+        """Close everything, once Celery's threads have ended."""
+        if self._loop is not None:
+            self._run(self._stack.aclose())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def work(self, slice_id: int) -> bool:
+        """Work on a slice; whether there was anything to do."""
+        return self._run(self._use_cases.pump.work(slice_id))
+
+    def resolve(self) -> int:
+        """Look into the doubts that are due."""
+        return self._run(self._use_cases.resolver.resolve())
+
+    def kicker(self, publish: Callable[[int], None]) -> Kicker:
+        """The kicker, with a connection pool of its own."""
+        if self._kicker is None:
+            self._kicker = self._built.kicker(publish)
+        return self._kicker
+
+    def sweeper(self) -> Sweeper:
+        """The sweeper."""
+        if self._sweeper is None:
+            self._sweeper = self._built.sweeper()
+        return self._sweeper
+
+    @property
+    def _built(self) -> Runtime:
+        if self._runtime is None:
+            raise RuntimeError("tasks run in a Celery worker only")
+        return self._runtime
+
+    @property
+    def _use_cases(self) -> WorkerRuntime:
+        if self._worker is None:
+            raise RuntimeError("tasks run in a Celery worker only")
+        return self._worker
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            raise RuntimeError("tasks run in a Celery worker only")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -1,0 +1,166 @@
+"""The ASGI app that Twilio calls: ``workers.webhooks:app`` for any ASGI server."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from sender import logs
+from sender.config import STOP_PATIENCE, Settings
+from sender.domain.inbound import InboundText
+from sender.domain.receipt import Receipt
+from sender.errors import MalformedWebhook, NotFound
+from sender.gateway import (
+    TWIML_CONTENT_TYPE,
+    TWIML_EMPTY,
+    inbound_from_form,
+    parse_form,
+    receipt_from_form,
+)
+from sender.receipts import Refusal
+from sender.runtime import Parts, Runtime, WebhookRuntime
+from sender.storage.database import DatabaseError
+from sender.storage.migrate import require_usable
+from workers.bodies import TooLarge, read_body
+
+log = structlog.get_logger(__name__)
+
+_NOT_STORED = 503
+
+
+def create_app(
+    parts: Parts | None = None,
+    settings: Callable[[], Settings] = Settings.from_environment,
+) -> Starlette:
+    """The webhook app over these parts; the environment is read when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        runtime = Runtime(settings=settings(), parts=parts or Parts())
+        logs.configure(runtime.settings.log_level)
+        async with runtime.webhooks() as use_cases:
+            yield {"use_cases": use_cases}
+
+    routes = [
+        Route("/twilio/inbound", inbound, methods=["POST"]),
+        Route("/twilio/status/{message_id:uuid}", status, methods=["POST"]),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+async def inbound(request: Request) -> Response:
+    """A person texted us. 200 only once a STOP in it is stored and enforced."""
+    form = await _signed_form(request)
+    if isinstance(form, Response):
+        return form
+    try:
+        answer = await _receive(_use_cases(request), inbound_from_form(form))
+    except MalformedWebhook:
+        return Response(status_code=400)
+    return answer
+
+
+async def _receive(use_cases: WebhookRuntime, text: InboundText) -> Response:
+    """Store, enforce, then 200; anything less is 503, and the STOP stands all the same."""
+    try:
+        applied = await use_cases.db.run(use_cases.inbound.apply, text)
+    except NotFound:
+        return Response(status_code=404)
+    except DatabaseError as exc:
+        log.error("inbound_not_stored", sid=text.sid, error=type(exc).__name__)
+        return Response(status_code=_NOT_STORED)
+    await use_cases.cache.add(applied.suppressions)
+    if applied.event_id is not None:
+        enforced = await use_cases.queue.enforced(applied.event_id, within=STOP_PATIENCE)
+        if not enforced:
+            log.warning("stop_not_enforced_yet", sid=text.sid)
+            return Response(status_code=_NOT_STORED)
+    return Response(TWIML_EMPTY, media_type=TWIML_CONTENT_TYPE)
+
+
+async def status(request: Request) -> Response:
+    """A status callback for one of our messages."""
+    form = await _signed_form(request)
+    if isinstance(form, Response):
+        return form
+    try:
+        return await _count(_use_cases(request), _receipt(request, form))
+    except MalformedWebhook:
+        return Response(status_code=400)
+
+
+def _receipt(request: Request, form: list[tuple[str, str]]) -> Receipt:
+    message_id: UUID = request.path_params["message_id"]
+    return receipt_from_form(message_id, form)
+
+
+async def _count(use_cases: WebhookRuntime, receipt: Receipt) -> Response:
+    try:
+        counted = await use_cases.db.run(use_cases.receipts.apply, receipt)
+    except DatabaseError as exc:
+        log.error("callback_not_stored", sid=receipt.sid, error=type(exc).__name__)
+        return Response(status_code=_NOT_STORED)
+    if isinstance(counted, Refusal):
+        log.warning("callback_refused", sid=receipt.sid, why=counted.value)
+        return Response(status_code=404)
+    if counted.suppressions:
+        await use_cases.cache.add(counted.suppressions)
+    return Response(status_code=204)
+
+
+async def _signed_form(request: Request) -> list[tuple[str, str]] | Response:
+    """The parameters, if Twilio signed them; otherwise the answer to give."""
+    try:
+        form = parse_form(await read_body(request))
+    except TooLarge:
+        return Response(status_code=413)
+    except MalformedWebhook:
+        return Response(status_code=400)
+    if not _use_cases(request).verifier.verify(_path_and_query(request), form, request.headers):
+        return Response(status_code=403)
+    return form
+
+
+def _path_and_query(request: Request) -> str:
+    """As Twilio called it: the raw path and the raw query, in their order and encoding."""
+    path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
+    path = path.partition("?")[0]
+    query = request.scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
+async def healthz(_: Request) -> Response:
+    """The process is alive."""
+    return PlainTextResponse("ok\n")
+
+
+async def readyz(request: Request) -> Response:
+    """The process can store a STOP now."""
+    try:
+        await _use_cases(request).db.run(require_usable)
+    except DatabaseError:
+        return PlainTextResponse("the database cannot be reached\n", status_code=_NOT_STORED)
+    return PlainTextResponse("ready\n")
+
+
+async def metrics(_: Request) -> Response:
+    """This process's figures for Prometheus; no numbers, no texts."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _use_cases(request: Request) -> WebhookRuntime:
+    found: WebhookRuntime = request.state.use_cases
+    return found
+
+
+app = create_app()
