@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 CREATED := $(VENV)/.created
 LOCAL := $(VENV)/.installed-local
 TEST := $(VENV)/.installed-test
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+# Errors are still printed; only progress and warnings are not.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -74,7 +74,7 @@ class Client:
 
     _runtime: ApiRuntime
 
-    def create_campaign(
+    def create_campaign(  # noqa: PLR0913  # keywords of a public call
         self,
         *,
         name: str,
@@ -125,6 +125,14 @@ class Client:
     def set_pace(self, sender: str, segments_per_second: float) -> None:
         """How many segments a second a sender may send; enters the sender if it is new."""
         self._runtime.campaigns.set_pace(sender, segments_per_second)
+
+    def release(self, sender: str, *, author: str) -> int:
+        """Lift the holds on a sender, once what caused them is put right; how many there were.
+
+        A sender is held when Twilio refuses it as a whole (wrong credentials, unregistered
+        number …): ``campaign.progress().holds`` names the code.
+        """
+        return self._runtime.campaigns.release(sender, author=author)
 
     @property
     def suppression(self) -> OptOuts:

@@ -23,7 +23,7 @@ from sender.domain.campaign import (
 from sender.domain.phone import SenderKind, sender_kind
 from sender.domain.template import Template
 from sender.errors import IdempotencyConflict, InvalidAudience, NotFound, WrongState
-from sender.storage import campaigns, senders, slices
+from sender.storage import campaigns, holds, senders, slices
 from sender.storage.campaigns import CampaignRow, LeftOut, NewCampaign, NewMessage, Result
 from sender.storage.database import Database, Transaction
 
@@ -180,6 +180,14 @@ class Campaigns:
         with self.db.transaction() as tx:
             row = self.ensure_sender(tx, address)
             senders.set_pace(tx, row.id, segments_per_second)
+
+    def release(self, address: str, *, author: str) -> int:
+        """Lift the holds on a sender, once what caused them is put right; how many there were."""
+        with self.db.transaction() as tx:
+            row = senders.find(tx, address)
+            if row is None or row.tenant_id != self.tenant_id:
+                raise NotFound(f"there is no sender {address}")
+            return holds.release(tx, holds.Level.SENDER, row.id, author=author)
 
     def enqueue(self, campaign_id: int, *, start_at: datetime | None = None) -> None:
         """Offer the campaign to the workers, now or (aware) ``start_at``; twice is harmless."""

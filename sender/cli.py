@@ -20,6 +20,28 @@ app = typer.Typer(
 FAILED = 1
 
 
+#: What the simulator takes where nothing else is given.
+_SIMULATED_ACCOUNT = "AC" + "0" * 32
+_SIMULATED_TOKEN = "simulated-auth-token"  # noqa: S105  # it guards nothing
+
+
+@app.command()
+def up(
+    folder: Annotated[
+        Path, typer.Option(help="Where the embedded servers keep their data, and the logs.")
+    ] = Path(".sender"),
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+) -> None:
+    """Run every process on this machine, with embedded servers; Ctrl-C ends them.
+
+    DATABASE_URL and REDIS_URL are used where they are set. Twilio's settings come from the
+    environment; without them, run `sender simulate` and point TWILIO_API_BASE_URL at it.
+    """
+    from sender.local.up import run_until_interrupted  # noqa: PLC0415  # loads every part
+
+    run_until_interrupted(folder, workers=workers, say=typer.echo)
+
+
 @app.command()
 def migrate() -> None:
     """Bring the database in DATABASE_URL up to date; doing it again changes nothing."""
@@ -30,15 +52,17 @@ def migrate() -> None:
 
 
 @app.command()
-def simulate(  # noqa: PLR0913  # a command's options
+def simulate(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080,
     inbound_url: Annotated[
         str, typer.Option(help="Where texts from people are posted (…/twilio/inbound).")
     ] = "",
-    account_sid: Annotated[str, typer.Option()] = "AC" + "0" * 32,
+    account_sid: Annotated[
+        str, typer.Option(envvar="TWILIO_ACCOUNT_SID", help="The account there is.")
+    ] = _SIMULATED_ACCOUNT,
     auth_token: Annotated[
         str, typer.Option(envvar="TWILIO_AUTH_TOKEN", help="Checked, and signs webhooks.")
-    ] = "simulated-auth-token",
+    ] = _SIMULATED_TOKEN,
     number: Annotated[list[str] | None, typer.Option(help="A number of the account.")] = None,
     service: Annotated[
         list[str] | None,

@@ -7,7 +7,6 @@ import structlog
 
 from sender.gateway import RECIPIENT_LOGGERS
 
-
 #: Loggers whose INFO lines tell an operator nothing.
 _CHATTY = ("alembic", "aiohttp.access")
 

@@ -5,49 +5,47 @@ from collections import deque
 
 
 class Permits:
-    """A counting semaphore that is taken by the window.
+    """A counting semaphore that is taken by the window, in turn.
 
     Waiting for a worthwhile batch keeps windows large: taking single permits as they come back
     would make every guard a statement for one row.
     """
 
-    #: A window is not begun with less than this many permits, unless fewer are wanted or exist.
+    #: A window is not begun with fewer permits than this, unless fewer are wanted or exist.
     WORTHWHILE = 16
 
     def __init__(self, total: int) -> None:
         self._free = total
         self._worthwhile = min(self.WORTHWHILE, max(1, total // 2))
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def take(self, wanted: int) -> int:
-        """Wait for permits, in turn; between a worthwhile batch and ``wanted`` of them."""
+        """Wait in line for permits; returns how many were taken, at most ``wanted``."""
         enough = min(wanted, self._worthwhile)
-        if self._waiting or self._free < enough:
+        if self._line or self._free < enough:
             await self._turn(enough)
-        taken = min(wanted, self._free)
-        self._free -= taken
-        self._wake()
-        return taken
+        else:
+            self._free -= enough
+        more = 0 if self._line else min(wanted - enough, self._free)
+        self._free -= more
+        return enough + more
 
     def give_back(self, count: int) -> None:
-        """Return permits."""
+        """Return permits, to whoever is first in line."""
         self._free += count
-        self._wake()
+        while self._line and self._free >= self._line[0][0]:
+            enough, turn = self._line.popleft()
+            if not turn.done():
+                self._free -= enough
+                turn.set_result(None)
 
     async def _turn(self, enough: int) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((enough, future))
+        """Wait until ``enough`` permits have been set aside for the caller."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line.append((enough, turn))
         try:
-            await future
-        finally:
-            if not future.done() or future.cancelled():
-                self._waiting = deque(one for one in self._waiting if one[1] is not future)
-                self._wake()
-
-    def _wake(self) -> None:
-        """Call the first in line once there is enough for it; it takes before it yields again."""
-        while self._waiting and self._free >= self._waiting[0][0]:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-                return
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back(enough)
+            raise

@@ -1,9 +1,10 @@
 """Status callbacks, applied once, in any order, before or after our own settlement."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
+from uuid import UUID
 
 from sender.domain.consent import Suppression
 from sender.domain.message import State, sources_of
@@ -11,7 +12,7 @@ from sender.domain.phone import digits
 from sender.domain.receipt import CallbackVerdict, Receipt, ReceiptMeaning
 from sender.enforcement import BlockReport, Enforcement
 from sender.storage import incidents, messages
-from sender.storage.database import Transaction
+from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.messages import Evidence, MessageFacts, MessageTable
 
 
@@ -29,57 +30,96 @@ class Counted:
     """A callback that counts."""
 
     #: The person's suppressions now if it reported an opt-out, for the Redis set.
-    suppressions: Sequence[Suppression]
+    suppressions: Sequence[Suppression] = ()
+
+
+Answer = Counted | Refusal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Receipts:
-    """Applies status callbacks."""
+    """Applies status callbacks. Duplicates change nothing."""
 
     messages: MessageTable
     enforcement: Enforcement
 
-    def apply(self, tx: Transaction, receipt: Receipt) -> Counted | Refusal:
-        """Record a callback and what it proves, in the caller's transaction.
+    async def receive(self, db: AsyncDatabase, batch: Sequence[Receipt]) -> list[Answer]:
+        """What becomes of each callback, once it is committed.
 
-        A duplicate changes nothing. Every callback proves that the provider accepted the
-        message, so it resolves a doubt whatever else it says.
+        Opt-outs go one by one: they lock the person's consent before any message row.
         """
-        facts = messages.facts(tx, receipt.message_id)
-        refusal = _refusal(facts, receipt)
-        if refusal is not None or facts is None:
-            refusal = refusal or Refusal.UNKNOWN_MESSAGE
-            incidents.raise_alarm(tx, f"callback_{refusal}", _evidence_of(receipt))
-            return refusal
-        suppressions = self._feed_back(tx, facts, receipt)
-        state, reason = _state(receipt.verdict)
-        evidence = Evidence(
-            message_id=receipt.message_id,
-            state=state,
-            reason=reason,
-            sid=receipt.sid,
-            provider_status=receipt.status,
-            provider_code=receipt.code,
-        )
-        self.messages.learn(tx, evidence, sources_of(state))
-        incidents.keep_receipt(
-            tx, receipt.message_id, receipt.sid, receipt.status, receipt.code or 0
-        )
-        return Counted(suppressions=suppressions)
+        plain = [one for one in batch if not _is_opt_out(one)]
+        answers = dict(zip(map(id, plain), await db.run(self.apply, plain), strict=True))
+        for one in batch:
+            if _is_opt_out(one):
+                answers[id(one)] = await db.run(self.apply_block, one)
+        return [answers[id(one)] for one in batch]
 
-    def _feed_back(
-        self, tx: Transaction, facts: MessageFacts, receipt: Receipt
-    ) -> Sequence[Suppression]:
-        """An asynchronous 21610 goes the same way as a synchronous one."""
-        if receipt.verdict.meaning is not ReceiptMeaning.OPTED_OUT or facts.guarded_at is None:
-            return ()
+    def apply(self, tx: Transaction, batch: Sequence[Receipt]) -> list[Answer]:
+        """Record callbacks and what they prove, in the caller's transaction, in their order.
+
+        Every callback proves that the provider accepted the message, so it resolves a doubt
+        whatever else it says.
+        """
+        facts = messages.lock_facts(tx, [one.message_id for one in batch])
+        answers: list[Answer] = []
+        for one in batch:
+            found = facts.get(one.message_id)
+            answers.append(self._judge(tx, found, one))
+            if found is not None and found.sid is None:
+                facts[one.message_id] = replace(found, sid=one.sid)
+        counted = [
+            one for one, said in zip(batch, answers, strict=True) if isinstance(said, Counted)
+        ]
+        self._learn(tx, counted)
+        return answers
+
+    def apply_block(self, tx: Transaction, receipt: Receipt) -> Answer:
+        """Record a 21610 that came through a callback; it goes the way of a synchronous one."""
+        facts = messages.facts(tx, receipt.message_id)
+        answer = self._judge(tx, facts, receipt)
+        if isinstance(answer, Refusal) or facts is None or facts.guarded_at is None:
+            return answer
         report = BlockReport(
             message_id=receipt.message_id,
             code=receipt.code or 0,
             door="callback",
             began_at=facts.guarded_at,
         )
-        return self.enforcement.record_block(tx, report)
+        suppressions = self.enforcement.record_block(tx, report)
+        self._learn(tx, [receipt])
+        return Counted(suppressions=suppressions)
+
+    def _judge(self, tx: Transaction, facts: MessageFacts | None, receipt: Receipt) -> Answer:
+        refusal = _refusal(facts, receipt)
+        if refusal is None:
+            return Counted()
+        incidents.raise_alarm(tx, f"callback_{refusal}", _evidence_of(receipt))
+        return refusal
+
+    def _learn(self, tx: Transaction, counted: Sequence[Receipt]) -> None:
+        """Callbacks that lead to one state are one statement; of one message, the latest counts."""
+        by_state: dict[State, dict[UUID, Evidence]] = {}
+        for one in counted:
+            state, reason = _state(one.verdict)
+            by_state.setdefault(state, {})[one.message_id] = _evidence(one, reason)
+        for state, known in by_state.items():
+            self.messages.learn(tx, list(known.values()), state, sources_of(state))
+        incidents.keep_receipts(tx, counted)
+
+
+def _is_opt_out(receipt: Receipt) -> bool:
+    return receipt.verdict.meaning is ReceiptMeaning.OPTED_OUT
+
+
+def _evidence(receipt: Receipt, reason: str) -> Evidence:
+    return Evidence(
+        message_id=receipt.message_id,
+        reason=reason,
+        sid=receipt.sid,
+        provider_status=receipt.status,
+        provider_code=receipt.code,
+    )
 
 
 def _refusal(facts: MessageFacts | None, receipt: Receipt) -> Refusal | None:
@@ -87,11 +127,18 @@ def _refusal(facts: MessageFacts | None, receipt: Receipt) -> Refusal | None:
         return Refusal.UNKNOWN_MESSAGE
     if receipt.account_sid != facts.account_sid:
         return Refusal.FOREIGN_ACCOUNT
-    if receipt.to and digits(receipt.to) != facts.recipient:
+    if receipt.to and not _is_to(receipt.to, facts.recipient):
         return Refusal.OTHER_RECIPIENT
     if facts.sid is not None and facts.sid != receipt.sid:
         return Refusal.SECOND_SID
     return None
+
+
+def _is_to(address: str, recipient: int) -> bool:
+    try:
+        return digits(address) == recipient
+    except ValueError:
+        return False
 
 
 def _evidence_of(receipt: Receipt) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What repairs the rest: offers slices that got lost, sweeps what was abandoned, resolves doubts."""
+"""Recovery: offers slices that got lost, sweeps what was abandoned, resolves doubts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -109,13 +109,12 @@ class Resolver:
         state = RESOLUTIONS.get(record.status, State.SENT)
         evidence = Evidence(
             message_id=doubt.message_id,
-            state=state,
             reason="found_at_provider",
             sid=record.sid,
             provider_status=record.status,
             provider_code=record.error_code,
         )
-        self.messages.learn(tx, evidence, sources_of(state))
+        self.messages.learn(tx, [evidence], state, sources_of(state))
         return True
 
 

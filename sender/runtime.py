@@ -8,11 +8,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sender.audience import admit
+from sender.batching import Batcher
 from sender.campaigns import Campaigns
 from sender.config import Settings
+from sender.domain.receipt import Receipt
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.gateway import Credentials, SignatureVerifier, TwilioGateway
 from sender.inbound import Inbound
@@ -20,7 +24,7 @@ from sender.liveness import living
 from sender.mirroring import Mirror
 from sender.optouts import OptOuts
 from sender.permits import Permits
-from sender.receipts import Receipts
+from sender.receipts import Answer, Receipts
 from sender.reconcile import ProviderTimes
 from sender.recovery import Kicker, Resolver, Sweeper
 from sender.sending import Pump
@@ -40,6 +44,10 @@ from sender.suppression import (
     connect_async,
     connect_sync,
 )
+
+#: Status callbacks come twice a message: gathered this long, they share a transaction.
+RECEIPT_GATHER = timedelta(milliseconds=10)
+LARGEST_RECEIPTS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +85,7 @@ class WebhookRuntime:
     db: AsyncDatabase
     verifier: SignatureVerifier
     inbound: Inbound
-    receipts: Receipts
+    receipts: Batcher[Receipt, Answer]
     queue: EnforcementQueue
     cache: RedisCache
 
@@ -136,7 +144,7 @@ class Runtime:
                 lookup=SuppressionLookup(redis),
                 repair=cache,
                 gateway=gateway,
-                settler=Settler(settlement=settlement, db=db),
+                settler=Settler(settlement, db),
                 permits=Permits(settings.concurrency),
                 owner=owner,
                 stopping=asyncio.Event(),
@@ -157,7 +165,7 @@ class Runtime:
                 db=db,
                 verifier=SignatureVerifier(tokens, base_url),
                 inbound=Inbound(enforcement=enforcement),
-                receipts=Receipts(messages=self.parts.messages, enforcement=enforcement),
+                receipts=self._receipts(db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
                 cache=RedisCache(redis),
             )
@@ -177,6 +185,12 @@ class Runtime:
                 mirror=Mirror(db=self._sync_db(), sets=sets),
                 times=ProviderTimes(db=db, provider=gateway, cache=RedisCache(redis)),
             )
+
+    def _receipts(self, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
+        receipts = Receipts(messages=self.parts.messages, enforcement=enforcement)
+        return Batcher(
+            work=partial(receipts.receive, db), gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS
+        )
 
     def _enforcement(self) -> Enforcement:
         return Enforcement(table=self.parts.enforcement, horizon=self.settings.doubt_horizon)

@@ -311,7 +311,7 @@ class _SliceRun:
             self.pump.permits.give_back(1)
 
     async def _settle_refused(self, refused: Sequence[_Text]) -> None:
-        """Give suppressed rows their reason; end the run if the campaign as a whole may not send."""
+        """Give suppressed rows their reason; stop if the campaign as a whole may not send."""
         ids = [text.row.id for text in refused]
         suppressed, may_send = await self.pump.db.run(self._explain, ids)
         if len(suppressed) < len(ids) and not may_send:

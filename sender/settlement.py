@@ -47,7 +47,7 @@ class Settlement:
     enforcement: Enforcement
     cache: SuppressionCache
 
-    def decide(self, guarded: Guarded, outcome: Outcome) -> Move:
+    def decide(self, guarded: Guarded, outcome: Outcome) -> Move:  # noqa: PLR0911  # a table
         """What a row becomes. Total: every outcome has one answer, and it names its reason."""
         match outcome:
             case Accepted():

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
-from kombu import Queue
+from kombu import Queue  # type: ignore[attr-defined]  # kombu loads its names lazily
 
 from sender.config import Settings
 from sender.runtime import Parts, Runtime
@@ -49,7 +49,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_serializer": "json",
         "accept_content": ["json"],
-        "task_queues": [Queue(SLICES), Queue(RECOVERY)],
+        "task_queues": [Queue(name) for name in (SLICES, RECOVERY)],  # type: ignore[no-untyped-call]
         "task_default_queue": SLICES,
         "task_create_missing_queues": False,
         "task_routes": {

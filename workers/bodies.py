@@ -12,7 +12,7 @@ LARGEST = 64 * 1024
 READ_SECONDS = 10
 
 
-class TooLarge(SenderError):
+class TooLarge(SenderError):  # noqa: N818  # as in sender.errors
     """The body is larger than any webhook's. Answer 413."""
 
 

@@ -42,7 +42,7 @@ def create_app(
     """The webhook app over these parts; the environment is read when it starts."""
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+    async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         runtime = Runtime(settings=settings(), parts=parts or Parts())
         logs.configure(runtime.settings.log_level)
         async with runtime.webhooks() as use_cases:
@@ -106,7 +106,7 @@ def _receipt(request: Request, form: list[tuple[str, str]]) -> Receipt:
 
 async def _count(use_cases: WebhookRuntime, receipt: Receipt) -> Response:
     try:
-        counted = await use_cases.db.run(use_cases.receipts.apply, receipt)
+        counted = await use_cases.receipts.submit(receipt)
     except DatabaseError as exc:
         log.error("callback_not_stored", sid=receipt.sid, error=type(exc).__name__)
         return Response(status_code=_NOT_STORED)

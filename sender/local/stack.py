@@ -3,7 +3,7 @@
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -61,6 +61,8 @@ class Plan:
     #: ``TWILIO_…`` and ``SENDER_…`` variables of every process.
     environment: Mapping[str, str]
     workers: int = 2
+    #: Whether a process that ends is started again.
+    restart: bool = False
     programs: Programs = field(default_factory=Programs)
     ports: Ports = field(default_factory=Ports)
     flower_login: FlowerLogin = field(default_factory=FlowerLogin)
@@ -137,7 +139,7 @@ class Stack:
 
     def _start(self) -> None:
         self._start_webhooks()
-        self._processes.start("consumer", [sys.executable, "-m", self.plan.programs.consumer])
+        self._run("consumer", [sys.executable, "-m", self.plan.programs.consumer])
         for _ in range(self.plan.workers):
             self.add_worker()
         self._celery("beat", "beat")
@@ -157,7 +159,7 @@ class Stack:
             *("--log-level", "warning", self.plan.programs.webhook_app),
         ]
         ready = partial(answers_http, f"{self.plan.webhook_url}/readyz")
-        self._processes.start("webhooks", argv, ready=ready)
+        self._run("webhooks", argv, ready=ready)
 
     def _start_flower(self) -> None:
         login = self.plan.flower_login
@@ -174,7 +176,17 @@ class Stack:
     ) -> None:
         app = self.plan.programs.celery_app
         program = [sys.executable, "-m", "celery", "-A", app, command, *argv]
-        self._processes.start(name, program, env=env)
+        self._run(name, program, env=env)
+
+    def _run(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        ready: Callable[[], bool] | None = None,
+    ) -> None:
+        self._processes.start(name, argv, env=env, ready=ready, restart=self.plan.restart)
 
     def add_worker(self) -> str:
         """Start one more worker process; its name."""

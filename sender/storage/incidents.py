@@ -1,6 +1,6 @@
 """Incidents (a 21610 that got past us), receipts of status callbacks, and alarms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import bindparam
 
 from sender.domain.incident import RACE_WINDOW
+from sender.domain.receipt import Receipt
 from sender.storage.database import Transaction
 
 
@@ -41,7 +42,9 @@ _OPEN = text("""
 
 _RECEIPT = text("""
     INSERT INTO receipt (message_id, sid, status, code)
-    VALUES (:message_id, :sid, :status, :code) ON CONFLICT DO NOTHING
+    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:sids AS text[]), CAST(:statuses AS text[]),
+                         CAST(:codes AS integer[]))
+    ON CONFLICT DO NOTHING
 """)
 
 _ALARM = text("INSERT INTO alarm (kind, detail) VALUES (:kind, :detail)").bindparams(
@@ -54,10 +57,15 @@ def open_incident(tx: Transaction, incident: NewIncident) -> None:
     tx.execute(_OPEN, {**vars(incident), "detail": dict(incident.detail)})
 
 
-def keep_receipt(tx: Transaction, message_id: UUID, sid: str, status: str, code: int) -> bool:
-    """Record a status callback; ``False`` when the same one is already recorded."""
-    values = {"message_id": message_id, "sid": sid, "status": status, "code": code}
-    return tx.execute(_RECEIPT, values).rowcount == 1
+def keep_receipts(tx: Transaction, receipts: Sequence[Receipt]) -> None:
+    """Record status callbacks; one that is already recorded changes nothing."""
+    values = {
+        "ids": [one.message_id for one in receipts],
+        "sids": [one.sid for one in receipts],
+        "statuses": [one.status for one in receipts],
+        "codes": [one.code or 0 for one in receipts],
+    }
+    tx.execute(_RECEIPT, values)
 
 
 def raise_alarm(tx: Transaction, kind: str, detail: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from sender.domain.message import Guarded, State
 from sender.storage.database import Transaction
@@ -47,7 +47,6 @@ class Evidence:
     """What later became known about a row: a status callback, or what Twilio's log says."""
 
     message_id: UUID
-    state: State
     reason: str
     sid: str
     provider_status: str
@@ -170,16 +169,26 @@ _REFUSE = text("""
     FROM unfit WHERE m.id = unfit.id AND m.state = 'pending'
 """)
 
-_EVIDENCE = text("""
-    UPDATE message
-    SET state = CASE WHEN state = ANY (CAST(:sources AS text[])) THEN :state ELSE state END,
-        reason = CASE WHEN state = ANY (CAST(:sources AS text[])) THEN :reason ELSE reason END,
-        provider_status = CASE WHEN state = ANY (CAST(:sources AS text[]))
-                               THEN :status ELSE coalesce(provider_status, :status) END,
-        provider_code = coalesce(:code, provider_code),
-        sid = coalesce(sid, :sid), lease_until = NULL, changed_at = clock_timestamp()
-    WHERE id = :id
-    RETURNING state
+_LEARN = text("""
+    UPDATE message m
+    SET state = CASE WHEN moves THEN :state ELSE m.state END,
+        reason = CASE WHEN moves THEN known.reason ELSE m.reason END,
+        provider_status = CASE WHEN moves THEN known.status
+                               ELSE coalesce(m.provider_status, known.status) END,
+        provider_code = coalesce(known.code, m.provider_code),
+        sid = coalesce(m.sid, known.sid),
+        lease_until = CASE WHEN moves THEN NULL ELSE m.lease_until END,
+        changed_at = CASE WHEN moves THEN clock_timestamp() ELSE m.changed_at END
+    FROM (
+        SELECT m.id, evidence.*, m.state = ANY (CAST(:sources AS text[])) AS moves
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[]), CAST(:statuses AS text[]),
+                    CAST(:codes AS integer[]), CAST(:sids AS text[]))
+             AS evidence (message_id, reason, status, code, sid)
+        JOIN message m ON m.id = evidence.message_id
+        ORDER BY m.id FOR UPDATE OF m
+    ) AS known
+    WHERE m.id = known.id
+    RETURNING m.id
 """)
 
 
@@ -246,25 +255,27 @@ class MessageTable:
         """Fail pending rows that can never be sent as they are."""
         tx.execute(_REFUSE, {"ids": list(ids), "reason": reason})
 
-    def learn(self, tx: Transaction, evidence: Evidence, sources: frozenset[State]) -> State | None:
-        """Apply later evidence to a row if its state is among ``sources``.
+    def learn(
+        self, tx: Transaction, known: Sequence[Evidence], state: State, sources: frozenset[State]
+    ) -> set[UUID]:
+        """Apply later evidence for ``state``, one piece a message; rows in ``sources`` move there.
 
         Returns:
-            The row's state afterwards; ``None`` when there is no such row.
+            The ids of the rows that exist.
         """
         found = tx.execute(
-            _EVIDENCE,
+            _LEARN,
             {
-                "id": evidence.message_id,
-                "sources": [state.value for state in sources],
-                "state": evidence.state.value,
-                "reason": evidence.reason,
-                "status": evidence.provider_status,
-                "code": evidence.provider_code,
-                "sid": evidence.sid,
+                "state": state.value,
+                "sources": [source.value for source in sources],
+                "ids": [one.message_id for one in known],
+                "reasons": [one.reason for one in known],
+                "statuses": [one.provider_status for one in known],
+                "codes": [one.provider_code for one in known],
+                "sids": [one.sid for one in known],
             },
-        ).one_or_none()
-        return None if found is None else State(found.state)
+        )
+        return {row.id for row in found}
 
 
 def _columns(moves: Sequence[Move]) -> dict[str, list[Any]]:
@@ -305,14 +316,24 @@ _FACTS = text("""
     JOIN campaign c ON c.id = m.campaign_id
     JOIN sender s ON s.id = c.sender_id
     JOIN tenant t ON t.id = c.tenant_id
-    WHERE m.id = :id
+    WHERE m.id = ANY (CAST(:ids AS uuid[])) ORDER BY m.id
 """)
+_FACTS_LOCKED = text(f"{_FACTS.text} FOR UPDATE OF m")
 
 
 def facts(tx: Transaction, message_id: UUID) -> MessageFacts | None:
     """One message's facts; ``None`` if there is no such row."""
-    row = tx.execute(_FACTS, {"id": message_id}).mappings().one_or_none()
-    return None if row is None else MessageFacts(**{**row, "state": State(row["state"])})
+    return _facts(tx, _FACTS, [message_id]).get(message_id)
+
+
+def lock_facts(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, MessageFacts]:
+    """The facts of those messages that exist, their rows locked until the transaction ends."""
+    return _facts(tx, _FACTS_LOCKED, ids)
+
+
+def _facts(tx: Transaction, query: TextClause, ids: Sequence[UUID]) -> dict[UUID, MessageFacts]:
+    rows = tx.execute(query, {"ids": list(ids)}).mappings()
+    return {row["id"]: MessageFacts(**{**row, "state": State(row["state"])}) for row in rows}
 
 
 _TEXTED_BEFORE = text("""

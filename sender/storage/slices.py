@@ -192,17 +192,22 @@ _ABANDON = text(f"""
     FROM stale WHERE m.id = stale.id AND m.state = 'sending'
 """)  # noqa: S608  # built from constants only
 
+#: Pending rows that will never be sent: too late, or put back after their campaign was canceled.
 _EXPIRE = text("""
     WITH late AS (
-        SELECT m.id
+        SELECT m.id,
+               CASE c.state WHEN 'CANCELED' THEN 'canceled' ELSE 'expired' END AS state,
+               CASE c.state WHEN 'CANCELED' THEN 'campaign_canceled' ELSE 'campaign_deadline' END
+                   AS reason
         FROM campaign c
         JOIN slice s ON s.campaign_id = c.id AND s.done_at IS NULL
         JOIN message m ON m.id BETWEEN s.first_id AND s.last_id AND m.campaign_id = c.id
-        WHERE c.state IN ('RUNNING', 'PAUSED') AND c.deadline_at <= now() AND m.state = 'pending'
+        WHERE (c.state = 'CANCELED' OR c.state IN ('RUNNING', 'PAUSED') AND c.deadline_at <= now())
+          AND m.state = 'pending'
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
-    SET state = 'expired', reason = 'campaign_deadline', changed_at = clock_timestamp()
+    SET state = late.state, reason = late.reason, changed_at = clock_timestamp()
     FROM late WHERE m.id = late.id AND m.state = 'pending'
 """)
 
@@ -219,13 +224,13 @@ _FINISH_SLICES = text("""
 
 _COMPLETE = text("""
     UPDATE campaign c SET state = 'COMPLETED', completed_at = clock_timestamp(), why = ''
-    WHERE c.state = 'RUNNING'
+    WHERE (c.state = 'RUNNING' OR c.state = 'PAUSED' AND c.deadline_at <= now())
       AND NOT EXISTS (SELECT FROM slice s WHERE s.campaign_id = c.id AND s.done_at IS NULL)
 """)
 
 
 def sweep(tx: Transaction) -> Swept:
-    """Turn what was abandoned into ``in_doubt``, what is too late into ``expired``; complete."""
+    """Settle what was abandoned, what is too late and what was canceled; complete campaigns."""
     in_doubt = tx.execute(_ABANDON).rowcount
     expired = tx.execute(_EXPIRE).rowcount
     tx.execute(_FINISH_SLICES)

@@ -14,11 +14,11 @@ from sender.storage.database import Transaction
 _LOCK_CLASS = 0x73656E64
 
 #: SQL that is true while the worker whose id stands in ``owner`` holds its lock.
-OWNER_LIVES = f"""EXISTS (
-    SELECT FROM pg_locks l
-    WHERE l.locktype = 'advisory' AND l.classid = {_LOCK_CLASS} AND l.objid = {{owner}}::oid
-      AND l.objsubid = 2 AND l.granted
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+#: Not correlated, so that Postgres reads its locks once a statement and not once a row.
+OWNER_LIVES = f"""coalesce({{owner}} IN (
+    SELECT l.objid::bigint::integer FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.classid = {_LOCK_CLASS} AND l.objsubid = 2 AND l.granted
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())), false)"""  # noqa: S608  # a constant
 
 _REGISTER = text("INSERT INTO worker (name, slices) VALUES (:name, :slices) RETURNING id")
 

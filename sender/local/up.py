@@ -1,0 +1,69 @@
+"""`sender up`: every process on this machine until Ctrl-C."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from sender.local.servers import LocalPostgres, LocalRedis
+from sender.local.stack import Plan, Stack
+
+#: How often processes that ended are looked for.
+CHECK_SECONDS = 1.0
+
+
+def run_until_interrupted(folder: Path, *, workers: int, say: Callable[[str], None]) -> None:
+    """Start what is not given by URL, then all processes; restart those that end.
+
+    Raises:
+        ConfigurationError: a Twilio setting is missing; it is named.
+        LocalServersMissing: a server is neither given nor installed.
+    """
+    folder = folder.resolve()
+    ended = _on_signals()
+    with ExitStack() as stack:
+        plan = Plan(
+            folder=folder,
+            database_url=_database_url(folder, stack),
+            redis_url=_redis_url(folder, stack),
+            environment=dict(os.environ),
+            workers=workers,
+            restart=True,
+        )
+        plan.settings.require_twilio()
+        running = stack.enter_context(Stack(plan))
+        say(f"webhooks  {plan.webhook_url}/twilio/inbound")
+        login = plan.flower_login
+        say(f"flower    {plan.flower_url}  user {login.user}  password {login.password}")
+        say(f"database  {plan.database_url}")
+        say(f"logs      {running.log('webhooks').parent}")
+        say("Ctrl-C ends everything; what is not finished goes on at the next start.")
+        while not ended.wait(CHECK_SECONDS):
+            running.check()
+
+
+def _on_signals() -> threading.Event:
+    """An event that SIGINT and SIGTERM set."""
+    ended = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a handler's signature
+        ended.set()
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    return ended
+
+
+def _database_url(folder: Path, stack: ExitStack) -> str:
+    if given := os.environ.get("DATABASE_URL"):
+        return given
+    return stack.enter_context(LocalPostgres.start(folder / "postgres")).url
+
+
+def _redis_url(folder: Path, stack: ExitStack) -> str:
+    if given := os.environ.get("REDIS_URL"):
+        return given
+    return stack.enter_context(LocalRedis.start(folder / "redis")).url

@@ -1,0 +1,277 @@
+"""Ways out of ``sending``: settle, put back, and what is learned later."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from sender.domain.message import TRANSITIONS, Guarded, State, sources_of
+from sender.storage.messages import Evidence, Move
+from tests.bench import ANNA, BERT, NOBODY, Bench, crowd, new_sid
+
+
+def _move(licence: Guarded, state: State = State.SENT, **facts: Any) -> Move:
+    plain: dict[str, Any] = {"reason": "accepted"}
+    return Move(
+        message_id=licence.message_id, gen=licence.gen, state=state, **plain | facts
+    )
+
+
+def _sent(licence: Guarded, number: int = 1) -> Move:
+    return _move(licence, sid=new_sid(number), provider_status="queued")
+
+
+def _evidence(message_id: UUID, state: State, **facts: Any) -> Evidence:
+    plain: dict[str, Any] = {
+        "reason": "reported",
+        "sid": new_sid(1),
+        "provider_status": state.value,
+        "provider_code": None,
+    }
+    return Evidence(message_id=message_id, state=state, **plain | facts)
+
+
+def _learn(bench: Bench, message_id: UUID, state: State, **facts: Any) -> State | None:
+    evidence = _evidence(message_id, state, **facts)
+    return bench.db.run(bench.messages.learn, evidence, sources_of(state))
+
+
+class TestSettle:
+    """What settlement decided, written down."""
+
+    def test_an_accepted_row(self, bench: Bench) -> None:
+        """An accepted row is sent, keeps its SID and the provider's word, and has no lease."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        assert bench.db.run(bench.messages.settle, [_sent(licence)]) == {licence.message_id}
+        row = bench.row(campaign)
+        assert (row.state, row.reason, row.sid, row.provider_status) == (
+            "sent",
+            "accepted",
+            new_sid(1),
+            "queued",
+        )
+        assert (row.gen, row.lease_until) == (1, None)
+
+    def test_another_generation_is_left_alone(self, bench: Bench) -> None:
+        """A settlement that names another generation changes nothing."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        other = Guarded(
+            message_id=licence.message_id, gen=licence.gen + 1, guarded_at=licence.guarded_at
+        )
+        assert not bench.db.run(bench.messages.settle, [_sent(other)])
+        assert bench.row(campaign).state == "sending"
+
+    def test_settling_twice_is_harmless(self, bench: Bench) -> None:
+        """A settlement repeated after a lost answer changes nothing."""
+        campaign = bench.campaign(ANNA, BERT)
+        anna, bert = bench.guard_all(campaign).values()
+        moves = [_sent(anna), _move(bert, State.PENDING, reason="throttled")]
+        bench.db.run(bench.messages.settle, moves)
+        before = bench.execute("SELECT * FROM message ORDER BY id")
+        assert not bench.db.run(bench.messages.settle, moves)
+        assert bench.execute("SELECT * FROM message ORDER BY id") == before
+
+    def test_a_throttled_row_rests(self, bench: Bench) -> None:
+        """A throttled row is pending again, one generation later, and due when it has rested."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        rest = timedelta(seconds=30)
+        move = _move(licence, State.PENDING, reason="throttled", provider_code=20429, rest=rest)
+        bench.db.run(bench.messages.settle, [move])
+        row = bench.row(campaign)
+        assert (row.state, row.reason, row.gen, row.owner) == ("pending", "throttled", 2, None)
+        assert timedelta(seconds=20) < row.next_at - datetime.now(UTC) <= rest
+        span = {"campaign_id": campaign, "after": UUID(int=0), "last": UUID(int=2**128 - 1)}
+        assert not bench.db.run(bench.messages.due, limit=9, **span)
+        bench.execute("UPDATE message SET next_at = now()")
+        assert [one.gen for one in bench.db.run(bench.messages.due, limit=9, **span)] == [2]
+
+    def test_an_old_refusal_does_not_stick(self, bench: Bench) -> None:
+        """The code of an earlier 429 does not stand beside a message that was accepted later."""
+        campaign = bench.campaign(ANNA)
+        first = bench.guard_all(campaign)[ANNA]
+        throttled = _move(first, State.PENDING, reason="throttled", provider_code=20429)
+        bench.db.run(bench.messages.settle, [throttled])
+        second = bench.guard_all(campaign)[ANNA]
+        bench.db.run(bench.messages.settle, [_sent(second)])
+        assert (bench.row(campaign).state, bench.row(campaign).provider_code) == ("sent", None)
+
+    def test_a_batch(self, bench: Bench) -> None:
+        """A batch settles every row by its own move."""
+        people = crowd(50)
+        campaign = bench.campaign(*people)
+        licences = bench.guard_all(campaign)
+        moves = [
+            _sent(licences[who], who)
+            if who % 2
+            else _move(licences[who], State.FAILED, reason="bad_number", provider_code=21211)
+            for who in people
+        ]
+        assert len(bench.db.run(bench.messages.settle, moves)) == 50
+        for who in people:
+            row = bench.row(campaign, who)
+            expected = ("sent", None, new_sid(who)) if who % 2 else ("failed", 21211, None)
+            assert (row.state, row.provider_code, row.sid) == expected
+
+    def test_nothing_to_settle(self, bench: Bench) -> None:
+        """An empty batch is no error."""
+        assert bench.db.run(bench.messages.settle, []) == set()
+
+
+class TestSweeperWasFirst:
+    """The row was called in doubt before its answer was settled."""
+
+    def test_a_late_acceptance_counts(self, bench: Bench) -> None:
+        """The owner's late word that it was accepted ends the doubt."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        bench.put(campaign, "in_doubt", reason="worker_lost")
+        bench.db.run(bench.messages.settle, [_sent(licence)])
+        row = bench.row(campaign)
+        assert (row.state, row.reason, row.sid) == ("sent", "accepted", new_sid(1))
+
+    def test_never_back_to_pending(self, bench: Bench) -> None:
+        """Not even its owner's word that nothing was sent makes a doubted row pending again."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        bench.put(campaign, "in_doubt", reason="lease_ran_out")
+        move = _move(licence, State.PENDING, reason="connect_refused")
+        assert not bench.db.run(bench.messages.settle, [move])
+        bench.db.run(
+            bench.messages.put_back, {licence.message_id: licence.gen}, owner=NOBODY, reason="x"
+        )
+        assert bench.row(campaign).state == "in_doubt"
+
+    def test_unknown_learns_only_the_sid(self, bench: Bench) -> None:
+        """After 48 hours even the owner's word only adds the SID."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        bench.put(campaign, "unknown", reason="read_timeout")
+        bench.db.run(bench.messages.settle, [_sent(licence)])
+        assert (bench.row(campaign).state, bench.row(campaign).sid) == ("unknown", new_sid(1))
+
+
+class TestCallbackWasFirst:
+    """The status callback overtook our own settlement."""
+
+    @pytest.mark.parametrize("state", [State.SENT, State.DELIVERED, State.UNDELIVERED])
+    def test_the_settlement_takes_nothing_back(self, bench: Bench, state: State) -> None:
+        """What the callback said stays when our own acceptance is settled after it."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        assert _learn(bench, licence.message_id, state, provider_code=30003) is state
+        before = bench.row(campaign)
+        bench.db.run(bench.messages.settle, [_sent(licence)])
+        assert bench.row(campaign) == before
+        assert (before.sid, before.provider_status, before.provider_code) == (
+            new_sid(1),
+            state.value,
+            30003,
+        )
+
+    def test_an_ambiguous_answer_takes_nothing_back(self, bench: Bench) -> None:
+        """A time-out settled after the callback raises no doubt."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        _learn(bench, licence.message_id, State.SENT)
+        bench.db.run(bench.messages.settle, [_move(licence, State.IN_DOUBT, reason="reset")])
+        assert bench.row(campaign).state == "sent"
+        assert bench.value("SELECT count(*) FROM doubt") == 0
+
+
+class TestPutBack:
+    """Rows whose request provably was not begun."""
+
+    def test_the_owner_may(self, bench: Bench) -> None:
+        """Its owner puts a row back, one generation later, due at once."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign, owner=7)[ANNA]
+        mine = {licence.message_id: licence.gen}
+        bench.db.run(bench.messages.put_back, mine, owner=7, reason="guard_broke")
+        row = bench.row(campaign)
+        assert (row.state, row.reason, row.gen, row.owner, row.lease_until) == (
+            "pending",
+            "guard_broke",
+            2,
+            None,
+            None,
+        )
+        assert set(bench.guard_all(campaign)) == {ANNA}
+
+    @pytest.mark.parametrize(("gen", "owner"), [(1, 8), (0, 7), (2, 7)])
+    def test_nobody_else_may(self, bench: Bench, gen: int, owner: int) -> None:
+        """Another worker, or another generation, puts nothing back."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign, owner=7)[ANNA]
+        bench.db.run(
+            bench.messages.put_back, {licence.message_id: gen}, owner=owner, reason="guard_broke"
+        )
+        assert bench.row(campaign).state == "sending"
+
+    def test_a_licence_is_void_after_it(self, bench: Bench) -> None:
+        """A settlement under the licence that was given back changes nothing."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        mine = {licence.message_id: licence.gen}
+        bench.db.run(bench.messages.put_back, mine, owner=NOBODY, reason="guard_broke")
+        assert not bench.db.run(bench.messages.settle, [_sent(licence)])
+
+
+class TestLearn:
+    """Later evidence."""
+
+    @pytest.mark.parametrize("source", list(State))
+    def test_the_table_is_obeyed(self, bench: Bench, source: State) -> None:
+        """Evidence moves a row exactly where the transition table says."""
+        campaign = bench.campaign(ANNA)
+        for target in State:
+            message_id = bench.put(campaign, source.value)
+            allowed = target in TRANSITIONS[source]
+            assert _learn(bench, message_id, target) is (target if allowed else source)
+
+    def test_the_latest_word_of_the_provider(self, bench: Bench) -> None:
+        """A status that comes too late to move the row does not replace the newer one."""
+        campaign = bench.campaign(ANNA)
+        message_id = bench.put(campaign, "sent", sid=new_sid(1), provider_status="queued")
+        _learn(bench, message_id, State.DELIVERED)
+        assert _learn(bench, message_id, State.SENT) is State.DELIVERED
+        assert bench.row(campaign).provider_status == "delivered"
+
+    def test_no_such_row(self, bench: Bench) -> None:
+        """Evidence about a message we do not have is told as such."""
+        assert _learn(bench, uuid4(), State.SENT) is None
+
+
+class TestSuppressAndRefuse:
+    """Pending rows that are settled without a request."""
+
+    def test_the_reason_is_postgress(self, bench: Bench) -> None:
+        """A suppressed row carries the oldest suppression's reason; an unsuppressed one stays."""
+        campaign = bench.campaign(ANNA, BERT)
+        bench.opt_out(ANNA)
+        ids = [row.id for row in bench.due(campaign)]
+        settled = bench.db.run(bench.messages.suppress, ids)
+        assert settled == {bench.row(campaign, ANNA).id}
+        assert bench.row(campaign, ANNA).reason == "stop"
+        assert bench.row(campaign, BERT).state == "pending"
+
+    def test_a_row_under_way_stays(self, bench: Bench) -> None:
+        """A row that is being sent is not called suppressed, nor failed."""
+        campaign = bench.campaign(ANNA)
+        bench.guard_all(campaign)
+        bench.opt_out(ANNA)
+        ids = [row.id for row in bench.due(campaign)]
+        assert not bench.db.run(bench.messages.suppress, ids)
+        bench.db.run(bench.messages.refuse, ids, reason="unfit_body")
+        assert bench.row(campaign).state == "sending"
+
+    def test_an_unfit_row_fails(self, bench: Bench) -> None:
+        """A row whose body cannot be made fails with its reason."""
+        campaign = bench.campaign(ANNA)
+        ids = [row.id for row in bench.due(campaign)]
+        bench.db.run(bench.messages.refuse, ids, reason="unfit_body")
+        row = bench.row(campaign)
+        assert (row.state, row.reason) == ("failed", "unfit_body")

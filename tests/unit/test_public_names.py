@@ -1,0 +1,94 @@
+"""What users import: the list of public names, held here so that it changes only on purpose."""
+
+import ast
+import inspect
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import sender
+
+ROOT = Path(__file__).parents[2]
+
+PUBLIC = [
+    "Audience",
+    "Campaign",
+    "CampaignState",
+    "Client",
+    "ConfigurationError",
+    "ConsentEvent",
+    "IdempotencyConflict",
+    "InvalidAudience",
+    "LeftOut",
+    "Lift",
+    "LiftRefused",
+    "NotFound",
+    "Progress",
+    "ReasonClass",
+    "Result",
+    "SchemaOutdated",
+    "SenderError",
+    "Settings",
+    "State",
+    "Suppression",
+    "TemplateError",
+    "UnsafeDatabase",
+    "WrongState",
+    "connect",
+    "from_iterable",
+    "from_select",
+    "read_csv",
+    "write_rejects",
+]
+
+METHODS = {
+    "Client": ["campaign", "close", "create_campaign", "release", "set_pace", "suppression"],
+    "Campaign": [
+        "cancel",
+        "enqueue",
+        "pause",
+        "progress",
+        "rejects",
+        "results",
+        "resume",
+        "wait",
+    ],
+}
+
+
+def test_the_public_names_are_these() -> None:
+    """A name is added to the package or taken away only together with this list."""
+    assert sorted(sender.__all__) == PUBLIC
+
+
+def test_nothing_else_is_imported_into_the_package() -> None:
+    """Whatever ``sender/__init__.py`` imports is public, so nothing is public by accident."""
+    tree = ast.parse((ROOT / "sender" / "__init__.py").read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert sorted(alias.name for node in imports for alias in node.names) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_is_documented(name: str) -> None:
+    """A public name exists and says in its own docstring what it is for."""
+    documentation = vars(sender)[name].__doc__
+    assert documentation
+    assert not documentation.startswith(f"{name}("), "that is what dataclasses write by themselves"
+
+
+@pytest.mark.parametrize(("owner", "names"), METHODS.items())
+def test_the_verbs_are_these(owner: str, names: list[str]) -> None:
+    """The client's and the campaign's public methods, each documented and typed."""
+    members = vars(vars(sender)[owner])
+    found = {name: member for name, member in members.items() if name[0].islower()}
+    assert sorted(found) == names
+    assert all(member.__doc__ for member in found.values())
+    functions = [member for member in found.values() if inspect.isfunction(member)]
+    assert all("return" in function.__annotations__ for function in functions)
+
+
+@pytest.mark.parametrize("package", ["sender", "workers"])
+def test_the_package_says_that_it_is_typed(package: str) -> None:
+    """Type checkers read our annotations only where ``py.typed`` stands."""
+    assert resources.files(package).joinpath("py.typed").is_file()
