@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 from urllib.parse import urlsplit
@@ -147,6 +148,22 @@ class Settings(BaseModel):
         missing = [name for name, value in needed.items() if not value]
         if missing:
             raise ConfigurationError(f"set {', '.join(missing)} (see the README's table)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenServers:
+    """The servers the environment names, for commands that start what is not given."""
+
+    database_url: str | None
+    redis_url: str | None
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """What ``DATABASE_URL`` and ``REDIS_URL`` say."""
+        return cls(
+            database_url=os.environ.get("DATABASE_URL") or None,
+            redis_url=os.environ.get("REDIS_URL") or None,
+        )
 
 
 def _database_one(redis_url: str) -> str:

@@ -59,8 +59,8 @@ class Inbound:
             NotFound: no tenant has this AccountSid.
         """
         facts = self._facts(tx, text)
-        inbound.store(tx, _row(facts))
-        if facts.sender is None or facts.recipient is None:
+        is_new = inbound.store(tx, _row(facts))
+        if is_new and (facts.sender is None or facts.recipient is None):
             incidents.raise_alarm(tx, "inbound_unattributed", {"sid": text.sid, "to": text.to})
         if facts.recipient is None:
             return Applied(keyword=facts.keyword, event_id=None, suppressions=())
@@ -79,7 +79,9 @@ class Inbound:
         recipient = _recipient(text.from_)
         keyword = classify(text.body, text.opt_out_type)
         if keyword is Keyword.YES:
-            keyword = self._meaning_of_yes(tx, tenant, recipient)
+            # A repeated webhook keeps its first meaning: the person's state may have changed.
+            kept = inbound.keyword_of(tx, text.sid)
+            keyword = Keyword(kept) if kept else self._meaning_of_yes(tx, tenant, recipient)
         sender = senders.find(tx, text.service_sid or text.to) or senders.find(tx, text.to)
         if sender is not None and sender.tenant_id != tenant.id:
             sender = None

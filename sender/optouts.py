@@ -103,13 +103,13 @@ class OptOuts:
     def _lift(self, tx: Transaction, recipient: int, lift: Lift) -> list[Suppression]:
         person = {"tenant_id": self.tenant_id, "recipient": recipient}
         consent.lock_person(tx, **person)
-        active = consent.suppressions_of(tx, **person)
+        listed = consent.suppressions_of(tx, **person)
+        active = [one for one in listed if one.tenant_id == self.tenant_id]
         protected = sorted({one.reason for one in active} & PROTECTED)
         if protected and not lift.override:
             raise LiftRefused(f"suppressed as {', '.join(protected)}: needs override=True")
         for one in active:
-            if one.tenant_id == self.tenant_id:
-                consent.append(tx, _opt_in(one, lift))
+            consent.append(tx, _opt_in(one, lift))
         return consent.suppressions_of(tx, **person)
 
     def history(self, number: str) -> list[ConsentEvent]:

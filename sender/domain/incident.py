@@ -31,6 +31,10 @@ class Cause(StrEnum):
 #: first and calls our webhook then, at most 15 seconds of attempts.
 RACE_WINDOW = timedelta(seconds=30)
 
+#: A STOP is dated before it is committed, and a request begins up to 2 s after its guard; the rest
+#: is for the two clocks. A STOP that is older than this should have stopped the request.
+CROSSING = timedelta(seconds=5)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
@@ -65,7 +69,7 @@ def trace(
     """
     stops = [event for event in events if event.reason is ReasonClass.STOP]
     races = [event.received_at - began_at for event in stops]
-    if close := [gap for gap in races if abs(gap) <= RACE_WINDOW]:
+    if close := [gap for gap in races if -CROSSING <= gap <= RACE_WINDOW]:
         return Trace(cause=Cause.RACED_STOP, raced_by=min(close, key=abs))
     last = events[-1] if events else None
     if last is not None and last.direction is Direction.OPT_IN and last.author:

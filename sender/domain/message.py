@@ -43,18 +43,26 @@ OPEN: frozenset[State] = frozenset({State.PENDING, State.SENDING})
 #: States in which the provider may hold a message of ours that it has not passed on yet.
 AT_PROVIDER: frozenset[State] = frozenset({State.SENDING, State.SENT, State.IN_DOUBT})
 
+#: What the provider may tell of a message it has accepted.
 _EVIDENCE: frozenset[State] = frozenset(
-    {State.SENT, State.DELIVERED, State.UNDELIVERED, State.FAILED, State.SUPPRESSED}
+    {
+        State.SENT,
+        State.DELIVERED,
+        State.UNDELIVERED,
+        State.FAILED,
+        State.SUPPRESSED,
+        State.CANCELED,
+    }
 )
 
 #: Every move a row may make. What is not here is refused, whatever asks for it.
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.PENDING: frozenset(
-        {State.SENDING, State.SUPPRESSED, State.FAILED, State.EXPIRED, State.CANCELED}
-    ),
+    # A callback may prove that a request we took for refused was accepted after all: without
+    # these moves the row would be sent again.
+    State.PENDING: _EVIDENCE | {State.SENDING, State.EXPIRED},
     # Back to pending only when the request provably did nothing (refused, or never begun). A
     # status callback may overtake our own settlement, hence straight to a final state.
-    State.SENDING: _EVIDENCE | {State.PENDING, State.IN_DOUBT, State.CANCELED, State.EXPIRED},
+    State.SENDING: _EVIDENCE | {State.PENDING, State.IN_DOUBT},
     # Asynchronous failures and 21610 come after the provider accepted.
     State.SENT: frozenset(
         {State.DELIVERED, State.UNDELIVERED, State.FAILED, State.SUPPRESSED, State.CANCELED}

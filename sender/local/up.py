@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
+from sender.config import GivenServers
 from sender.local.servers import LocalPostgres, LocalRedis
 from sender.local.stack import Plan, Stack
 
@@ -24,11 +25,12 @@ def run_until_interrupted(folder: Path, *, workers: int, say: Callable[[str], No
     """
     folder = folder.resolve()
     ended = _on_signals()
+    given = GivenServers.from_environment()
     with ExitStack() as stack:
         plan = Plan(
             folder=folder,
-            database_url=_database_url(folder, stack),
-            redis_url=_redis_url(folder, stack),
+            database_url=given.database_url or _postgres(folder, stack),
+            redis_url=given.redis_url or _redis(folder, stack),
             environment=dict(os.environ),
             workers=workers,
             restart=True,
@@ -57,13 +59,9 @@ def _on_signals() -> threading.Event:
     return ended
 
 
-def _database_url(folder: Path, stack: ExitStack) -> str:
-    if given := os.environ.get("DATABASE_URL"):
-        return given
-    return stack.enter_context(LocalPostgres.start(folder / "postgres")).url
+def _postgres(folder: Path, running: ExitStack) -> str:
+    return running.enter_context(LocalPostgres.start(folder / "postgres")).url
 
 
-def _redis_url(folder: Path, stack: ExitStack) -> str:
-    if given := os.environ.get("REDIS_URL"):
-        return given
-    return stack.enter_context(LocalRedis.start(folder / "redis")).url
+def _redis(folder: Path, running: ExitStack) -> str:
+    return running.enter_context(LocalRedis.start(folder / "redis")).url

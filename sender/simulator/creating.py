@@ -29,9 +29,16 @@ class CreateMessage:
     simulator: Simulator
 
     async def __call__(self, request: web.Request) -> web.Response:
-        """Answer one request; it counts as arrived before its body is read."""
+        """Answer one request; it counts as arrived before its body is read.
+
+        One that a script holds back on its way counts as arrived when it is let go.
+        """
         arrived_at = time.time()
         form = answers.read_form(await request.read())
+        rule = self.simulator.script.next_for(form.get("To", ""))
+        if rule and rule.when is When.ON_THE_WAY:
+            await self._travel(form, rule)
+            arrived_at = time.time()
         entry = self._open_entry(arrived_at, form)
         self.simulator.in_flight += 1
         try:
@@ -40,6 +47,11 @@ class CreateMessage:
             self.simulator.in_flight -= 1
             entry["answered_at"] = time.time()
             self.simulator.log.touch(entry)
+
+    async def _travel(self, form: Form, rule: Rule) -> None:
+        """Be on the network for a while, as far as anybody can tell."""
+        self._play(form, rule, When.ON_THE_WAY)
+        await asyncio.sleep(rule.hold_ms / 1000)
 
     def _open_entry(self, arrived_at: float, form: Form) -> Entry:
         return self.simulator.log.open(

@@ -14,6 +14,8 @@ from sender.simulator.behaviour import FaultKind, Milliseconds
 class When(StrEnum):
     """The moment at which a scripted person texts in, relative to a create request for them."""
 
+    #: While the request is still on the network: it arrives ``hold_ms`` after the text was sent.
+    ON_THE_WAY = "on_the_way"
     #: Before the request is judged: where blocks are on, it meets the block they just made.
     BEFORE_ANSWER = "before_answer"
     #: After the request was judged, while its answer is held back.
@@ -43,7 +45,8 @@ class Rule:
     inbound: str | None = None
     #: Between that moment and their text.
     delay_ms: Milliseconds = 0.0
-    #: How long the answer is held back after a text ``before_answer`` or ``during``.
+    #: How long the answer is held back after a text ``before_answer`` or ``during``, or the
+    #: request after a text ``on_the_way``.
     hold_ms: Milliseconds = 60.0
     then: tuple[FollowUp, ...] = ()
     #: A fault aimed at this request.
@@ -54,7 +57,8 @@ class Rule:
     @property
     def held_ms(self) -> float:
         """How long the answer waits because of this rule."""
-        return self.hold_ms if self.inbound and self.when is not When.AFTER else 0.0
+        holds_answer = self.when in (When.BEFORE_ANSWER, When.DURING)
+        return self.hold_ms if self.inbound and holds_answer else 0.0
 
 
 class Script:
@@ -70,6 +74,11 @@ class Script:
         """Append rules."""
         for rule in rules:
             self._rules[rule.to].append(rule)
+
+    def next_for(self, to: str) -> Rule | None:
+        """The rule `take` would use up."""
+        rules = self._rules.get(to)
+        return rules[0] if rules else None
 
     def take(self, to: str) -> Rule | None:
         """The next rule for this recipient, which is thereby used up."""

@@ -188,10 +188,11 @@ def request_enforcement(tx: Transaction, opt_out: OptOut) -> None:
     )
 
 
-#: True for a row ``m`` of campaign ``c`` that the opt-out ``e`` covers. Campaigns that have not
+#: True for a row ``m`` of campaign ``c`` that the opt-out ``e`` covers; a platform-wide one
+#: (tenant 0) covers every tenant's rows. Campaigns that have not
 #: started are left out: the guard decides about them, so that a START in between counts.
 _IN_SCOPE = """
-    m.recipient = e.recipient AND c.tenant_id = e.tenant_id
+    m.recipient = e.recipient AND e.tenant_id IN (0, c.tenant_id)
     AND c.state NOT IN ('DRAFT', 'SCHEDULED')
     AND (e.scope = 0 OR EXISTS (SELECT FROM sender_scope ss
                                 WHERE ss.sender_id = c.sender_id AND ss.scope = e.scope))

@@ -28,6 +28,12 @@ DatabaseError = SQLAlchemyError
 _RETRYABLE_SQLSTATES = frozenset({"40P01", "55P03"})
 _ATTEMPTS = 3
 
+#: How long a caller waits for a free connection: a webhook must be answered within seconds.
+POOL_SECONDS = 5
+_CONNECT = {"connect_timeout": 5}
+#: In event loops nothing takes long; what does is stuck, and its caller must be told.
+_SHORT_STATEMENTS = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
+
 
 @dataclass(frozen=True)
 class Database:
@@ -43,7 +49,9 @@ class Database:
                 url,
                 pool_size=pool_size,
                 max_overflow=pool_size,
+                pool_timeout=POOL_SECONDS,
                 pool_pre_ping=True,
+                connect_args=_CONNECT,
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
             )
@@ -87,7 +95,9 @@ class AsyncDatabase:
                 url,
                 pool_size=pool_size,
                 max_overflow=0,
+                pool_timeout=POOL_SECONDS,
                 pool_pre_ping=False,  # one more round trip per window; a dead one is retried
+                connect_args={**_CONNECT, "options": _SHORT_STATEMENTS},
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
             )

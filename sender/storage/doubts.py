@@ -41,7 +41,7 @@ _DUE = text("""
 _POSTPONE = text("""
     UPDATE doubt
     SET checks = checks + 1,
-        next_check = now() + least(interval '1 hour', interval '5 seconds' * 2 ^ checks)
+        next_check = now() + least(interval '1 hour', interval '5 seconds' * 2 ^ least(checks, 10))
     WHERE message_id = ANY (CAST(:ids AS uuid[]))
 """)
 _GIVE_UP = text("""
@@ -87,4 +87,5 @@ RESOLUTIONS = {
     "read": State.DELIVERED,
     "undelivered": State.UNDELIVERED,
     "failed": State.FAILED,
+    "canceled": State.CANCELED,
 }

@@ -40,6 +40,13 @@ def store(tx: Transaction, row: InboundRow) -> bool:
     return tx.execute(_STORE, values).rowcount == 1
 
 
+def keyword_of(tx: Transaction, sid: str) -> str | None:
+    """How a kept message was read; ``None`` when it is not kept."""
+    kept = text("SELECT keyword FROM inbound WHERE sid = :sid")
+    found = tx.execute(kept, {"sid": sid}).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Undated:
     """A keyword whose provider time is not known yet."""
@@ -59,7 +66,7 @@ _DATE = text("UPDATE inbound SET provider_at = :at WHERE sid = :sid AND provider
 _POSTPONE = text("""
     UPDATE inbound
     SET lookups = lookups + 1,
-        next_lookup = now() + least(interval '1 hour', interval '1 second' * 2 ^ lookups)
+        next_lookup = now() + least(interval '1 hour', interval '1 second' * 2 ^ least(lookups, 12))
     WHERE sid = :sid
 """)
 

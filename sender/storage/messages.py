@@ -130,8 +130,10 @@ _SETTLE = text("""
         gen = m.gen + CASE WHEN moves.state = 'pending' THEN 1 ELSE 0 END,
         owner = CASE WHEN moves.state = 'pending' THEN NULL ELSE m.owner END,
         sid = coalesce(m.sid, moves.sid),
-        provider_status = coalesce(m.provider_status, moves.status),
-        provider_code = coalesce(m.provider_code, moves.code),
+        provider_status = CASE WHEN m.state IN ('sending', 'in_doubt') THEN moves.status
+                               ELSE coalesce(m.provider_status, moves.status) END,
+        provider_code = CASE WHEN m.state IN ('sending', 'in_doubt') THEN moves.code
+                             ELSE m.provider_code END,
         lease_until = NULL,
         next_at = now() + make_interval(secs => moves.rest), changed_at = clock_timestamp()
     FROM moves WHERE m.id = moves.id

@@ -51,11 +51,13 @@ _OFFER = text(f"""
         WHERE s.done_at IS NULL AND c.state = 'RUNNING'
     ),
     queue AS (
-        SELECT id, row_number() OVER (PARTITION BY campaign_id ORDER BY id) AS turn
-        FROM open WHERE due AND in_play IS NOT TRUE
+        SELECT id, (SELECT count(*) FROM open p WHERE p.campaign_id = o.campaign_id AND p.in_play)
+                   + row_number() OVER (PARTITION BY campaign_id ORDER BY id) AS turn
+        FROM open o WHERE due AND in_play IS NOT TRUE
     ),
     offered AS (
-        SELECT id FROM queue ORDER BY turn, id
+        -- By chance among campaigns whose turn it is alike, or the oldest would always be first.
+        SELECT id FROM queue ORDER BY turn, random()
         LIMIT greatest(0, (SELECT total FROM capacity)
                           - (SELECT count(*) FROM open WHERE in_play))
     )
@@ -82,7 +84,7 @@ _LEASE = text(f"""
 _CLOSE = text("""
     WITH rest AS (
         SELECT count(*) FILTER (WHERE m.state IN ('pending', 'sending')) AS open,
-               min(m.next_at) FILTER (WHERE m.state = 'pending') AS next_at
+               min(coalesce(m.next_at, now())) FILTER (WHERE m.state = 'pending') AS next_at
         FROM slice s JOIN message m
           ON m.id BETWEEN s.first_id AND s.last_id AND m.campaign_id = s.campaign_id
         WHERE s.id = :slice_id

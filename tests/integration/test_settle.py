@@ -22,19 +22,17 @@ def _sent(licence: Guarded, number: int = 1) -> Move:
     return _move(licence, sid=new_sid(number), provider_status="queued")
 
 
-def _evidence(message_id: UUID, state: State, **facts: Any) -> Evidence:
+def _learn(bench: Bench, message_id: UUID, state: State, **facts: Any) -> State | None:
+    """Learn that a message is in a state; the state it is in then."""
     plain: dict[str, Any] = {
         "reason": "reported",
         "sid": new_sid(1),
         "provider_status": state.value,
         "provider_code": None,
     }
-    return Evidence(message_id=message_id, state=state, **plain | facts)
-
-
-def _learn(bench: Bench, message_id: UUID, state: State, **facts: Any) -> State | None:
-    evidence = _evidence(message_id, state, **facts)
-    return bench.db.run(bench.messages.learn, evidence, sources_of(state))
+    evidence = Evidence(message_id=message_id, **plain | facts)
+    known = bench.db.run(bench.messages.learn, [evidence], state, sources_of(state))
+    return State(bench.message(message_id).state) if known == {message_id} else None
 
 
 class TestSettle:
