@@ -65,8 +65,9 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """Tells two plans under one key apart; the audience counts by its rows' outcome only."""
-        parts = [self.name, self.sender, self.body, self.region, self.validity.total_seconds()]
+        """Tells two plans under one key apart; not by the audience, which may be readable once."""
+        limits = [self.validity.total_seconds(), self.time_limit.total_seconds()]
+        parts = [self.name, self.sender, self.body, self.region, *limits]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

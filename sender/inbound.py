@@ -19,6 +19,7 @@ from sender.storage import consent, inbound, incidents, senders
 from sender.storage.database import Transaction
 from sender.storage.inbound import InboundRow
 from sender.storage.senders import SenderRow, Tenant
+from sender.storage.texts import storable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +126,9 @@ def _row(facts: _Facts) -> InboundRow:
         sender_id=facts.sender.id if facts.sender else None,
         recipient=facts.recipient,
         keyword=facts.keyword.value,
-        body=_storable(facts.text.body),
-        raw={name: _storable(value) for name, value in facts.text.raw.items()},
+        body=storable(facts.text.body),
+        raw={storable(name): storable(value) for name, value in facts.text.raw.items()},
     )
-
-
-def _storable(text: str) -> str:
-    """Postgres cannot hold NUL; a picture character stands in, so that no STOP is lost to one."""
-    return text.replace("\x00", "\N{SYMBOL FOR NULL}")
 
 
 def _stop(facts: _Facts, recipient: int) -> NewConsentEvent:

@@ -23,6 +23,7 @@ VISIBILITY_TIMEOUT = 900
 def _configuration(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.celery_broker_url,
+        "broker_transport": _transport(settings.celery_broker_url),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
@@ -61,6 +62,12 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "beat_schedule": _schedule(),
         "timezone": "UTC",
     }
+
+
+def _transport(broker_url: str) -> str | None:
+    """Ours for a Redis broker; whatever the URL says for any other."""
+    scheme = broker_url.partition("://")[0]
+    return "workers.transport:HintTransport" if scheme in {"redis", "rediss"} else None
 
 
 def _schedule() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sender.domain.campaign import CampaignState, MessageIds, Progress
 from sender.storage import holds
 from sender.storage.database import Transaction
+from sender.storage.texts import storable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +163,13 @@ def load(tx: Transaction, campaign_id: int, rows: Iterable[NewMessage | LeftOut]
             if isinstance(row, LeftOut):
                 left_out.append(row)
                 continue
-            fields = Jsonb(dict(row.fields)) if row.fields else None
+            fields = Jsonb({k: storable(v) for k, v in row.fields.items()}) if row.fields else None
             messages.write_row((row.id, campaign_id, row.recipient, row.line, fields))
     copy = "COPY left_out (campaign_id, line, value, reason, first_line) FROM STDIN"
     with cursor.copy(copy) as rejects:
         for out in left_out:
-            rejects.write_row((campaign_id, out.line, out.value, out.reason, out.first_line))
+            value = storable(out.value)
+            rejects.write_row((campaign_id, out.line, value, out.reason, out.first_line))
 
 
 def _driver(tx: Transaction) -> psycopg.Connection[Any]:

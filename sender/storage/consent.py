@@ -329,5 +329,6 @@ def scope_size(tx: Transaction, *, tenant_id: int, scope: int) -> int:
 def members(tx: Transaction, *, tenant_id: int, scope: int) -> Iterator[int]:
     """The recipients one (tenant, scope) suppresses, streamed."""
     streamed = tx.execution_options(yield_per=20_000)
-    for row in streamed.execute(_SCOPE_MEMBERS, {"tenant_id": tenant_id, "scope": scope}):
-        yield row.recipient
+    with streamed.execute(_SCOPE_MEMBERS, {"tenant_id": tenant_id, "scope": scope}) as found:
+        for row in found:
+            yield row.recipient

@@ -23,8 +23,10 @@ class _Rows:
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         with self.engine.connect() as connection:
             streamed = connection.execution_options(yield_per=_CHUNK)
-            for row in streamed.execute(self.statement).mappings():
-                yield {str(name): value for name, value in row.items()}
+            # Closed by hand: a reader may stop after the first row, to see the columns.
+            with streamed.execute(self.statement) as found:
+                for row in found.mappings():
+                    yield {str(name): value for name, value in row.items()}
 
 
 def from_select(

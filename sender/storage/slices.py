@@ -51,9 +51,10 @@ _OFFER = text(f"""
         WHERE s.done_at IS NULL AND c.state = 'RUNNING'
     ),
     queue AS (
-        SELECT id, (SELECT count(*) FROM open p WHERE p.campaign_id = o.campaign_id AND p.in_play)
-                   + row_number() OVER (PARTITION BY campaign_id ORDER BY id) AS turn
-        FROM open o WHERE due AND in_play IS NOT TRUE
+        SELECT id, taken + row_number() OVER (PARTITION BY campaign_id ORDER BY id) AS turn
+        FROM (SELECT *, count(*) FILTER (WHERE in_play) OVER (PARTITION BY campaign_id) AS taken
+              FROM open) AS counted
+        WHERE due AND in_play IS NOT TRUE
     ),
     offered AS (
         -- By chance among campaigns whose turn it is alike, or the oldest would always be first.

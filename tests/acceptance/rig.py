@@ -81,6 +81,7 @@ class System:
     client: sender.Client
     simulator: Simulator
     stack: Stack
+    servers: LocalServers
 
     def campaign(
         self, recipients: list[int], *, sender_: str = NUMBER, body: str = "Hello"
@@ -147,7 +148,7 @@ def running_system(folder: Path, **variables: str) -> Iterator[System]:
         stack.callback(client.close)
         for address in (NUMBER, SERVICE):
             client.set_pace(address, 1000)
-        yield System(client, simulator, running)
+        yield System(client, simulator, running, servers)
 
 
 def _start_simulator(outer: Supervisor, port: int, ports: Ports) -> None:

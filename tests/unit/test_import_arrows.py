@@ -27,6 +27,7 @@ PACKAGES = ("sender", "workers")
 FOUNDATION = frozenset(
     {
         "sender.audience",
+        "sender.batching",
         "sender.config",
         "sender.domain",
         "sender.enforcement",
@@ -60,6 +61,7 @@ ARROWS = {
     "sender.errors": frozenset[str](),
     "sender.domain": frozenset[str](),
     "sender.permits": frozenset[str](),
+    "sender.batching": frozenset[str](),
     "sender.config": {"sender.errors"},
     "sender.audience": {"sender.domain", "sender.errors"},
     "sender.gateway": {"sender.domain", "sender.errors"},
@@ -70,7 +72,7 @@ ARROWS = {
     "sender.liveness": {"sender.storage"},
     "sender.enforcement": {"sender.domain", "sender.storage"},
     "sender.settlement": {"sender.domain", "sender.enforcement", "sender.storage"},
-    "sender.settling": {"sender.settlement", "sender.storage"},
+    "sender.settling": {"sender.batching", "sender.settlement", "sender.storage"},
     # The other side: what it shares with us it could never contradict.
     "sender.simulator": {"sender.errors"},
     "sender.runtime": RUNTIME,

@@ -1,0 +1,574 @@
+"""Slices: offered, leased, given back; and what repairs the rest."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sender.audience import from_iterable
+from sender.campaigns import SLICE_SIZE, Campaigns, Plan
+from sender.config import LEASE
+from sender.domain.provider import MessageRecord
+from sender.errors import ProviderUnavailable
+from sender.recovery import Kicker, Resolver, Sweeper
+from sender.storage import doubts, slices, workers
+from sender.storage.database import AsyncDatabase
+from sender.storage.slices import SliceTable, SliceWork
+from tests.bench import (
+    ACCOUNT,
+    ANNA,
+    BERT,
+    NOBODY,
+    OTHER_SENDER,
+    SENDER,
+    SERVICE,
+    TENANT,
+    Bench,
+    crowd,
+    eventually,
+    new_sid,
+)
+
+TABLE = SliceTable()
+
+
+def _offer(bench: Bench) -> list[int]:
+    return bench.db.run(TABLE.offer)
+
+
+def _lease(bench: Bench, slice_id: int, owner: int) -> SliceWork | None:
+    return bench.db.run(TABLE.lease, slice_id, owner=owner, lease=LEASE)
+
+
+def _close(bench: Bench, slice_id: int, owner: int, rest: timedelta = timedelta()) -> bool:
+    return bench.db.run(TABLE.close, slice_id, owner=owner, rest=rest)
+
+
+def _only_slice(bench: Bench) -> int:
+    return int(bench.value("SELECT id FROM slice"))
+
+
+def _sliced(bench: Bench, slices_wanted: int, **facts: Any) -> int:
+    """A campaign cut into this many slices of one row each."""
+    campaign = bench.campaign(*crowd(slices_wanted), **facts)
+    bench.execute("DELETE FROM slice WHERE campaign_id = :id", id=campaign)
+    spans = [(row.id, row.id) for row in bench.due(campaign)]
+    bench.db.run(slices.insert, campaign, spans)
+    return campaign
+
+
+def _campaigns_of(bench: Bench, offered: list[int]) -> list[int]:
+    found = bench.execute(
+        "SELECT campaign_id FROM slice WHERE id = ANY (:ids)", ids=offered
+    )
+    return [row.campaign_id for row in found]
+
+
+class TestOffer:
+    """What the kicker hands out."""
+
+    def test_no_more_than_the_fleet_can_take(self, bench: Bench) -> None:
+        """As many slices are in play as live workers have room for, and each is offered once."""
+        _sliced(bench, 9)
+        assert _offer(bench) == []
+        with bench.live_worker(slices=2), bench.live_worker(slices=3):
+            assert len(_offer(bench)) == 5
+            assert _offer(bench) == []
+
+    def test_a_dead_worker_has_no_room(self, bench: Bench) -> None:
+        """A registered worker that holds no lock counts for nothing."""
+        _sliced(bench, 3)
+        with bench.live_worker():
+            pass
+        eventually(lambda: bench.db.run(workers.count_live) == 0)
+        assert _offer(bench) == []
+
+    def test_fair_from_the_start(self, bench: Bench) -> None:
+        """Campaigns that run at the same time get equal shares."""
+        one, two = _sliced(bench, 10), _sliced(bench, 10, sender=OTHER_SENDER)
+        with bench.live_worker(slices=6):
+            shares = _campaigns_of(bench, _offer(bench))
+        assert (shares.count(one), shares.count(two)) == (3, 3)
+
+    def test_fair_to_the_later_one(self, bench: Bench) -> None:
+        """Room that an older, larger campaign gives up goes to one that has none yet."""
+        _sliced(bench, 20)
+        with bench.live_worker(slices=4) as worker:
+            working = _offer(bench)
+            for slice_id in working:
+                assert _lease(bench, slice_id, worker)
+            later = _sliced(bench, 20, sender=OTHER_SENDER)
+            for slice_id in working[:2]:
+                _close(bench, slice_id, worker)
+            assert _campaigns_of(bench, _offer(bench)) == [later, later]
+
+    def test_nobody_starves_for_one_place(self, bench: Bench) -> None:
+        """With room for a single slice every campaign has its turn sooner or later."""
+        wanted = {_sliced(bench, 2), _sliced(bench, 2, sender=OTHER_SENDER)}
+        seen: set[int] = set()
+
+        def offer_again() -> bool:
+            bench.execute("UPDATE slice SET offered_at = NULL")
+            seen.update(_campaigns_of(bench, _offer(bench)))
+            return seen == wanted
+
+        with bench.live_worker(slices=1):
+            eventually(offer_again)
+
+    def test_a_lost_hint_is_offered_again(self, bench: Bench) -> None:
+        """An offer that nobody took in time got lost and is made again."""
+        campaign = bench.campaign(ANNA)
+        with bench.live_worker():
+            first = _offer(bench)
+            assert _campaigns_of(bench, first) == [campaign]
+            assert _offer(bench) == []
+            bench.execute("UPDATE slice SET offered_at = now() - interval '16 seconds'")
+            assert _offer(bench) == first
+
+    @pytest.mark.parametrize("state", ["DRAFT", "SCHEDULED", "PAUSED", "CANCELED", "COMPLETED"])
+    def test_only_running_campaigns(self, bench: Bench, state: str) -> None:
+        """Slices of campaigns that do not run are not offered."""
+        bench.campaign(ANNA)
+        bench.execute("UPDATE campaign SET state = :state", state=state)
+        with bench.live_worker():
+            assert _offer(bench) == []
+
+    def test_one_kicker_at_a_time(self, bench: Bench) -> None:
+        """While one kicker offers, another has nothing to do."""
+        bench.campaign(ANNA)
+        with bench.live_worker(), bench.db.transaction() as tx:
+            assert TABLE.offer(tx)
+            assert _offer(bench) == []
+
+    def test_a_dead_owners_slice_is_offered_at_once(self, bench: Bench) -> None:
+        """A slice comes back the moment its owner's lock is gone."""
+        bench.campaign(ANNA)
+        with bench.live_worker():
+            with bench.live_worker() as doomed:
+                assert _lease(bench, *_offer(bench), doomed)
+                assert _offer(bench) == []
+            eventually(lambda: _offer(bench) == [_only_slice(bench)])
+
+
+class TestLease:
+    """One worker at a time works on a slice."""
+
+    def test_what_the_pump_is_told(self, bench: Bench) -> None:
+        """A lease tells all that sending needs: pace, body, span, and every scope that covers."""
+        service, number = bench.sender_id(SERVICE), bench.sender_id(SENDER)
+        bench.execute("INSERT INTO sender_scope VALUES (:n, :s)", n=number, s=service)
+        campaign = bench.campaign(ANNA, body="Hi", pace=7.5, validity=timedelta(minutes=3))
+        work = _lease(bench, _only_slice(bench), NOBODY)
+        assert work is not None
+        assert (work.campaign_id, work.sender, work.segments_per_second) == (campaign, SENDER, 7.5)
+        assert (work.body, work.validity) == ("Hi", timedelta(minutes=3))
+        assert set(work.scopes) == {(0, 0), (TENANT, 0), (TENANT, number), (TENANT, service)}
+        assert work.first_id <= bench.row(campaign).id <= work.last_id
+
+    def test_a_repeated_hint_is_harmless(self, bench: Bench) -> None:
+        """A second hint finds the slice taken, by its own owner or by another live one."""
+        bench.campaign(ANNA)
+        with bench.live_worker() as one, bench.live_worker() as two:
+            assert _lease(bench, _only_slice(bench), one)
+            assert not _lease(bench, _only_slice(bench), one)
+            assert not _lease(bench, _only_slice(bench), two)
+
+    def test_two_hints_at_once(self, bench: Bench) -> None:
+        """Of two workers that take a slice at the same moment one gets it."""
+        bench.campaign(ANNA)
+        slice_id = _only_slice(bench)
+        with (
+            bench.live_worker() as one,
+            bench.live_worker() as two,
+            ThreadPoolExecutor(4) as pool,
+        ):
+            taken = list(
+                pool.map(lambda owner: _lease(bench, slice_id, owner), [one, two, one, two])
+            )
+        assert len([work for work in taken if work]) == 1
+
+    def test_a_dead_owner_is_replaced_at_once(self, bench: Bench) -> None:
+        """The lease of a worker whose lock is gone does not count."""
+        bench.campaign(ANNA)
+        with bench.live_worker() as doomed:
+            assert _lease(bench, _only_slice(bench), doomed)
+        eventually(lambda: _lease(bench, _only_slice(bench), NOBODY))
+
+    def test_a_lease_that_ran_out(self, bench: Bench) -> None:
+        """Even a live owner loses a slice after its lease; its late close changes nothing."""
+        bench.campaign(ANNA)
+        slice_id = _only_slice(bench)
+        with bench.live_worker() as slow, bench.live_worker() as fresh:
+            assert _lease(bench, slice_id, slow)
+            bench.execute("UPDATE slice SET leased_until = now() - interval '1 second'")
+            assert _lease(bench, slice_id, fresh)
+            assert not _close(bench, slice_id, slow)
+            assert bench.value("SELECT owner FROM slice") == fresh
+
+    def test_a_late_hint(self, bench: Bench) -> None:
+        """A hint for a slice that is done, resting or paused does nothing."""
+        campaign = bench.campaign(ANNA)
+        slice_id = _only_slice(bench)
+        Campaigns(db=bench.db, tenant_id=TENANT).pause(campaign)
+        assert not _lease(bench, slice_id, NOBODY)
+        Campaigns(db=bench.db, tenant_id=TENANT).resume(campaign)
+        bench.execute("UPDATE slice SET due_at = now() + interval '1 minute'")
+        assert not _lease(bench, slice_id, NOBODY)
+        bench.execute("UPDATE slice SET due_at = NULL, done_at = now()")
+        assert not _lease(bench, slice_id, NOBODY)
+
+
+class TestClose:
+    """Giving a slice back."""
+
+    def test_done_when_nothing_is_open(self, bench: Bench) -> None:
+        """A slice is done when none of its rows is pending or sending."""
+        campaign = bench.campaign(ANNA, BERT)
+        slice_id = _only_slice(bench)
+        assert _lease(bench, slice_id, NOBODY)
+        bench.put(campaign, "in_doubt", ANNA)
+        assert not _close(bench, slice_id, NOBODY)
+        assert _lease(bench, slice_id, NOBODY)
+        bench.put(campaign, "sent", BERT)
+        assert _close(bench, slice_id, NOBODY)
+
+    def test_a_row_under_way_keeps_it_open(self, bench: Bench) -> None:
+        """A slice whose row is still sending is not done."""
+        campaign = bench.campaign(ANNA)
+        _lease(bench, _only_slice(bench), NOBODY)
+        bench.put(campaign, "sending")
+        assert not _close(bench, _only_slice(bench), NOBODY)
+
+    def test_it_rests_as_long_as_asked(self, bench: Bench) -> None:
+        """A slice that was stopped is due again after its rest."""
+        bench.campaign(ANNA)
+        _lease(bench, _only_slice(bench), NOBODY)
+        _close(bench, _only_slice(bench), NOBODY, rest=timedelta(seconds=30))
+        wait = bench.value("SELECT due_at - now() FROM slice")
+        assert timedelta(seconds=20) < wait <= timedelta(seconds=30)
+
+    def test_it_rests_until_its_first_row_is_due(self, bench: Bench) -> None:
+        """When all that is left rests, the slice rests until the first of it is due."""
+        campaign = bench.campaign(ANNA, BERT)
+        later = datetime.now(UTC) + timedelta(hours=1)
+        bench.put(campaign, "pending", ANNA, next_at=later)
+        bench.put(campaign, "pending", BERT, next_at=later + timedelta(hours=1))
+        _lease(bench, _only_slice(bench), NOBODY)
+        _close(bench, _only_slice(bench), NOBODY)
+        assert bench.value("SELECT due_at FROM slice") == later
+
+    def test_one_resting_row_holds_up_no_other(self, bench: Bench) -> None:
+        """A row that was throttled does not delay those that are due."""
+        campaign = bench.campaign(ANNA, BERT)
+        later = datetime.now(UTC) + timedelta(hours=1)
+        bench.put(campaign, "pending", ANNA, next_at=later)
+        _lease(bench, _only_slice(bench), NOBODY)
+        _close(bench, _only_slice(bench), NOBODY)
+        assert _lease(bench, _only_slice(bench), NOBODY)
+
+    def test_others_wait(self, bench: Bench) -> None:
+        """A slice ends early only if another campaign's slice is due and nobody works on it."""
+        one = bench.campaign(ANNA)
+        assert not bench.db.run(TABLE.others_wait, campaign_id=one)
+        bench.campaign(ANNA, sender=OTHER_SENDER)
+        assert bench.db.run(TABLE.others_wait, campaign_id=one)
+
+
+def test_a_campaign_is_cut_into_slices(bench: Bench) -> None:
+    """Slices cover every message once, in order."""
+    count = 2 * SLICE_SIZE + 1
+    bench.campaign(*crowd(count))
+    sizes = bench.execute(
+        "SELECT count(m.id) AS size FROM slice s JOIN message m "
+        "ON m.id BETWEEN s.first_id AND s.last_id GROUP BY s.id ORDER BY s.id"
+    )
+    assert [row.size for row in sizes] == [SLICE_SIZE, SLICE_SIZE, 1]
+
+
+class TestKicker:
+    """Starts what is scheduled and offers what there is room for."""
+
+    def test_offers_are_published(self, bench: Bench) -> None:
+        """Every committed offer is published once."""
+        bench.campaign(ANNA)
+        published: list[int] = []
+        kicker = Kicker(db=bench.db, slices=TABLE, publish=published.append)
+        with bench.live_worker():
+            assert (kicker.kick(), kicker.kick()) == (1, 0)
+        assert published == [_only_slice(bench)]
+
+    def test_a_broker_that_is_away(self, bench: Bench) -> None:
+        """A hint that could not be published is offered again later."""
+        bench.campaign(ANNA)
+
+        def broken(_: int) -> None:
+            raise ConnectionError("the broker is away")
+
+        with bench.live_worker():
+            with pytest.raises(ConnectionError):
+                Kicker(db=bench.db, slices=TABLE, publish=broken).kick()
+            bench.execute("UPDATE slice SET offered_at = now() - interval '16 seconds'")
+            assert Kicker(db=bench.db, slices=TABLE, publish=lambda _: None).kick() == 1
+
+    def test_what_is_scheduled_starts_in_time(self, bench: Bench) -> None:
+        """A scheduled campaign starts when its time has come, with its deadline."""
+        campaign = bench.campaign(ANNA, run=False, time_limit=timedelta(hours=2))
+        campaigns = Campaigns(db=bench.db, tenant_id=TENANT)
+        campaigns.enqueue(campaign, start_at=datetime.now(UTC) + timedelta(hours=1))
+        kicker = Kicker(db=bench.db, slices=TABLE, publish=lambda _: None)
+        kicker.kick()
+        assert campaigns.progress(campaign).state == "SCHEDULED"
+        bench.execute("UPDATE campaign SET start_at = now() - interval '1 second'")
+        kicker.kick()
+        assert campaigns.progress(campaign).state == "RUNNING"
+        assert bench.value("SELECT deadline_at - started_at FROM campaign") == timedelta(hours=2)
+
+
+class TestSweep:
+    """What nobody works on any more gets a state that says so."""
+
+    def _lost(self, bench: Bench, owner: int) -> int:
+        campaign = bench.campaign(ANNA)
+        assert _lease(bench, _only_slice(bench), owner)
+        bench.guard_all(campaign, owner=owner)
+        return campaign
+
+    def test_a_lost_worker(self, bench: Bench) -> None:
+        """A dead worker's rows are in doubt at once."""
+        campaign = self._lost(bench, NOBODY)
+        assert Sweeper(db=bench.db).sweep().in_doubt == 1
+        row = bench.row(campaign)
+        assert (row.state, row.reason, row.lease_until) == ("in_doubt", "worker_lost", None)
+
+    def test_a_live_worker(self, bench: Bench) -> None:
+        """A live worker's rows are its own until their lease runs out."""
+        with bench.live_worker() as worker:
+            campaign = self._lost(bench, worker)
+            assert Sweeper(db=bench.db).sweep().in_doubt == 0
+            bench.execute("UPDATE message SET lease_until = now() - interval '1 second'")
+            assert Sweeper(db=bench.db).sweep().in_doubt == 1
+        assert bench.row(campaign).reason == "lease_ran_out"
+
+    @pytest.mark.parametrize("state", ["RUNNING", "PAUSED"])
+    def test_too_late(self, bench: Bench, state: str) -> None:
+        """Past the deadline what is pending expires and the campaign is completed."""
+        campaign = bench.campaign(ANNA, BERT)
+        bench.put(campaign, "sent", BERT)
+        bench.execute(
+            "UPDATE campaign SET state = :s, deadline_at = now() - interval '1 second'", s=state
+        )
+        swept = Sweeper(db=bench.db).sweep()
+        assert (swept.expired, swept.completed) == (1, 1)
+        row = bench.row(campaign, ANNA)
+        assert (row.state, row.reason) == ("expired", "campaign_deadline")
+        assert bench.value("SELECT state FROM campaign") == "COMPLETED"
+
+    def test_too_late_but_under_way(self, bench: Bench) -> None:
+        """A campaign is not completed while a row is sending."""
+        with bench.live_worker() as worker:
+            campaign = self._lost(bench, worker)
+            bench.execute("UPDATE campaign SET deadline_at = now() - interval '1 second'")
+            assert Sweeper(db=bench.db).sweep().completed == 0
+            bench.put(campaign, "delivered")
+            assert Sweeper(db=bench.db).sweep().completed == 1
+
+    def test_completed(self, bench: Bench) -> None:
+        """A campaign is completed when its slices are done; doubts are counted beside it."""
+        campaign = bench.campaign(ANNA)
+        assert Sweeper(db=bench.db).sweep().completed == 0
+        bench.put(campaign, "in_doubt")
+        _lease(bench, _only_slice(bench), NOBODY)
+        _close(bench, _only_slice(bench), NOBODY)
+        assert Sweeper(db=bench.db).sweep().completed == 1
+        assert bench.value("SELECT completed_at IS NOT NULL FROM campaign")
+
+    def test_what_comes_back_after_a_cancel(self, bench: Bench) -> None:
+        """A row that was under way at the cancel and comes back is canceled, not left."""
+        campaign = bench.campaign(ANNA, BERT)
+        licences = bench.guard(bench.due(campaign)[:1])
+        assert Campaigns(db=bench.db, tenant_id=TENANT).cancel(campaign) == 1
+        mine = {licence.message_id: licence.gen for licence in licences}
+        bench.db.run(bench.messages.put_back, mine, owner=NOBODY, reason="test")
+        Sweeper(db=bench.db).sweep()
+        assert set(bench.states(campaign).values()) == {"canceled"}
+        assert bench.value("SELECT done_at IS NOT NULL FROM slice")
+
+    def test_a_pause_is_not_the_end(self, bench: Bench) -> None:
+        """A paused campaign waits for whoever paused it."""
+        campaign = bench.campaign(ANNA)
+        Campaigns(db=bench.db, tenant_id=TENANT).pause(campaign)
+        assert Sweeper(db=bench.db).sweep().completed == 0
+
+
+@dataclass
+class _Log:
+    """Twilio's message log, or its absence."""
+
+    records: list[MessageRecord] = field(default_factory=list)
+    away: bool = False
+    asked: list[tuple[int, datetime]] = field(default_factory=list)
+
+    async def list_to(self, recipient: int, since: datetime) -> list[MessageRecord]:
+        """What it holds."""
+        self.asked.append((recipient, since))
+        if self.away:
+            raise ProviderUnavailable("away")
+        return self.records
+
+
+Entry = Callable[..., MessageRecord]
+
+
+class TestDoubts:
+    """Messages nobody knows the outcome of."""
+
+    @pytest.fixture
+    def doubted(self, bench: Bench) -> int:
+        """A campaign whose only message is in doubt, and due to be looked into."""
+        return self._doubt(bench)
+
+    def _doubt(self, bench: Bench, **facts: Any) -> int:
+        campaign = bench.campaign(ANNA, **facts)
+        bench.guard_all(campaign)
+        bench.put(campaign, "in_doubt", reason="read_timeout")
+        bench.execute("UPDATE doubt SET next_check = now()")
+        return campaign
+
+    @pytest.fixture
+    def entry(self, bench: Bench, doubted: int) -> Entry:
+        """The record that the doubted message would have."""
+        plain = {
+            "sid": new_sid(1),
+            "account_sid": ACCOUNT,
+            "direction": "outbound-api",
+            "from_": SENDER,
+            "to": f"+{ANNA}",
+            "body": "Sale today",
+            "status": "sent",
+            "error_code": None,
+            "date_created": bench.row(doubted).guarded_at,
+            "service_sid": None,
+            "num_media": 0,
+        }
+        return lambda **facts: MessageRecord(**(plain | facts))
+
+    def _resolver(self, bench: Bench, db: AsyncDatabase, log: _Log) -> Resolver:
+        return Resolver(db=db, messages=bench.messages, provider=log)
+
+    def test_every_doubt_is_noted(self, bench: Bench, doubted: int) -> None:
+        """Whatever puts a row in doubt, the resolver has it on its list, once."""
+        assert bench.value("SELECT message_id FROM doubt") == bench.row(doubted).id
+        bench.put(doubted, "in_doubt", reason="again")
+        assert bench.value("SELECT count(*) FROM doubt") == 1
+
+    @pytest.mark.parametrize(
+        ("status", "state"),
+        [
+            ("queued", "sent"),
+            ("sent", "sent"),
+            ("delivered", "delivered"),
+            ("undelivered", "undelivered"),
+            ("failed", "failed"),
+            ("canceled", "canceled"),
+        ],
+    )
+    async def test_found(  # noqa: PLR0913  # one row of a table
+        self,
+        bench: Bench,
+        loop_db: AsyncDatabase,
+        doubted: int,
+        entry: Entry,
+        status: str,
+        state: str,
+    ) -> None:
+        """A record with its sender, text and time proves the acceptance, and tells the state."""
+        log = _Log([entry(status=status)])
+        assert await self._resolver(bench, loop_db, log).resolve() == 1
+        row = bench.row(doubted)
+        assert (row.state, row.reason, row.sid) == (state, "found_at_provider", new_sid(1))
+        ((recipient, since),) = log.asked
+        assert recipient == ANNA
+        assert since < row.guarded_at
+        assert await self._resolver(bench, loop_db, _Log()).resolve() == 0
+        assert bench.value("SELECT count(*) FROM doubt") == 0
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"body": "Another text"},
+            {"from_": OTHER_SENDER},
+            {"date_created": datetime.now(UTC) + timedelta(hours=1)},
+        ],
+    )
+    async def test_not_its_record(
+        self,
+        bench: Bench,
+        loop_db: AsyncDatabase,
+        doubted: int,
+        entry: Entry,
+        facts: dict[str, Any],
+    ) -> None:
+        """Another text, sender or time proves nothing."""
+        assert await self._resolver(bench, loop_db, _Log([entry(**facts)])).resolve() == 0
+        assert bench.row(doubted).state == "in_doubt"
+
+    async def test_another_messages_record(
+        self, bench: Bench, loop_db: AsyncDatabase, doubted: int, entry: Entry
+    ) -> None:
+        """A record that is another message's of ours is not taken twice."""
+        other = bench.campaign(ANNA)
+        bench.put(other, "sent", sid=new_sid(1))
+        assert await self._resolver(bench, loop_db, _Log([entry()])).resolve() == 0
+        log = _Log([entry(), entry(sid=new_sid(2))])
+        bench.execute("UPDATE doubt SET next_check = now()")
+        assert await self._resolver(bench, loop_db, log).resolve() == 1
+        assert bench.row(doubted).sid == new_sid(2)
+
+    async def test_a_service_is_matched_by_its_sid(
+        self, bench: Bench, loop_db: AsyncDatabase, entry: Entry
+    ) -> None:
+        """A Messaging Service's record is known by the service, whichever number it chose."""
+        bench.execute("TRUNCATE doubt")
+        campaign = self._doubt(bench, sender=SERVICE)
+        log = _Log([entry(from_=OTHER_SENDER, service_sid=SERVICE)])
+        assert await self._resolver(bench, loop_db, log).resolve() == 1
+        assert bench.row(campaign).state == "sent"
+
+    def test_the_body_that_was_sent(self, bench: Bench) -> None:
+        """The text is compared as it was sent to this person, with the row's fields filled in."""
+        bench.sender_id()
+        campaigns = Campaigns(db=bench.db, tenant_id=TENANT)
+        audience = from_iterable([{"phone": f"+{ANNA}", "name": "Anna"}])
+        plan = Plan(name="Spring", sender=SENDER, body="Hi {name}", audience=audience)
+        campaign = campaigns.create(plan)
+        campaigns.enqueue(campaign)
+        bench.guard_all(campaign)
+        bench.put(campaign, "in_doubt")
+        bench.execute("UPDATE doubt SET next_check = now()")
+        (doubt,) = bench.db.run(doubts.due, limit=10)
+        assert (doubt.body, doubt.fields) == ("Hi {name}", {"name": "Anna"})
+
+    async def test_twilio_is_away(
+        self, bench: Bench, loop_db: AsyncDatabase, doubted: int
+    ) -> None:
+        """Without Twilio nothing is resolved, and it is asked again later."""
+        resolver = self._resolver(bench, loop_db, _Log(away=True))
+        assert await resolver.resolve() == 0
+        assert bench.row(doubted).state == "in_doubt"
+        assert bench.value("SELECT next_check > now() AND checks = 1 FROM doubt")
+
+    async def test_a_miss_proves_nothing(
+        self, bench: Bench, loop_db: AsyncDatabase, doubted: int
+    ) -> None:
+        """However often it is not found, a doubted message is not sent again; after 48 h unknown."""
+        resolver = self._resolver(bench, loop_db, _Log())
+        bench.execute("UPDATE doubt SET checks = 100")
+        await resolver.resolve()
+        assert bench.value("SELECT next_check - now() FROM doubt") > timedelta(minutes=50)
+        bench.execute("UPDATE doubt SET since = now() - interval '49 hours'")
+        await resolver.resolve()
+        row = bench.row(doubted)
+        assert (row.state, row.reason) == ("unknown", "read_timeout")
