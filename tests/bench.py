@@ -87,7 +87,7 @@ class Bench:
             sid=OTHER_ACCOUNT,
         )
 
-    def campaign(  # noqa: PLR0913  # a test names what it is about
+    def campaign(  # a test names what it is about
         self,
         *recipients: int,
         sender: str = SENDER,

@@ -1,5 +1,6 @@
 """The ASGI app that Twilio calls: ``workers.webhooks:app`` for any ASGI server."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from sender import logs
 from sender.config import STOP_PATIENCE, Settings
 from sender.domain.inbound import InboundText
 from sender.domain.receipt import Receipt
-from sender.errors import MalformedWebhook, NotFound
+from sender.errors import MalformedWebhook, NotFound, SenderError
 from sender.gateway import (
     TWIML_CONTENT_TYPE,
     TWIML_EMPTY,
@@ -28,6 +29,7 @@ from sender.receipts import Refusal
 from sender.runtime import Parts, Runtime, WebhookRuntime
 from sender.storage.database import DatabaseError
 from sender.storage.migrate import require_usable
+from workers import metrics
 from workers.bodies import TooLarge, read_body
 
 log = structlog.get_logger(__name__)
@@ -53,7 +55,7 @@ def create_app(
         Route("/twilio/status/{message_id:uuid}", status, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
-        Route("/metrics", metrics),
+        Route("/metrics", figures),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 
@@ -79,13 +81,21 @@ async def _receive(use_cases: WebhookRuntime, text: InboundText) -> Response:
     except DatabaseError as exc:
         log.error("inbound_not_stored", sid=text.sid, error=type(exc).__name__)
         return Response(status_code=_NOT_STORED)
+    metrics.INBOUND.labels(applied.keyword).inc()
     await use_cases.cache.add(applied.suppressions)
-    if applied.event_id is not None:
-        enforced = await use_cases.queue.enforced(applied.event_id, within=STOP_PATIENCE)
-        if not enforced:
-            log.warning("stop_not_enforced_yet", sid=text.sid)
-            return Response(status_code=_NOT_STORED)
+    if applied.event_id is not None and not await _enforced(use_cases, applied.event_id):
+        log.warning("stop_not_enforced_yet", sid=text.sid)
+        return Response(status_code=_NOT_STORED)
     return Response(TWIML_EMPTY, media_type=TWIML_CONTENT_TYPE)
+
+
+async def _enforced(use_cases: WebhookRuntime, event_id: int) -> bool:
+    began = time.monotonic()
+    enforced = await use_cases.queue.enforced(event_id, within=STOP_PATIENCE)
+    metrics.STOPS.labels("enforced" if enforced else "not_yet").inc()
+    if enforced:
+        metrics.STOP_SECONDS.observe(time.monotonic() - began)
+    return enforced
 
 
 async def status(request: Request) -> Response:
@@ -112,7 +122,9 @@ async def _count(use_cases: WebhookRuntime, receipt: Receipt) -> Response:
         return Response(status_code=_NOT_STORED)
     if isinstance(counted, Refusal):
         log.warning("callback_refused", sid=receipt.sid, why=counted.value)
+        metrics.CALLBACKS.labels(counted.value).inc()
         return Response(status_code=404)
+    metrics.CALLBACKS.labels("counted").inc()
     if counted.suppressions:
         await use_cases.cache.add(counted.suppressions)
     return Response(status_code=204)
@@ -148,12 +160,12 @@ async def readyz(request: Request) -> Response:
     """The process can store a STOP now."""
     try:
         await _use_cases(request).db.run(require_usable)
-    except DatabaseError:
-        return PlainTextResponse("the database cannot be reached\n", status_code=_NOT_STORED)
+    except (DatabaseError, SenderError):
+        return PlainTextResponse("the database cannot be used\n", status_code=_NOT_STORED)
     return PlainTextResponse("ready\n")
 
 
-async def metrics(_: Request) -> Response:
+async def figures(_: Request) -> Response:
     """This process's figures for Prometheus; no numbers, no texts."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-
-from sender.audience.rows import Duplicate, Rejected
+from typing import Protocol
 
 HEADER = ("line", "value", "reason", "first_line")
 
@@ -15,8 +14,24 @@ HEADER = ("line", "value", "reason", "first_line")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def write_rejects(path: str | PathLike[str], rows: Iterable[Rejected | Duplicate]) -> int:
-    """Write all rows to a new CSV file and return how many there were."""
+class LeftOutRow(Protocol):
+    """A row that became no message: read just now, or stored with its campaign."""
+
+    @property
+    def line(self) -> int:
+        """Where it stands in the audience."""
+
+    @property
+    def value(self) -> str:
+        """The number as typed."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was left out."""
+
+
+def write_rejects(path: str | PathLike[str], rows: Iterable[LeftOutRow]) -> int:
+    """Write rows (``campaign.rejects()``, say) to a new CSV file; how many there were."""
     written = 0
     with rejects_file(path) as write:
         for row in rows:
@@ -26,7 +41,7 @@ def write_rejects(path: str | PathLike[str], rows: Iterable[Rejected | Duplicate
 
 
 @contextmanager
-def rejects_file(path: str | PathLike[str]) -> Iterator[Callable[[Rejected | Duplicate], None]]:
+def rejects_file(path: str | PathLike[str]) -> Iterator[Callable[[LeftOutRow], None]]:
     """Open a rejects file and give a function that adds one row, for use while reading.
 
     UTF-8 with BOM, so that Excel shows it right. A value that a spreadsheet would run as a
@@ -38,9 +53,9 @@ def rejects_file(path: str | PathLike[str]) -> Iterator[Callable[[Rejected | Dup
         yield lambda row: writer.writerow(_cells(row))
 
 
-def _cells(row: Rejected | Duplicate) -> tuple[str, ...]:
-    first_line = str(row.first_line) if isinstance(row, Duplicate) else ""
-    return str(row.line), _inert(row.value), row.reason.value, first_line
+def _cells(row: LeftOutRow) -> tuple[str, ...]:
+    first_line = getattr(row, "first_line", None)
+    return str(row.line), _inert(row.value), str(row.reason), str(first_line or "")
 
 
 def _inert(value: str) -> str:

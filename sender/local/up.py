@@ -10,13 +10,15 @@ from types import FrameType
 
 from sender.config import GivenServers
 from sender.local.servers import LocalPostgres, LocalRedis
-from sender.local.stack import Plan, Stack
+from sender.local.stack import Plan, Ports, Stack
 
 #: How often processes that ended are looked for.
 CHECK_SECONDS = 1.0
 
 
-def run_until_interrupted(folder: Path, *, workers: int, say: Callable[[str], None]) -> None:
+def run_until_interrupted(
+    folder: Path, *, workers: int, ports: Ports, say: Callable[[str], None]
+) -> None:
     """Start what is not given by URL, then all processes; restart those that end.
 
     Raises:
@@ -33,6 +35,7 @@ def run_until_interrupted(folder: Path, *, workers: int, say: Callable[[str], No
             redis_url=given.redis_url or _redis(folder, stack),
             environment=dict(os.environ),
             workers=workers,
+            ports=ports,
             restart=True,
         )
         plan.settings.require_twilio()

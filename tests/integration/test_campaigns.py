@@ -184,9 +184,7 @@ class TestIdempotency:
     def test_at_once(self, bench: Bench, campaigns: Campaigns) -> None:
         """Of several creations with one key at the same time one counts, and all get its id."""
         with ThreadPoolExecutor(5) as pool:
-            ids = list(
-                pool.map(lambda _: campaigns.create(_plan(idempotency_key="k")), range(10))
-            )
+            ids = list(pool.map(lambda _: campaigns.create(_plan(idempotency_key="k")), range(10)))
         assert len(set(ids)) == 1
         assert bench.value("SELECT count(*) FROM campaign") == 1
 

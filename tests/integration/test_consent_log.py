@@ -112,8 +112,7 @@ def test_people_do_not_wait_for_each_other(bench: Bench) -> None:
 def test_many_events_at_once_fold_as_one_by_one(bench: Bench) -> None:
     """Whatever the interleaving, the table says what the fold of all events says."""
     events = [
-        _stop(n, source_id=f"SM{n}") if n % 3 else _start(n, source_id=f"SM{n}")
-        for n in range(24)
+        _stop(n, source_id=f"SM{n}") if n % 3 else _start(n, source_id=f"SM{n}") for n in range(24)
     ]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda event: bench.db.run(consent.append, event), events))

@@ -81,9 +81,7 @@ class TestSteps:
         """A lost worker's request may be on the network for the horizon, and no longer."""
         campaign = bench.campaign(ANNA)
         bench.put(campaign, "in_doubt")
-        bench.execute(
-            "UPDATE message SET changed_at = now() - :age", age=timedelta(seconds=age)
-        )
+        bench.execute("UPDATE message SET changed_at = now() - :age", age=timedelta(seconds=age))
         assert bench.enforced(bench.opt_out(ANNA)) is enforced
 
     @pytest.mark.parametrize("state", ["sent", "delivered", "failed", "unknown", "expired"])

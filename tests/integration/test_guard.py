@@ -175,9 +175,7 @@ def test_a_guard_that_looked_too_early_is_stopped_by_the_withdrawal(bench: Bench
     first, second = bench.due(campaign)
     with ThreadPoolExecutor(1) as pool:
         with bench.db.transaction() as blocker:
-            blocker.execute(
-                text("SELECT FROM message WHERE id = :id FOR UPDATE"), {"id": first.id}
-            )
+            blocker.execute(text("SELECT FROM message WHERE id = :id FOR UPDATE"), {"id": first.id})
             guarded = pool.submit(bench.guard, [first, second])
             eventually(lambda: bench.waiting_for_locks() == 1)
             assert bench.enforced(bench.opt_out(second.recipient))
@@ -222,9 +220,7 @@ def test_stops_and_guards_race_to_one_of_two_ends(bench: Bench) -> None:
             one.result(timeout=20)
     enforced = {
         row.recipient
-        for row in bench.execute(
-            "SELECT recipient FROM enforcement WHERE enforced_at IS NOT NULL"
-        )
+        for row in bench.execute("SELECT recipient FROM enforcement WHERE enforced_at IS NOT NULL")
     }
     states = bench.states(campaign)
     assert {who for who in events if states[who] == "suppressed"} == enforced

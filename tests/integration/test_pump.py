@@ -74,9 +74,7 @@ class Rig:
         with connect_sync(self.redis_url) as redis:
             sender = self.bench.sender_id()
             for tenant_id, scope in ((0, 0), (TENANT, 0), (TENANT, sender)):
-                rebuild(
-                    redis, tenant_id=tenant_id, scope=scope, entries=[], count=1, floor=1
-                )
+                rebuild(redis, tenant_id=tenant_id, scope=scope, entries=[], count=1, floor=1)
             SuppressionWriter(redis).add(
                 Entry(tenant_id=TENANT, scope=0, recipient=who) for who in suppressed
             )
@@ -91,9 +89,7 @@ class Rig:
 
     def with_settlement(self, settlement: Settlement) -> "Rig":
         """The same, settling in another way."""
-        return replace(
-            self, pump=replace(self.pump, settler=Settler(settlement, self.pump.db))
-        )
+        return replace(self, pump=replace(self.pump, settler=Settler(settlement, self.pump.db)))
 
 
 @pytest.fixture
@@ -382,13 +378,15 @@ class _BrokenGuard(MessageTable):
         return passed
 
 
-class _ForgetfulSettlement(Settlement):
-    """Its database is away at the first attempt."""
+@dataclass(frozen=True, kw_only=True)
+class _HinderedSettlement(Settlement):
+    """Its database fails it with these, one at a time."""
+
+    failures: list[Exception]
 
     async def settle(self, db: AsyncDatabase, batch: Sequence[Handed]) -> None:
-        if not getattr(_ForgetfulSettlement, "tried", False):
-            _ForgetfulSettlement.tried = True  # type: ignore[attr-defined]
-            raise OperationalError("UPDATE", {}, Exception("the server went away"))
+        if self.failures:
+            raise self.failures.pop()
         await super().settle(db, batch)
 
 
@@ -411,11 +409,13 @@ class TestStopping:
     async def test_a_settlement_that_must_wait(self, rig: Rig, redis: Redis) -> None:
         """An answer is kept until Postgres is back, and the message is not sent again."""
         campaign = rig.bench.campaign(ANNA)
-        plain = _settlement(rig.bench, RedisCache(redis))
-        forgetful = _ForgetfulSettlement(
-            messages=plain.messages, enforcement=plain.enforcement, cache=plain.cache
+        settlement = _HinderedSettlement(
+            messages=rig.bench.messages,
+            enforcement=ENFORCEMENT,
+            cache=RedisCache(redis),
+            failures=[OperationalError("UPDATE", {}, Exception("the server went away"))],
         )
-        await rig.with_settlement(forgetful).work()
+        await rig.with_settlement(settlement).work()
         assert rig.gateway.recipients == [ANNA]
         assert rig.bench.row(campaign).state == "sent"
 

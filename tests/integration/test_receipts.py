@@ -87,7 +87,7 @@ def _alarms(bench: Bench) -> list[str]:
     ],
 )
 @pytest.mark.parametrize("before", ["sending", "sent", "in_doubt", "unknown"])
-def test_every_meaning(  # noqa: PLR0913  # one row of a table
+def test_every_meaning(  # one row of a table
     bench: Bench, before: str, status: str, code: int | None, state: str, reason: str
 ) -> None:
     """A callback moves a row that is under way, sent or in doubt to what it says."""
@@ -132,9 +132,7 @@ def test_a_late_delivery_counts(bench: Bench) -> None:
 async def _settle(bench: Bench, db: AsyncDatabase, campaign: int, outcome: Outcome) -> None:
     settlement = Settlement(messages=bench.messages, enforcement=ENFORCEMENT, cache=_NoCache())
     licence = bench.guard_all(campaign)[ANNA]
-    handed = Handed(
-        guarded=licence, hand_off=hand_off(outcome), sender_id=bench.sender_id(SENDER)
-    )
+    handed = Handed(guarded=licence, hand_off=hand_off(outcome), sender_id=bench.sender_id(SENDER))
     await settlement.settle(db, [handed])
 
 

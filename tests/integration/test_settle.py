@@ -13,9 +13,7 @@ from tests.bench import ANNA, BERT, NOBODY, Bench, crowd, new_sid
 
 def _move(licence: Guarded, state: State = State.SENT, **facts: Any) -> Move:
     plain: dict[str, Any] = {"reason": "accepted"}
-    return Move(
-        message_id=licence.message_id, gen=licence.gen, state=state, **plain | facts
-    )
+    return Move(message_id=licence.message_id, gen=licence.gen, state=state, **plain | facts)
 
 
 def _sent(licence: Guarded, number: int = 1) -> Move:

@@ -61,9 +61,7 @@ def _sliced(bench: Bench, slices_wanted: int, **facts: Any) -> int:
 
 
 def _campaigns_of(bench: Bench, offered: list[int]) -> list[int]:
-    found = bench.execute(
-        "SELECT campaign_id FROM slice WHERE id = ANY (:ids)", ids=offered
-    )
+    found = bench.execute("SELECT campaign_id FROM slice WHERE id = ANY (:ids)", ids=offered)
     return [row.campaign_id for row in found]
 
 
@@ -475,7 +473,7 @@ class TestDoubts:
             ("canceled", "canceled"),
         ],
     )
-    async def test_found(  # noqa: PLR0913  # one row of a table
+    async def test_found(  # one row of a table
         self,
         bench: Bench,
         loop_db: AsyncDatabase,
@@ -551,9 +549,7 @@ class TestDoubts:
         (doubt,) = bench.db.run(doubts.due, limit=10)
         assert (doubt.body, doubt.fields) == ("Hi {name}", {"name": "Anna"})
 
-    async def test_twilio_is_away(
-        self, bench: Bench, loop_db: AsyncDatabase, doubted: int
-    ) -> None:
+    async def test_twilio_is_away(self, bench: Bench, loop_db: AsyncDatabase, doubted: int) -> None:
         """Without Twilio nothing is resolved, and it is asked again later."""
         resolver = self._resolver(bench, loop_db, _Log(away=True))
         assert await resolver.resolve() == 0

@@ -40,9 +40,11 @@ class _Quiet:
     _since: float = field(default_factory=time.monotonic)
 
     def since(self, stats: dict[str, Any]) -> bool:
-        """Whether it is long enough by now."""
-        if stats != self._seen:
-            self._seen, self._since = stats, time.monotonic()
+        """Whether it is long enough by now. That we ask about messages disturbs nobody."""
+        moving = {name: stats[name] for name in ("messages", "log_entries", "in_flight")}
+        moving["counts"] = dict(stats["counts"])
+        if moving != self._seen:
+            self._seen, self._since = moving, time.monotonic()
         return time.monotonic() - self._since >= QUIET_FOR.total_seconds()
 
 

@@ -1,10 +1,11 @@
 """One demo from start to end: everything is started, a campaign runs, the account is made."""
 
 import csv
+import os
 import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from sender.local.demo.provider import NUMBER, Provider
 from sender.local.demo.provider_log import ProviderLog
 from sender.local.demo.scenario import plan
 from sender.local.demo.view import NoView, View
+from sender.local.ports import LOOPBACK
 from sender.local.processes import Supervisor
 from sender.local.servers import LocalServers
 from sender.local.stack import Plan, Ports, Programs, Stack
@@ -96,3 +98,123 @@ def run_demo(
         if options.keep_running:
             demo.keep_running()
     return account
+
+
+@dataclass(kw_only=True)
+class _Demo:
+    """A demo under way."""
+
+    options: DemoOptions
+    view: View
+    substitutes: Substitutes
+
+    def start(self, folder: Path, exits: ExitStack) -> None:
+        """Start all processes; `exits` ends them in reverse order."""
+        self.ports, self.provider = Ports(), Provider()
+        self.view.step("starting PostgreSQL, Redis and the simulator")
+        outside = exits.enter_context(Supervisor(folder / "provider", os.environ))
+        self.provider.start(outside, webhooks=f"http://{LOOPBACK}:{self.ports.webhooks}")
+        servers = exits.enter_context(LocalServers.start(folder / "servers"))
+        outside.wait_ready()
+        self.view.step("starting 2 workers, beat, webhooks, consumer and Flower")
+        self.plan = self._plan(folder, servers)
+        self.stack = exits.enter_context(Stack(self.plan))
+        if self.substitutes.prepare:
+            self.substitutes.prepare(self.plan.database_url)
+        self.view.step(f"reading the audience, {self.options.recipients} recipients")
+        self.audience = demo_audience(
+            folder, recipients=self.options.recipients, seed=self.options.seed
+        )
+        self.db = Database.connect(self.plan.database_url)
+        exits.callback(self.db.close)
+
+    def _plan(self, folder: Path, servers: LocalServers) -> Plan:
+        return Plan(
+            folder=folder,
+            database_url=servers.postgres.url,
+            redis_url=servers.redis.url,
+            programs=self.substitutes.programs,
+            ports=self.ports,
+            environment={
+                "TWILIO_ACCOUNT_SID": self.provider.account.sid,
+                "TWILIO_AUTH_TOKEN": self.provider.account.auth_token,
+                "TWILIO_API_BASE_URL": self.provider.url,
+                # On loopback a dead worker's bytes arrive at once: a STOP need not wait for
+                # them for the two minutes that a real network may take.
+                "SENDER_DOUBT_HORIZON_SECONDS": "15",
+                # What a person may have set for their own system must not reach the demo's.
+                **dict.fromkeys(("CELERY_BROKER_URL", "TWILIO_API_KEY", "TWILIO_API_SECRET"), ""),
+            },
+        )
+
+    def play(self) -> Account:
+        """Run the campaign and make the account."""
+        stage = self._stage()
+        self.view.step("setting the stage: opt-outs, STOPs before the start, faults")
+        set_the_stage(stage, provider_block=self.options.provider_block)
+        self.view.step("creating the campaign from the audience file")
+        campaign = self._campaign()
+        lose_from_redis(stage)
+        campaign.enqueue()
+        conductor = Conductor(
+            stage=stage, campaign=campaign, kill_worker=self.options.kill_worker
+        )
+        conductor.conduct(within=_AT_LEAST + self.options.recipients * _SLOWEST)
+        wait_for_the_end(stage)
+        self.view.step("comparing the provider's log with our tables")
+        return self._account(campaign)
+
+    def _stage(self) -> Stage:
+        return Stage(
+            stack=self.stack,
+            settings=self.plan.settings,
+            provider=self.provider,
+            db=self.db,
+            view=self.view,
+            scenario=plan(
+                self.audience.recipients,
+                seed=self.options.seed,
+                provider_block=self.options.provider_block,
+            ),
+        )
+
+    def _campaign(self) -> Campaign:
+        client = Client(Runtime(settings=self.plan.settings, parts=self.substitutes.parts).api())
+        client.set_pace(NUMBER, SEGMENTS_PER_SECOND)
+        return client.create_campaign(
+            name="demo", sender=NUMBER, body=BODY, audience=self._rows(), idempotency_key="demo"
+        )
+
+    def _rows(self) -> Audience:
+        return read_csv(self.audience.path, region_column=COUNTRY_COLUMN)
+
+    def _account(self, campaign: Campaign) -> Account:
+        is_testing = self.options.recipients >= TESTING_SIZE
+        asked = Asked(
+            file_rows=_rows_below_header(self.audience),
+            stops_per_state=STOPS_PER_STATE if is_testing else 0,
+        )
+        if self.options.rejects_file:
+            rows = admit(self._rows())
+            left_out = (row for row in rows if not isinstance(row, Recipient))
+            write_rejects(self.options.rejects_file, left_out)
+        log = ProviderLog.from_entries(self.provider.log())
+        return settle_accounts(log, self.db.run(audit.read, campaign.id), asked)
+
+    def keep_running(self) -> None:
+        """Say where everything is, and leave it there until Ctrl-C."""
+        login = self.plan.flower_login
+        self.view.note(f"webhooks   {self.plan.webhook_url}/twilio/inbound")
+        self.view.note(f"simulator  {self.provider.url}/_simulator/stats")
+        self.view.note(
+            f"flower     {self.plan.flower_url}  user {login.user}  password {login.password}"
+        )
+        self.view.note("Ctrl-C ends everything.")
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+def _rows_below_header(audience: AudiencePlan) -> int:
+    """Counted by Python's own CSV reader, so that a row ours might lose is missed."""
+    with audience.path.open(encoding="utf-8-sig", newline="") as file:
+        return sum(1 for _ in csv.reader(file)) - 1

@@ -1,0 +1,159 @@
+"""The Redis set follows the consent log, and is rebuilt from Postgres when it is not whole."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from sender.domain.consent import Direction
+from sender.mirroring import Mirror
+from sender.storage import consent, senders
+from sender.suppression import RedisSets, SuppressionWriter, connect_sync
+from sender.suppression.writing import Entry
+from tests.bench import ANNA, BERT, SENDER, TENANT, Bench, consent_event, crowd
+
+EVERYBODY = (TENANT, 0)
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """An empty Redis."""
+    with connect_sync(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def sets(redis: Redis) -> RedisSets:
+    """The sets on it."""
+    return RedisSets(redis)
+
+
+@pytest.fixture
+def mirror(bench: Bench, sets: RedisSets) -> Mirror:
+    """A mirror of the bench's database."""
+    return Mirror(db=bench.db, sets=sets)
+
+
+def _start(recipient: int = ANNA) -> consent.NewConsentEvent:
+    return consent_event(
+        recipient=recipient,
+        direction=Direction.OPT_IN,
+        reason=None,
+        provider_at=datetime.now(UTC) + timedelta(minutes=1),
+    )
+
+
+def _members(sets: RedisSets, scope: tuple[int, int] = EVERYBODY) -> int:
+    found = sets.size(*scope)
+    assert not found.cold
+    return found.members
+
+
+class TestRepair:
+    """Rebuilding."""
+
+    def test_a_cold_start(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
+        """Every scope that a lookup may ask for is built, the empty ones included."""
+        sender = bench.sender_id(SENDER)
+        for who in crowd(30):
+            bench.opt_out(who)
+        bench.opt_out(ANNA, scope=sender)
+        scopes = [(0, 0), EVERYBODY, (TENANT, sender)]
+        assert mirror.repair(compare_counts=False) == scopes
+        assert [_members(sets, scope) for scope in scopes] == [0, 30, 1]
+        assert mirror.repair(compare_counts=True) == []
+
+    def test_a_flush(self, bench: Bench, mirror: Mirror, sets: RedisSets, redis: Redis) -> None:
+        """After a flush the sets are cold, and rebuilt at the next look."""
+        bench.opt_out(ANNA)
+        mirror.repair(compare_counts=False)
+        redis.flushdb()
+        assert sets.size(*EVERYBODY).cold
+        assert EVERYBODY in mirror.repair(compare_counts=False)
+        assert _members(sets) == 1
+
+    def test_a_set_that_is_old(
+        self, bench: Bench, mirror: Mirror, sets: RedisSets, redis: Redis
+    ) -> None:
+        """A set that looks whole but has another size than Postgres is rebuilt when counted."""
+        bench.opt_out(ANNA)
+        mirror.repair(compare_counts=False)
+        SuppressionWriter(redis).remove([Entry(tenant_id=TENANT, scope=0, recipient=ANNA)])
+        assert mirror.repair(compare_counts=False) == []
+        assert mirror.repair(compare_counts=True) == [EVERYBODY]
+        assert _members(sets) == 1
+
+    def test_a_new_sender(self, bench: Bench, mirror: Mirror) -> None:
+        """A sender that is entered later gets its set as well."""
+        mirror.repair(compare_counts=False)
+        sender = bench.sender_id(SENDER)
+        assert mirror.repair(compare_counts=False) == [(TENANT, sender)]
+
+    def test_two_reasons_are_one_member(self, bench: Bench, mirror: Mirror) -> None:
+        """A person suppressed for two reasons is one member, and no reason for a rebuild."""
+        bench.opt_out(ANNA)
+        bench.opt_out(ANNA, reason=consent.ReasonClass.MANUAL)
+        mirror.repair(compare_counts=False)
+        assert mirror.repair(compare_counts=True) == []
+
+
+class TestFollow:
+    """Changes, one by one."""
+
+    def test_nothing_before_the_first_build(self, bench: Bench, mirror: Mirror) -> None:
+        """Before the first rebuild there is nothing to follow."""
+        bench.opt_out(ANNA)
+        assert mirror.follow() == 0
+
+    def test_an_opt_out(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
+        """What the log gains is in the set after the next round, once."""
+        mirror.repair(compare_counts=False)
+        bench.opt_out(ANNA)
+        bench.opt_out(BERT)
+        assert mirror.follow() == 2
+        assert _members(sets) == 2
+        assert mirror.follow() == 0
+
+    def test_a_start(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
+        """A person who may be texted again leaves the set."""
+        mirror.repair(compare_counts=False)
+        bench.opt_out(ANNA)
+        mirror.follow()
+        bench.db.run(consent.append, _start())
+        mirror.follow()
+        assert _members(sets) == 0
+
+    def test_the_current_fold_counts(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
+        """Read late, a stretch of the log is written as things stand now."""
+        mirror.repair(compare_counts=False)
+        bench.db.run(consent.append, _start())
+        bench.opt_out(ANNA)
+        mirror.follow()
+        assert _members(sets) == 0
+
+    def test_a_late_commit(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
+        """An opt-out that commits after later ones is followed all the same."""
+        mirror.repair(compare_counts=False)
+        with bench.db.transaction() as slow:
+            consent.append(slow, consent_event(recipient=ANNA))
+            bench.opt_out(BERT)
+            mirror.follow()
+        mirror.follow()
+        assert _members(sets) == 2
+
+    def test_the_platforms_list(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
+        """Platform-wide opt-outs are in the platform's set."""
+        mirror.repair(compare_counts=False)
+        bench.opt_out(ANNA, tenant_id=0)
+        mirror.follow()
+        assert (_members(sets, (0, 0)), _members(sets)) == (1, 0)
+
+    def test_a_scope_of_its_own(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
+        """An opt-out from one sender is in that sender's set only."""
+        sender = bench.sender_id(SENDER)
+        mirror.repair(compare_counts=False)
+        bench.opt_out(ANNA, scope=sender)
+        mirror.follow()
+        assert (_members(sets, (TENANT, sender)), _members(sets)) == (1, 0)
+        assert (TENANT, sender) in bench.db.run(senders.all_scopes)

@@ -1,0 +1,324 @@
+"""The webhook app, driven as an ASGI server drives it, with requests signed as Twilio signs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID, uuid4
+
+import pytest
+from starlette.applications import Starlette
+from twilio.request_validator import (  # type: ignore[import-untyped]  # the SDK ships no types
+    RequestValidator,
+)
+
+from sender.config import Settings
+from sender.gateway import TWIML_EMPTY
+from tests.bench import ACCOUNT, ANNA, OTHER_ACCOUNT, SENDER, SERVICE, Bench, new_sid
+from workers.webhooks import create_app
+
+TOKEN = "4" * 32
+BASE = "https://sms.example.com/hooks"
+STOP = {
+    "MessageSid": "SM" + "1" * 32,
+    "AccountSid": ACCOUNT,
+    "From": f"+{ANNA}",
+    "To": SENDER,
+    "Body": "Stop",
+    "NumMedia": "0",
+    "FromCity": "",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A response."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Browser:
+    """What calls the app, Twilio or somebody else."""
+
+    app: Starlette
+    state: Mapping[str, Any]
+
+    async def post(
+        self,
+        path: str,
+        form: Mapping[str, str] | list[tuple[str, str]],
+        *,
+        token: str | None = TOKEN,
+        query: str = "",
+    ) -> Answer:
+        """Post a form, signed unless there is no token."""
+        url = f"{BASE}{path}{'?' + query if query else ''}"
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        if token is not None:
+            signature = RequestValidator(token).compute_signature(url, dict(form))
+            headers["x-twilio-signature"] = signature
+        body = urlencode(form).encode()
+        return await self.request("POST", path, body=body, headers=headers, query=query)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        query: str = "",
+    ) -> Answer:
+        """One request through the app."""
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(k.encode(), v.encode()) for k, v in (headers or {}).items()],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+            "state": dict(self.state),
+        }
+        incoming = iter([{"type": "http.request", "body": body, "more_body": False}])
+        outgoing: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return next(incoming, {"type": "http.disconnect"})
+
+        async def send(message: dict[str, Any]) -> None:
+            outgoing.append(message)
+
+        await self.app(scope, receive, send)  # type: ignore[arg-type]  # plain dicts will do
+        return Answer(
+            status=outgoing[0]["status"],
+            headers={k.decode(): v.decode() for k, v in outgoing[0]["headers"]},
+            body=b"".join(part.get("body", b"") for part in outgoing[1:]).decode(),
+        )
+
+
+@asynccontextmanager
+async def _running(app: Starlette) -> AsyncIterator[Browser]:
+    """The app between startup and shutdown."""
+    async with app.router.lifespan_context(app) as state:
+        yield Browser(app=app, state=state or {})
+
+
+def _settings(database_url: str, redis_url: str) -> Settings:
+    return Settings.from_variables(
+        {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            "PUBLIC_BASE_URL": BASE,
+        }
+    )
+
+
+@pytest.fixture
+async def twilio(bench: Bench, database_url: str, redis_url: str) -> AsyncIterator[Browser]:
+    """Twilio, calling the app."""
+    app = create_app(settings=lambda: _settings(database_url, redis_url))
+    async with _running(app) as browser:
+        yield browser
+
+
+def _status(status: str, **fields: str) -> dict[str, str]:
+    plain = {
+        "AccountSid": ACCOUNT,
+        "MessageSid": new_sid(1),
+        "MessageStatus": status,
+        "To": f"+{ANNA}",
+        "From": SENDER,
+    }
+    return plain | fields
+
+
+class TestInbound:
+    """A person texted us."""
+
+    async def test_a_stop(self, bench: Bench, twilio: Browser) -> None:
+        """A STOP is answered 200, with nothing to say, once it is enforced."""
+        campaign = bench.campaign(ANNA)
+        answer = await twilio.post("/twilio/inbound", STOP)
+        assert (answer.status, answer.body) == (200, TWIML_EMPTY)
+        assert answer.headers["content-type"].startswith("text/xml")
+        assert bench.value("SELECT enforced_at IS NOT NULL FROM enforcement")
+        assert bench.row(campaign).state == "suppressed"
+        kept = bench.value("SELECT raw FROM inbound")
+        assert kept == STOP
+
+    async def test_a_row_under_way(self, bench: Bench, twilio: Browser) -> None:
+        """While a request may be under way the answer waits; after 3 s it is 503."""
+        campaign = bench.campaign(ANNA)
+        bench.guard_all(campaign)
+        assert (await twilio.post("/twilio/inbound", STOP)).status == 503
+        assert bench.is_suppressed()
+        again = asyncio.create_task(twilio.post("/twilio/inbound", STOP))
+        done, _ = await asyncio.wait({again}, timeout=0.2)
+        assert not done
+        bench.put(campaign, "sent")
+        assert (await again).status == 200
+        assert bench.value("SELECT count(*) FROM consent_event") == 1
+
+    async def test_many_at_once(self, bench: Bench, twilio: Browser) -> None:
+        """Duplicates at the same time all get 200 and leave one event."""
+        answers = await asyncio.gather(*(twilio.post("/twilio/inbound", STOP) for _ in range(8)))
+        assert {answer.status for answer in answers} == {200}
+        assert bench.value("SELECT count(*) FROM consent_event") == 1
+        assert bench.value("SELECT count(*) FROM inbound") == 1
+
+    async def test_blank_fields_are_signed_too(self, bench: Bench, twilio: Browser) -> None:
+        """Twilio signs blank parameters, so they are kept."""
+        form = STOP | {"Body": "", "OptOutType": "STOP", "FromZip": ""}
+        assert (await twilio.post("/twilio/inbound", form)).status == 200
+        assert bench.is_suppressed()
+
+    async def test_a_query(self, bench: Bench, twilio: Browser) -> None:
+        """The query is part of what is signed, as it was sent."""
+        answer = await twilio.post("/twilio/inbound", STOP, query="a=%2B1&b=")
+        assert answer.status == 200
+
+    @pytest.mark.parametrize("token", [None, "5" * 32])
+    async def test_not_signed(self, bench: Bench, twilio: Browser, token: str | None) -> None:
+        """What Twilio did not sign is refused and leaves nothing."""
+        assert (await twilio.post("/twilio/inbound", STOP, token=token)).status == 403
+        assert bench.value("SELECT count(*) FROM inbound") == 0
+
+    async def test_too_large(self, twilio: Browser) -> None:
+        """A body larger than any webhook's is refused."""
+        form = STOP | {"Body": "x" * 70_000}
+        assert (await twilio.post("/twilio/inbound", form)).status == 413
+
+    @pytest.mark.parametrize("body", [b"\xff=\xff", b"&".join(b"a%d=" % n for n in range(101))])
+    async def test_unreadable(self, twilio: Browser, body: bytes) -> None:
+        """A body that is no form is refused."""
+        answer = await twilio.request("POST", "/twilio/inbound", body=body)
+        assert answer.status == 400
+
+    @pytest.mark.parametrize("missing", ["MessageSid", "AccountSid", "From", "To"])
+    async def test_incomplete(self, twilio: Browser, missing: str) -> None:
+        """A signed form that is no message is refused."""
+        form = {name: value for name, value in STOP.items() if name != missing}
+        assert (await twilio.post("/twilio/inbound", form)).status == 400
+
+    async def test_a_foreign_account(self, bench: Bench, twilio: Browser) -> None:
+        """A message for an account that no tenant has is answered 404."""
+        form = STOP | {"AccountSid": OTHER_ACCOUNT}
+        assert (await twilio.post("/twilio/inbound", form)).status == 404
+        assert bench.value("SELECT count(*) FROM inbound") == 0
+
+    async def test_small_talk(self, bench: Bench, twilio: Browser) -> None:
+        """Any other text is kept, answered 200 and suppresses nobody."""
+        form = STOP | {"Body": "I'll stop by at noon", "MessagingServiceSid": SERVICE}
+        assert (await twilio.post("/twilio/inbound", form)).status == 200
+        assert not bench.is_suppressed()
+        assert bench.value("SELECT keyword FROM inbound") == "NONE"
+
+    async def test_only_post(self, twilio: Browser) -> None:
+        """Nothing but POST is taken."""
+        assert (await twilio.request("GET", "/twilio/inbound")).status == 405
+
+    async def test_without_redis(self, bench: Bench, database_url: str) -> None:
+        """A STOP is stored, enforced and answered 200 without Redis."""
+        app = create_app(settings=lambda: _settings(database_url, "redis://127.0.0.1:1/0"))
+        async with _running(app) as twilio:
+            assert (await twilio.post("/twilio/inbound", STOP)).status == 200
+        assert bench.is_suppressed()
+
+
+class TestStatus:
+    """A status callback."""
+
+    @pytest.fixture
+    def message_id(self, bench: Bench) -> UUID:
+        """A message under way."""
+        return bench.guard_all(bench.campaign(ANNA))[ANNA].message_id
+
+    async def test_counted(self, bench: Bench, twilio: Browser, message_id: UUID) -> None:
+        """A callback that counts is answered 204, however often it comes."""
+        for _ in range(2):
+            answer = await twilio.post(f"/twilio/status/{message_id}", _status("delivered"))
+            assert (answer.status, answer.body) == (204, "")
+        assert bench.message(message_id).state == "delivered"
+
+    async def test_many_at_once(self, bench: Bench, twilio: Browser, message_id: UUID) -> None:
+        """Callbacks that come together, one of them an opt-out, each get their own answer."""
+        forms = [
+            _status("sent"),
+            _status("delivered", MessageSid=new_sid(2)),
+            _status("undelivered", ErrorCode="21610"),
+            _status("queued", AccountSid=OTHER_ACCOUNT),
+        ]
+        answers = await asyncio.gather(
+            *(twilio.post(f"/twilio/status/{message_id}", form) for form in forms)
+        )
+        assert [answer.status for answer in answers] == [204, 404, 204, 404]
+        assert bench.message(message_id).state == "suppressed"
+        assert bench.is_suppressed()
+
+    async def test_unknown(self, bench: Bench, twilio: Browser) -> None:
+        """A callback for no message of ours is answered 404 and leaves an alarm."""
+        answer = await twilio.post(f"/twilio/status/{uuid4()}", _status("sent"))
+        assert answer.status == 404
+        assert bench.value("SELECT count(*) FROM alarm") == 1
+
+    async def test_no_id(self, twilio: Browser) -> None:
+        """A path without a message id is not found."""
+        assert (await twilio.post("/twilio/status/17", _status("sent"))).status == 404
+
+    async def test_not_signed(self, bench: Bench, twilio: Browser, message_id: UUID) -> None:
+        """What Twilio did not sign changes nothing."""
+        path = f"/twilio/status/{message_id}"
+        assert (await twilio.post(path, _status("delivered"), token=None)).status == 403
+        assert bench.message(message_id).state == "sending"
+
+    async def test_signed_for_another_message(self, twilio: Browser, message_id: UUID) -> None:
+        """A signature holds for its own path only."""
+        form = _status("delivered")
+        url = f"{BASE}/twilio/status/{uuid4()}"
+        signature = RequestValidator(TOKEN).compute_signature(url, form)
+        answer = await twilio.request(
+            "POST",
+            f"/twilio/status/{message_id}",
+            body=urlencode(form).encode(),
+            headers={"x-twilio-signature": signature},
+        )
+        assert answer.status == 403
+
+    async def test_a_channel_address(self, twilio: Browser, message_id: UUID) -> None:
+        """A callback to another kind of address is refused, not an error."""
+        form = _status("sent", To=f"whatsapp:+{ANNA}")
+        assert (await twilio.post(f"/twilio/status/{message_id}", form)).status == 404
+
+
+class TestOperating:
+    """What operators call."""
+
+    async def test_healthy_and_ready(self, twilio: Browser) -> None:
+        """With its database at hand the process is alive and ready."""
+        assert (await twilio.request("GET", "/healthz")).status == 200
+        assert (await twilio.request("GET", "/readyz")).status == 200
+
+    async def test_an_older_schema(self, bench: Bench, twilio: Browser) -> None:
+        """A database that this release must not work on makes it not ready."""
+        bench.execute("UPDATE alembic_version SET version_num = '0000'")
+        assert (await twilio.request("GET", "/readyz")).status == 503
+
+    async def test_metrics_name_nobody(self, twilio: Browser) -> None:
+        """The figures hold no number and no text."""
+        await twilio.post("/twilio/inbound", STOP)
+        answer = await twilio.request("GET", "/metrics")
+        assert answer.status == 200
+        assert str(ANNA) not in answer.body
