@@ -59,23 +59,23 @@ def migrate() -> None:
 def demo(
     recipients: Annotated[int, typer.Option(min=50, help="Recipients in the audience.")] = 2_000,
     seed: Annotated[int, typer.Option(help="Same seed, same plan.")] = 7,
-    kill_worker: Annotated[  # noqa: FBT002  # typer makes a flag of it
+    kill_worker: Annotated[  # typer makes a flag of it
         bool, typer.Option("--kill-worker", help="Kill -9 a worker in the middle; replace it.")
     ] = False,
-    provider_block: Annotated[  # noqa: FBT002
+    provider_block: Annotated[
         bool,
         typer.Option(
             "--provider-block/--no-provider-block",
             help="Whether the provider refuses whom it knows as opted out.",
         ),
     ] = True,
-    keep_running: Annotated[  # noqa: FBT002
+    keep_running: Annotated[
         bool, typer.Option("--keep-running", help="Print the URLs and wait for Ctrl-C.")
     ] = False,
     rejects: Annotated[
         Path | None, typer.Option(help="Write the audience's rejected rows to this file.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,  # noqa: FBT002
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Run a whole campaign against the simulator and audit it; exit code 1 if a promise broke."""
     from sender.local.demo import DemoOptions  # noqa: PLC0415  # loads every part

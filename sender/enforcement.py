@@ -50,9 +50,11 @@ class BlockReport:
     code: int
     #: ``create`` or ``callback``.
     door: str
-    #: When our request began, by the provider's clock as well as we know it. A START after it
-    #: therefore wins over this block, however late the block is reported.
+    #: When our request began, by our clock: what a race with a STOP is measured by.
     began_at: datetime
+    #: The same by the provider's clock, as well as we know it. A START after it therefore wins
+    #: over this block, however late the block is reported.
+    provider_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +150,7 @@ def _block_event(report: BlockReport, facts: messages.MessageFacts, scope: int) 
         reason=ReasonClass.PROVIDER_BLOCK,
         source=report.door,
         source_id=str(report.message_id),
-        provider_at=report.began_at,
+        provider_at=report.provider_at,
     )
 
 

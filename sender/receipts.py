@@ -85,6 +85,7 @@ class Receipts:
             code=receipt.code or 0,
             door="callback",
             began_at=facts.guarded_at,
+            provider_at=facts.guarded_at,
         )
         suppressions = self.enforcement.record_block(tx, report)
         self._learn(tx, [receipt])

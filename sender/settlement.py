@@ -102,12 +102,13 @@ class Settlement:
     def _settle_blocked(self, tx: Transaction, one: Handed) -> list[Suppression]:
         outcome = one.hand_off.outcome
         move = self.decide(one.guarded, outcome)
-        began_at = one.hand_off.began_at + (one.hand_off.clock_offset or timedelta())
+        began_at, offset = one.hand_off.began_at, one.hand_off.clock_offset or timedelta()
         report = BlockReport(
             message_id=one.guarded.message_id,
             code=move.provider_code or 0,
             door="create",
             began_at=began_at,
+            provider_at=began_at + offset,
         )
         active = self.enforcement.record_block(tx, report)
         self.messages.settle(tx, [move])

@@ -1,7 +1,8 @@
 """What the tests of the send path share: campaigns with rows, and looks at what became of them."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -59,6 +60,14 @@ def eventually(holds: Callable[[], object]) -> None:
     while not holds():
         assert time.monotonic() < give_up_at, "the condition never held"
         time.sleep(0.005)
+
+
+async def soon(holds: Callable[[], object]) -> None:
+    """The same as `eventually`, while the event loop goes on."""
+    give_up_at = time.monotonic() + BOUND.total_seconds()
+    while not holds():
+        assert time.monotonic() < give_up_at, "the condition never held"
+        await asyncio.sleep(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,18 +276,23 @@ class FakeGateway:
     answer: Callable[[OutboundText], Outcome] = field(
         default=lambda text: Accepted(sid=f"SM{text.message_id.hex}", provider_status="queued")
     )
+    #: Told of each request as it begins.
+    begun: Callable[[OutboundText], object] = field(default=lambda _: None)
+    #: How long an answer takes.
+    latency: timedelta = timedelta()
     sent: list[OutboundText] = field(default_factory=list)
+    #: The deadline of each request, and when it had to begin, by the monotonic clock.
+    limits: list[tuple[float, float]] = field(default_factory=list)
 
     async def send(self, text: OutboundText, *, deadline: float, connect_by: float) -> HandOff:
         """Keep the request and answer it."""
+        self.begun(text)
         self.sent.append(text)
+        self.limits.append((deadline, connect_by))
+        await asyncio.sleep(self.latency.total_seconds())
         return hand_off(self.answer(text))
 
     @property
     def recipients(self) -> list[int]:
         """Whom it was asked to text, in order."""
         return [text.recipient for text in self.sent]
-
-    def times(self, recipients: Iterable[int]) -> set[int]:
-        """How often these recipients were texted, as a set of counts."""
-        return {self.recipients.count(recipient) for recipient in recipients}

@@ -89,11 +89,21 @@ def create_app(
     process = WorkerProcess(build=lambda: Runtime(settings=settings(), parts=parts or Parts()))
     # Kept on the app: Celery holds signal receivers weakly.
     app.sender_process = process
-    worker_init.connect(process.on_init)
+    _open_with_worker(app, process)
     worker_shutting_down.connect(process.on_shutting_down)
     worker_shutdown.connect(process.on_shutdown)
     register(app, process)
     return app
+
+
+def _open_with_worker(app: Celery, process: WorkerProcess) -> None:
+    """Open the process when a worker of this app starts: the signal tells every app there is."""
+
+    def on_init(sender: Any, **_: Any) -> None:
+        if sender.app is app:
+            process.on_init()
+
+    worker_init.connect(on_init, weak=False)
 
 
 app = create_app()

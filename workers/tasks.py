@@ -6,25 +6,29 @@ from workers.process import WorkerProcess
 
 
 def register(app: Celery, process: WorkerProcess) -> None:
-    """Register the tasks on ``app``; they run on ``process``."""
+    """Register the tasks on ``app``; they run on ``process``.
 
-    @app.task(name="workers.send_slice")  # type: ignore[untyped-decorator]  # Celery has no types
+    Not shared: Celery would hand them to every other app of the interpreter, whose own tasks of
+    these names would then run on this process or not, as chance will have it.
+    """
+
+    @app.task(name="workers.send_slice", shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def send_slice(slice_id: int) -> None:
         """Work on one slice of a campaign, then offer what comes next."""
         if process.work(slice_id):
             kick.run()
 
-    @app.task(name="workers.kick")  # type: ignore[untyped-decorator]
+    @app.task(name="workers.kick", shared=False)  # type: ignore[untyped-decorator]
     def kick() -> None:
         """Offer slices: those that are due, and those the broker lost."""
         process.kicker(publish=_publisher(send_slice)).kick()
 
-    @app.task(name="workers.sweep")  # type: ignore[untyped-decorator]
+    @app.task(name="workers.sweep", shared=False)  # type: ignore[untyped-decorator]
     def sweep() -> None:
         """Give what nobody works on any more a state that says so."""
         process.sweeper().sweep()
 
-    @app.task(name="workers.resolve")  # type: ignore[untyped-decorator]
+    @app.task(name="workers.resolve", shared=False)  # type: ignore[untyped-decorator]
     def resolve() -> None:
         """Ask Twilio about messages in doubt."""
         process.resolve()

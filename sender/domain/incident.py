@@ -63,7 +63,7 @@ def trace(
 
     Args:
         events: the person's consent events with the tenant, without this 21610's own.
-        began_at: when the refused request began, by the provider's clock.
+        began_at: when the refused request began, by our clock.
         guarded_at: when the guard let it pass, by the database's clock.
         texted_before: whether the provider ever accepted a message of ours to this person.
     """

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from sender.domain.consent import ConsentEvent, Direction, ReasonClass, Suppression
+from sender.domain.consent import ALL_SENDERS, ConsentEvent, Direction, ReasonClass, Suppression
 from sender.domain.message import State
 from sender.storage import campaigns
 from sender.storage.campaigns import CampaignRow, LeftOut
@@ -119,7 +119,8 @@ def read(tx: Transaction, campaign_id: int) -> AuditedTables:
         enforced={row.event_id: row.enforced_at for row in enforced},
         suppressions=_suppressions(tx, campaign.tenant_id),
         incidents=tuple(OpenedIncident(**row) for row in tx.execute(_INCIDENTS, tenant).mappings()),
-        scopes=frozenset(row.scope for row in tx.execute(_SCOPES, {"id": campaign_id})),
+        scopes=frozenset(row.scope for row in tx.execute(_SCOPES, {"id": campaign_id}))
+        | {ALL_SENDERS},
     )
 
 

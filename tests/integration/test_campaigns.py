@@ -225,21 +225,19 @@ STEPS = {
 class TestSteering:
     """Moves a person may ask for."""
 
-    @pytest.mark.parametrize("state", list(CampaignState))
     @pytest.mark.parametrize("verb", list(STEPS))
-    def test_every_state(
-        self, bench: Bench, campaigns: Campaigns, verb: str, state: CampaignState
-    ) -> None:
+    def test_every_state(self, bench: Bench, campaigns: Campaigns, verb: str) -> None:
         """Each verb is allowed in its states, repeating it is harmless, and others are refused."""
         created = campaigns.create(_plan())
-        bench.execute("UPDATE campaign SET state = :state", state=state.value)
-        expected = STEPS[verb].get(state.value)
-        if expected is None:
-            with pytest.raises(WrongState, match=state.value):
+        for state in CampaignState:
+            bench.execute("UPDATE campaign SET state = :state", state=state.value)
+            expected = STEPS[verb].get(state.value)
+            if expected is None:
+                with pytest.raises(WrongState, match=state.value):
+                    getattr(campaigns, verb)(created)
+            else:
                 getattr(campaigns, verb)(created)
-        else:
-            getattr(campaigns, verb)(created)
-        assert campaigns.progress(created).state == (expected or state)
+            assert campaigns.progress(created).state == (expected or state)
 
     def test_the_deadline_starts_with_the_first_start(
         self, bench: Bench, campaigns: Campaigns

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sender.domain.consent import Direction, ReasonClass
+from sender.domain.consent import Direction, NewConsentEvent, ReasonClass
 from sender.errors import LiftRefused
 from sender.optouts import Lift, OptOuts
 from sender.storage import consent, inbound
@@ -25,12 +25,12 @@ NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 LIFT = Lift(author="ann", reason="signed up again", evidence="form 17")
 
 
-def _start(minutes: float | None = 1, **facts: object) -> consent.NewConsentEvent:
+def _start(minutes: float | None = 1, **facts: object) -> NewConsentEvent:
     at = None if minutes is None else NOON + timedelta(minutes=minutes)
     return consent_event(direction=Direction.OPT_IN, reason=None, provider_at=at, **facts)
 
 
-def _stop(minutes: float | None = 0, **facts: object) -> consent.NewConsentEvent:
+def _stop(minutes: float | None = 0, **facts: object) -> NewConsentEvent:
     at = None if minutes is None else NOON + timedelta(minutes=minutes)
     return consent_event(provider_at=at, **facts)
 
@@ -139,7 +139,8 @@ class TestReadingTheLog:
 
     def test_no_stretch_leaves_a_gap(self, bench: Bench) -> None:
         """Readers among many writers see everybody's event once the writers have ended."""
-        position, seen = bench.db.run(consent.oldest_running), set()
+        position = bench.db.run(consent.oldest_running)
+        seen: set[tuple[int, int]] = set()
         people = crowd(60)
         with ThreadPoolExecutor(6) as pool:
             writers = [

@@ -26,6 +26,7 @@ from tests.bench import (
     TENANT,
     Bench,
     crowd,
+    soon,
 )
 
 PATIENCE = timedelta(seconds=20)
@@ -220,9 +221,7 @@ class TestQueue:
         table = _CountingTable()
         queue, event = _queue(loop_db, table), bench.opt_out(ANNA)
         waiting = asyncio.create_task(queue.enforced(event, within=PATIENCE))
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            while len(table.rounds) < 2:
-                await asyncio.sleep(0.005)
+        await soon(lambda: len(table.rounds) > 1)
         assert not waiting.done()
         bench.put(campaign, "sent")
         assert await waiting

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis import Redis
 
-from sender.domain.consent import Direction
+from sender.domain.consent import Direction, NewConsentEvent, ReasonClass
 from sender.mirroring import Mirror
 from sender.storage import consent, senders
 from sender.suppression import RedisSets, SuppressionWriter, connect_sync
@@ -35,7 +35,7 @@ def mirror(bench: Bench, sets: RedisSets) -> Mirror:
     return Mirror(db=bench.db, sets=sets)
 
 
-def _start(recipient: int = ANNA) -> consent.NewConsentEvent:
+def _start(recipient: int = ANNA) -> NewConsentEvent:
     return consent_event(
         recipient=recipient,
         direction=Direction.OPT_IN,
@@ -93,7 +93,7 @@ class TestRepair:
     def test_two_reasons_are_one_member(self, bench: Bench, mirror: Mirror) -> None:
         """A person suppressed for two reasons is one member, and no reason for a rebuild."""
         bench.opt_out(ANNA)
-        bench.opt_out(ANNA, reason=consent.ReasonClass.MANUAL)
+        bench.opt_out(ANNA, reason=ReasonClass.MANUAL)
         mirror.repair(compare_counts=False)
         assert mirror.repair(compare_counts=True) == []
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -22,23 +23,15 @@ from sender.domain.outcome import (
     Refused,
     Throttled,
 )
-from sender.enforcement import SuppressionCache
-from sender.permits import Permits
-from sender.sending import WINDOW, Pump
+from sender.sending import WINDOW
 from sender.settlement import Handed, Settlement
-from sender.settling import Settler
 from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.messages import DueMessage, MessageTable
-from sender.storage.slices import SliceTable
 from sender.suppression import (
     RedisCache,
     SuppressionLookup,
-    SuppressionWriter,
     connect_async,
-    connect_sync,
-    rebuild,
 )
-from sender.suppression.writing import Entry
 from tests.bench import (
     ANNA,
     BERT,
@@ -46,91 +39,11 @@ from tests.bench import (
     ENFORCEMENT,
     SENDER,
     TENANT,
-    Bench,
-    FakeGateway,
     accepted,
     crowd,
+    soon,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rig:
-    """A pump with its fake gateway, and the sets it asks."""
-
-    bench: Bench
-    pump: Pump
-    gateway: FakeGateway
-    redis_url: str
-
-    async def work(self) -> None:
-        """One run over every slice that is not done, as if all were due."""
-        self.bench.execute("UPDATE slice SET due_at = NULL")
-        found = self.bench.execute("SELECT id FROM slice WHERE done_at IS NULL ORDER BY id")
-        for row in found:
-            await self.pump.work(row.id)
-
-    def warm(self, *suppressed: int) -> None:
-        """Build the sets, the tenant-wide one with these numbers."""
-        with connect_sync(self.redis_url) as redis:
-            sender = self.bench.sender_id()
-            for tenant_id, scope in ((0, 0), (TENANT, 0), (TENANT, sender)):
-                rebuild(redis, tenant_id=tenant_id, scope=scope, entries=[], count=1, floor=1)
-            SuppressionWriter(redis).add(
-                Entry(tenant_id=TENANT, scope=0, recipient=who) for who in suppressed
-            )
-
-    def with_messages(self, messages: MessageTable) -> "Rig":
-        """The same, with other statements."""
-        return replace(self, pump=replace(self.pump, messages=messages))
-
-    def with_lookup(self, lookup: SuppressionLookup) -> "Rig":
-        """The same, asking another Redis."""
-        return replace(self, pump=replace(self.pump, lookup=lookup))
-
-    def with_settlement(self, settlement: Settlement) -> "Rig":
-        """The same, settling in another way."""
-        return replace(self, pump=replace(self.pump, settler=Settler(settlement, self.pump.db)))
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """An empty Redis for suppression and pacing."""
-    async with connect_async(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-def owner(bench: Bench) -> Iterator[int]:
-    """A live worker."""
-    with bench.live_worker() as worker:
-        yield worker
-
-
-@pytest.fixture
-def rig(bench: Bench, loop_db: AsyncDatabase, redis: Redis, redis_url: str, owner: int) -> Rig:
-    """A pump over everything real but Twilio."""
-    return _rig(bench, loop_db, redis, redis_url, owner)
-
-
-def _rig(bench: Bench, db: AsyncDatabase, redis: Redis, redis_url: str, owner: int) -> Rig:
-    cache, gateway = RedisCache(redis), FakeGateway()
-    pump = Pump(
-        db=db,
-        slices=SliceTable(),
-        messages=bench.messages,
-        lookup=SuppressionLookup(redis),
-        repair=cache,
-        gateway=gateway,
-        settler=Settler(_settlement(bench, cache), db),
-        permits=Permits(64),
-        owner=owner,
-        stopping=asyncio.Event(),
-    )
-    return Rig(bench=bench, pump=pump, gateway=gateway, redis_url=redis_url)
-
-
-def _settlement(bench: Bench, cache: SuppressionCache) -> Settlement:
-    return Settlement(messages=bench.messages, enforcement=ENFORCEMENT, cache=cache)
+from tests.pump_rig import Rig, pump_rig
 
 
 def _first(outcome: Outcome, then: Outcome | None = None) -> Callable[[OutboundText], Outcome]:
@@ -158,6 +71,15 @@ class TestSending:
         )
         assert rig.bench.value("SELECT done_at IS NOT NULL FROM slice")
 
+    async def test_one_deadline(self, rig: Rig) -> None:
+        """Every request of a window has one deadline, 10 s after its guard began, to begin in 2."""
+        rig.bench.campaign(ANNA, BERT)
+        before = time.monotonic()
+        await rig.work()
+        ((deadline, connect_by),) = set(rig.gateway.limits)
+        assert before + 10 <= deadline <= time.monotonic() + 10
+        assert deadline - connect_by == pytest.approx(8)
+
     async def test_a_done_slice_is_not_worked_on(self, rig: Rig) -> None:
         """A repeated hint for a slice that is done sends nothing."""
         rig.bench.campaign(ANNA)
@@ -183,17 +105,16 @@ class TestSending:
         assert rig.bench.row(created, BERT).reason == "unfit_body"
 
     async def test_two_workers_on_the_same_rows(
-        self, rig: Rig, loop_db: AsyncDatabase, redis: Redis
+        self, rig: Rig, loop_db: AsyncDatabase, loop_redis: Redis
     ) -> None:
         """Whatever two workers believe they own, nobody is texted twice."""
         people = crowd(200)
         rig.bench.campaign(*people)
         slice_id = rig.bench.value("SELECT id FROM slice")
         with rig.bench.live_worker() as another:
-            other = _rig(rig.bench, loop_db, redis, rig.redis_url, another)
+            other = pump_rig(rig.bench, loop_db, loop_redis, rig.redis_url, another)
             work = asyncio.create_task(rig.pump.work(slice_id))
-            while not rig.gateway.sent:
-                await asyncio.sleep(0)
+            await soon(lambda: rig.gateway.sent)
             rig.bench.execute("UPDATE slice SET leased_until = now() - interval '1 hour'")
             assert await other.pump.work(slice_id)
             await work
@@ -339,7 +260,7 @@ class TestOutcomes:
         await rig.work()
         assert len(rig.gateway.sent) == begun
 
-    async def test_opted_out(self, rig: Rig, redis: Redis) -> None:
+    async def test_opted_out(self, rig: Rig) -> None:
         """A 21610 suppresses, opens an incident, reaches Redis at once and is not repeated."""
         rig.warm()
         campaign = rig.bench.campaign(ANNA)
@@ -406,13 +327,13 @@ class TestStopping:
         await broken.work()
         assert sorted(rig.gateway.recipients) == people
 
-    async def test_a_settlement_that_must_wait(self, rig: Rig, redis: Redis) -> None:
+    async def test_a_settlement_that_must_wait(self, rig: Rig, loop_redis: Redis) -> None:
         """An answer is kept until Postgres is back, and the message is not sent again."""
         campaign = rig.bench.campaign(ANNA)
         settlement = _HinderedSettlement(
             messages=rig.bench.messages,
             enforcement=ENFORCEMENT,
-            cache=RedisCache(redis),
+            cache=RedisCache(loop_redis),
             failures=[OperationalError("UPDATE", {}, Exception("the server went away"))],
         )
         await rig.with_settlement(settlement).work()

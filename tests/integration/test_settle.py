@@ -80,7 +80,11 @@ class TestSettle:
         row = bench.row(campaign)
         assert (row.state, row.reason, row.gen, row.owner) == ("pending", "throttled", 2, None)
         assert timedelta(seconds=20) < row.next_at - datetime.now(UTC) <= rest
-        span = {"campaign_id": campaign, "after": UUID(int=0), "last": UUID(int=2**128 - 1)}
+        span: dict[str, Any] = {
+            "campaign_id": campaign,
+            "after": UUID(int=0),
+            "last": UUID(int=2**128 - 1),
+        }
         assert not bench.db.run(bench.messages.due, limit=9, **span)
         bench.execute("UPDATE message SET next_at = now()")
         assert [one.gen for one in bench.db.run(bench.messages.due, limit=9, **span)] == [2]

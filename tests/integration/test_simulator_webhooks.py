@@ -138,6 +138,18 @@ async def test_a_scripted_person_says_stop_around_a_create(
     assert (stop["first_attempt_at"] < create["answered_at"]) is order
 
 
+async def test_a_scripted_person_says_stop_while_the_request_is_on_its_way() -> None:
+    """The STOP reaches the application, and is acknowledged, before the request arrives."""
+    rule = {"to": PERSON, "when": "on_the_way", "inbound": "STOP", "hold_ms": 300}
+    async with simulated() as rig:
+        await rig.control("POST", "script", [rule])
+        assert (await rig.refused()).code == 21610
+        (create,) = await rig.log("create")
+        (stop,) = await rig.log("inbound")
+    assert stop["attempts"][0]["finished_at"] < create["arrived_at"]
+    assert create["script"] == "on_the_way"
+
+
 async def test_a_scripted_person_changes_their_mind() -> None:
     """A rule's follow-ups come after the first text; the rule applies once."""
     follow_up = {"after_ms": 30, "inbound": "START"}

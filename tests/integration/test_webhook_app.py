@@ -185,7 +185,7 @@ class TestInbound:
         assert (await twilio.post("/twilio/inbound", form)).status == 200
         assert bench.is_suppressed()
 
-    async def test_a_query(self, bench: Bench, twilio: Browser) -> None:
+    async def test_a_query(self, twilio: Browser) -> None:
         """The query is part of what is signed, as it was sent."""
         answer = await twilio.post("/twilio/inbound", STOP, query="a=%2B1&b=")
         assert answer.status == 200

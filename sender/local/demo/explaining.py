@@ -4,7 +4,7 @@ Nothing here knows what the demo meant to do; each rule follows from a state's d
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -21,6 +21,8 @@ FOUND = "found_at_provider"
 BLOCKED = "provider_block"
 #: The reason of what was refused by us before any request.
 UNFIT = "unfit_body"
+#: The reasons of doubts whose worker did not live to hear the answer.
+UNHEARD = ("worker_lost", "lease_ran_out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +62,15 @@ class _Case:
         return sids == [self.row.sid] and self.creates[-1].accepted and not self.refusals
 
     @property
+    def is_unheard(self) -> bool:
+        """Whether the worker was gone before the answer: it told the provider's log only."""
+        return self.row.state is State.IN_DOUBT and self.row.reason in UNHEARD
+
+    @property
     def met_block(self) -> bool:
-        """Whether the provider said 21610, at create or later."""
-        return any(one.is_opted_out for one in self.creates) or self.reported("failed", OPTED_OUT)
+        """Whether we were told 21610, at create or later."""
+        at_create = any(one.is_opted_out for one in self.creates) and not self.is_unheard
+        return at_create or self.reported("failed", OPTED_OUT)
 
     def reported(self, status: str, code: int | None = None) -> bool:
         """Whether a callback said so."""
@@ -79,7 +87,7 @@ def findings(log: ProviderLog, tables: AuditedTables) -> tuple[Finding, ...]:
         chain(
             chain.from_iterable(map(_judge, _cases(log, tables))),
             _orphans(log, tables),
-            _strange_incidents(log, tables),
+            _strange_incidents(tables),
             _consent_findings(log, tables),
             _count_findings(tables),
         )
@@ -107,7 +115,7 @@ def _cases(log: ProviderLog, tables: AuditedTables) -> Iterator[_Case]:
 
 def _judge(case: _Case) -> Iterator[Finding]:
     row = case.row
-    if not _explains(case):
+    if not (row.state in _EXPLAINS and _EXPLAINS[row.state](case)):
         answers = [one.sid or one.code or one.http_status for one in case.creates]
         said = [f"{one.status} {one.code or ''}".strip() for one in case.callbacks]
         detail = f"{row.reason}; answers {answers}, callbacks {said}"
@@ -117,26 +125,6 @@ def _judge(case: _Case) -> Iterator[Finding]:
     if case.met_block != case.has_incident:
         kind = "incident_missing" if case.met_block else "incident_without_21610"
         yield Finding(kind=kind, subject=str(row.id))
-
-
-def _explains(case: _Case) -> bool:
-    """Whether the log says the same as our final state."""
-    match case.row.state:
-        case State.SENT:
-            return case.is_accepted_once and not case.final_callbacks
-        case State.DELIVERED:
-            return case.is_accepted_once and _is_told(case, "delivered", None)
-        case State.UNDELIVERED:
-            return case.is_accepted_once and _is_told(case, "undelivered", case.row.provider_code)
-        case State.FAILED:
-            return _failure_explained(case)
-        case State.SUPPRESSED:
-            return _suppression_explained(case)
-        case State.IN_DOUBT:
-            return _doubt_explained(case)
-        case _:
-            # Nothing is canceled, expires or grows old in a demo, and nothing may stay open.
-            return False
 
 
 def _is_told(case: _Case, status: str, code: int | None) -> bool:
@@ -164,10 +152,33 @@ def _suppression_explained(case: _Case) -> bool:
 
 
 def _doubt_explained(case: _Case) -> bool:
-    """One request at most told us nothing, and nothing that we heard since could have."""
-    return len(case.refusals) + len(case.accepted) <= 1 and not (
-        case.callbacks or any(one.code == OPTED_OUT for one in case.refusals)
-    )
+    """One request at most, whose answer told us nothing, and nothing that we heard since could."""
+    is_one = len(case.refusals) + len(case.accepted) <= 1
+    return is_one and not case.callbacks and not case.met_block
+
+
+def _sent_explained(case: _Case) -> bool:
+    return case.is_accepted_once and not case.final_callbacks
+
+
+def _delivery_explained(case: _Case) -> bool:
+    return case.is_accepted_once and _is_told(case, "delivered", None)
+
+
+def _loss_explained(case: _Case) -> bool:
+    return case.is_accepted_once and _is_told(case, "undelivered", case.row.provider_code)
+
+
+#: By final state: whether the log says the same. Nothing is canceled, expires or grows old in a
+#: demo, and nothing may stay open, so what is not here is never explained.
+_EXPLAINS: Mapping[State, Callable[[_Case], bool]] = {
+    State.SENT: _sent_explained,
+    State.DELIVERED: _delivery_explained,
+    State.UNDELIVERED: _loss_explained,
+    State.FAILED: _failure_explained,
+    State.SUPPRESSED: _suppression_explained,
+    State.IN_DOUBT: _doubt_explained,
+}
 
 
 def _orphans(log: ProviderLog, tables: AuditedTables) -> Iterator[Finding]:
@@ -178,7 +189,7 @@ def _orphans(log: ProviderLog, tables: AuditedTables) -> Iterator[Finding]:
             yield Finding(kind="orphan_request", subject=create.sid or create.message_id)
 
 
-def _strange_incidents(log: ProviderLog, tables: AuditedTables) -> Iterator[Finding]:
+def _strange_incidents(tables: AuditedTables) -> Iterator[Finding]:
     """Incidents of messages that are not the campaign's."""
     known = {row.id for row in tables.messages}
     for incident in tables.incidents:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import chain
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from sender.domain.phone import InvalidNumber, canonical, digits
 
@@ -102,7 +103,7 @@ def _create(entry: Mapping[str, Any]) -> Create:
         sid=entry["sid"],
         http_status=entry["http_status"],
         code=entry["code"],
-        message_id=(entry["status_callback"] or "").rpartition("/")[2],
+        message_id=urlsplit(entry["status_callback"] or "").path.rpartition("/")[2],
     )
 
 

@@ -71,7 +71,7 @@ def run_demo(
     *,
     view: View | None = None,
     substitutes: Substitutes | None = None,
-    report: Callable[[Account], None] = lambda account: None,
+    report: Callable[[Account], None] | None = None,
 ) -> Account:
     """Run a demo in a temporary folder; its processes and files are gone when this returns.
 
@@ -86,15 +86,14 @@ def run_demo(
         ProcessFailed: a process did not start, or ended by itself.
         WaitedTooLong: the campaign did not end in a time that is long for its size.
     """
-    demo = _Demo(
-        options=options, view=view or NoView(), substitutes=substitutes or Substitutes()
-    )
+    demo = _Demo(options=options, view=view or NoView(), substitutes=substitutes or Substitutes())
     with tempfile.TemporaryDirectory(prefix="sender-demo-") as folder, ExitStack() as exits:
         exits.callback(demo.view.close)
         demo.start(Path(folder), exits)
         account = demo.play()
         demo.view.close()
-        report(account)
+        if report:
+            report(account)
         if options.keep_running:
             demo.keep_running()
     return account
@@ -127,6 +126,9 @@ class _Demo:
         )
         self.db = Database.connect(self.plan.database_url)
         exits.callback(self.db.close)
+        runtime = Runtime(settings=self.plan.settings, parts=self.substitutes.parts)
+        self.client = Client(runtime.api())
+        exits.callback(self.client.close)
 
     def _plan(self, folder: Path, servers: LocalServers) -> Plan:
         return Plan(
@@ -156,9 +158,7 @@ class _Demo:
         campaign = self._campaign()
         lose_from_redis(stage)
         campaign.enqueue()
-        conductor = Conductor(
-            stage=stage, campaign=campaign, kill_worker=self.options.kill_worker
-        )
+        conductor = Conductor(stage=stage, campaign=campaign, kill_worker=self.options.kill_worker)
         conductor.conduct(within=_AT_LEAST + self.options.recipients * _SLOWEST)
         wait_for_the_end(stage)
         self.view.step("comparing the provider's log with our tables")
@@ -179,9 +179,8 @@ class _Demo:
         )
 
     def _campaign(self) -> Campaign:
-        client = Client(Runtime(settings=self.plan.settings, parts=self.substitutes.parts).api())
-        client.set_pace(NUMBER, SEGMENTS_PER_SECOND)
-        return client.create_campaign(
+        self.client.set_pace(NUMBER, SEGMENTS_PER_SECOND)
+        return self.client.create_campaign(
             name="demo", sender=NUMBER, body=BODY, audience=self._rows(), idempotency_key="demo"
         )
 

@@ -30,9 +30,11 @@ DURING_MS = 80.0
 #: After the answer, and after our own settlement of it.
 AFTER_MS = 200.0
 
+SENT_AFTER_MS, DELIVERED_AFTER_MS = 1_500.0, 300.0
+
 #: Slices are worked on side by side from their first rows on. Rows that are early in the first
 #: slices are sent before half of the campaign is, rows that are late not in its first tenth.
-_EARLY, _LATE = 0.35, 0.55
+_FIRST, _EARLY, _LATE, _LAST = 0.1, 0.35, 0.55, 0.85
 _FIRST_SLICES = 10
 _PART_MAY_TAKE = 25  # at most one in 25 recipients
 
@@ -73,11 +75,11 @@ def behaviour(*, provider_block: bool) -> Mapping[str, Any]:
         "provider_block": provider_block,
         "latency_ms": 30.0,
         "latency_jitter_ms": 30.0,
-        # Later than the answer to create. A message whose answer was lost is therefore still in
-        # doubt when its first callback comes, and would have been sent again by a careless system.
-        "sent_after_ms": 400.0,
-        "delivered_after_ms": 200.0,
-        "async_failures": {30003: 0.01, 30005: 0.01},
+        # Long after the answer to create, as at the real provider. A message whose answer got
+        # lost is in doubt until then, and a careless system has the time to send it again.
+        "sent_after_ms": SENT_AFTER_MS,
+        "delivered_after_ms": DELIVERED_AFTER_MS,
+        "async_failures": {30003: 0.01, 30005: 0.005, 30410: 0.005},
         "no_receipt_rate": 0.03,
         "duplicate_rate": 0.05,
         "reorder_rate": 0.05,
@@ -149,11 +151,12 @@ def _faults(drawing: "_Drawing") -> Iterator[Rule]:
     for fault, share in shares.items():
         for recipient in drawing.part(share, least=6, of=drawing.early):
             yield Rule(to=f"+{recipient}", fault=fault)
+    # A slice that has come to its end looks at once for what it may have to send again.
+    for recipient in drawing.part(0.006, least=12, of=drawing.last):
+        yield Rule(to=f"+{recipient}", fault=FaultKind.ACCEPT_AND_DROP)
     # And a few who say STOP while nobody knows whether they were texted: they wait longest.
-    for recipient in drawing.part(0.001, least=3, of=drawing.early):
-        yield _stop(
-            recipient, When.AFTER, "STOP", delay_ms=AFTER_MS, fault=FaultKind.ERROR_503
-        )
+    for recipient in drawing.part(0.001, least=3, of=drawing.first):
+        yield _stop(recipient, When.AFTER, "STOP", delay_ms=AFTER_MS, fault=FaultKind.ERROR_503)
 
 
 def _blocks_told_late(drawing: "_Drawing") -> Iterator[Rule]:
@@ -221,6 +224,11 @@ class _Drawing:
         self._free = [one for one in self._free if one not in taken]
         return [recipient for _, recipient in drawn]
 
+    def first(self, position: int) -> bool:
+        """Whether a recipient is among the first that are sent to."""
+        in_slice, size = self._in_slice(position)
+        return position < _FIRST_SLICES * SLICE_SIZE and in_slice < _FIRST * size
+
     def early(self, position: int) -> bool:
         """Whether a recipient is sent to before half of the campaign is."""
         in_slice, size = self._in_slice(position)
@@ -230,6 +238,11 @@ class _Drawing:
         """Whether a recipient is not sent to in the first tenth."""
         in_slice, size = self._in_slice(position)
         return in_slice >= _LATE * size
+
+    def last(self, position: int) -> bool:
+        """Whether a recipient is among the last of its slice."""
+        in_slice, size = self._in_slice(position)
+        return in_slice >= _LAST * size
 
     def _in_slice(self, position: int) -> tuple[int, int]:
         number, in_slice = divmod(position, SLICE_SIZE)

@@ -17,11 +17,25 @@ _RATE_OVER_SECONDS = 3.0
 
 
 @dataclass
+class _Rate:
+    """Messages a second over the last seconds."""
+
+    _seen: list[tuple[float, int]] = field(default_factory=list)
+
+    def of(self, figures: Figures) -> float:
+        now = figures.elapsed.total_seconds()
+        self._seen.append((now, figures.over))
+        self._seen = [one for one in self._seen if one[0] >= now - _RATE_OVER_SECONDS]
+        (first, before), (last, after) = self._seen[0], self._seen[-1]
+        return (after - before) / (last - first) if last > first else 0.0
+
+
+@dataclass
 class ConsoleView:
     """Shows a demo on a console, in place where the console is a terminal."""
 
     console: Console
-    _rate: "_Rate" = field(default_factory=lambda: _Rate())
+    _rate: _Rate = field(default_factory=_Rate)
     _step: tuple[str, float] | None = None
     _live: Live | None = None
     _said_at: float = 0.0
@@ -87,20 +101,6 @@ class ConsoleView:
 
     def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-@dataclass
-class _Rate:
-    """Messages a second over the last seconds."""
-
-    _seen: list[tuple[float, int]] = field(default_factory=list)
-
-    def of(self, figures: Figures) -> float:
-        now = figures.elapsed.total_seconds()
-        self._seen.append((now, figures.over))
-        self._seen = [one for one in self._seen if one[0] >= now - _RATE_OVER_SECONDS]
-        (first, before), (last, after) = self._seen[0], self._seen[-1]
-        return (after - before) / (last - first) if last > first else 0.0
 
 
 def _summary(figures: Figures, rate: float) -> str:

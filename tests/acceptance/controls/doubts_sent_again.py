@@ -1,0 +1,22 @@
+"""Workers that send again what may have been accepted."""
+
+from dataclasses import replace
+
+from sender.domain.message import Guarded, State
+from sender.domain.outcome import Ambiguous, Outcome
+from sender.runtime import Parts
+from sender.settlement import Settlement
+from sender.storage.messages import Move
+from workers.app import create_app
+
+
+class Hasty(Settlement):
+    """Takes a lost answer for a refusal."""
+
+    def decide(self, guarded: Guarded, outcome: Outcome) -> Move:
+        """As always, but what is ambiguous goes back to pending."""
+        move = super().decide(guarded, outcome)
+        return replace(move, state=State.PENDING) if isinstance(outcome, Ambiguous) else move
+
+
+app = create_app(parts=Parts(settlement=Hasty))

@@ -1,0 +1,186 @@
+"""Messages nobody knows the outcome of: noted, looked up at Twilio, and given up on in the end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sender.audience import from_iterable
+from sender.campaigns import Campaigns, Plan
+from sender.domain.provider import MessageRecord
+from sender.errors import ProviderUnavailable
+from sender.recovery import Resolver
+from sender.storage import doubts
+from sender.storage.database import AsyncDatabase
+from tests.bench import ACCOUNT, ANNA, OTHER_SENDER, SENDER, SERVICE, TENANT, Bench, new_sid
+
+
+@dataclass
+class _Log:
+    """Twilio's message log, or its absence."""
+
+    records: list[MessageRecord] = field(default_factory=list)
+    away: bool = False
+    asked: list[tuple[int, datetime]] = field(default_factory=list)
+
+    async def list_to(self, recipient: int, since: datetime) -> list[MessageRecord]:
+        """What it holds."""
+        self.asked.append((recipient, since))
+        if self.away:
+            raise ProviderUnavailable("away")
+        return self.records
+
+
+Entry = Callable[..., MessageRecord]
+
+
+class TestDoubts:
+    """Messages nobody knows the outcome of."""
+
+    @pytest.fixture
+    def doubted(self, bench: Bench) -> int:
+        """A campaign whose only message is in doubt, and due to be looked into."""
+        return self._doubt(bench)
+
+    def _doubt(self, bench: Bench, **facts: Any) -> int:
+        campaign = bench.campaign(ANNA, **facts)
+        bench.guard_all(campaign)
+        bench.put(campaign, "in_doubt", reason="read_timeout")
+        bench.execute("UPDATE doubt SET next_check = now()")
+        return campaign
+
+    @pytest.fixture
+    def entry(self, bench: Bench, doubted: int) -> Entry:
+        """The record that the doubted message would have."""
+        plain = {
+            "sid": new_sid(1),
+            "account_sid": ACCOUNT,
+            "direction": "outbound-api",
+            "from_": SENDER,
+            "to": f"+{ANNA}",
+            "body": "Sale today",
+            "status": "sent",
+            "error_code": None,
+            "date_created": bench.row(doubted).guarded_at,
+            "service_sid": None,
+            "num_media": 0,
+        }
+        return lambda **facts: MessageRecord(**(plain | facts))
+
+    def _resolver(self, bench: Bench, db: AsyncDatabase, log: _Log) -> Resolver:
+        return Resolver(db=db, messages=bench.messages, provider=log)
+
+    def test_every_doubt_is_noted(self, bench: Bench, doubted: int) -> None:
+        """Whatever puts a row in doubt, the resolver has it on its list, once."""
+        assert bench.value("SELECT message_id FROM doubt") == bench.row(doubted).id
+        bench.put(doubted, "in_doubt", reason="again")
+        assert bench.value("SELECT count(*) FROM doubt") == 1
+
+    @pytest.mark.parametrize(
+        ("status", "state"),
+        [
+            ("queued", "sent"),
+            ("sent", "sent"),
+            ("delivered", "delivered"),
+            ("undelivered", "undelivered"),
+            ("failed", "failed"),
+            ("canceled", "canceled"),
+        ],
+    )
+    async def test_found(  # one row of a table
+        self,
+        bench: Bench,
+        loop_db: AsyncDatabase,
+        doubted: int,
+        entry: Entry,
+        status: str,
+        state: str,
+    ) -> None:
+        """A record with its sender, text and time proves the acceptance, and tells the state."""
+        log = _Log([entry(status=status)])
+        assert await self._resolver(bench, loop_db, log).resolve() == 1
+        row = bench.row(doubted)
+        assert (row.state, row.reason, row.sid) == (state, "found_at_provider", new_sid(1))
+        ((recipient, since),) = log.asked
+        assert recipient == ANNA
+        assert since < row.guarded_at
+        assert await self._resolver(bench, loop_db, _Log()).resolve() == 0
+        assert bench.value("SELECT count(*) FROM doubt") == 0
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"body": "Another text"},
+            {"from_": OTHER_SENDER},
+            {"date_created": datetime.now(UTC) + timedelta(hours=1)},
+        ],
+    )
+    async def test_not_its_record(
+        self,
+        bench: Bench,
+        loop_db: AsyncDatabase,
+        doubted: int,
+        entry: Entry,
+        facts: dict[str, Any],
+    ) -> None:
+        """Another text, sender or time proves nothing."""
+        assert await self._resolver(bench, loop_db, _Log([entry(**facts)])).resolve() == 0
+        assert bench.row(doubted).state == "in_doubt"
+
+    async def test_another_messages_record(
+        self, bench: Bench, loop_db: AsyncDatabase, doubted: int, entry: Entry
+    ) -> None:
+        """A record that is another message's of ours is not taken twice."""
+        other = bench.campaign(ANNA)
+        bench.put(other, "sent", sid=new_sid(1))
+        assert await self._resolver(bench, loop_db, _Log([entry()])).resolve() == 0
+        log = _Log([entry(), entry(sid=new_sid(2))])
+        bench.execute("UPDATE doubt SET next_check = now()")
+        assert await self._resolver(bench, loop_db, log).resolve() == 1
+        assert bench.row(doubted).sid == new_sid(2)
+
+    async def test_a_service_is_matched_by_its_sid(
+        self, bench: Bench, loop_db: AsyncDatabase, entry: Entry
+    ) -> None:
+        """A Messaging Service's record is known by the service, whichever number it chose."""
+        bench.execute("TRUNCATE doubt")
+        campaign = self._doubt(bench, sender=SERVICE)
+        log = _Log([entry(from_=OTHER_SENDER, service_sid=SERVICE)])
+        assert await self._resolver(bench, loop_db, log).resolve() == 1
+        assert bench.row(campaign).state == "sent"
+
+    def test_the_body_that_was_sent(self, bench: Bench) -> None:
+        """The text is compared as it was sent to this person, with the row's fields filled in."""
+        bench.sender_id()
+        campaigns = Campaigns(db=bench.db, tenant_id=TENANT)
+        audience = from_iterable([{"phone": f"+{ANNA}", "name": "Anna"}])
+        plan = Plan(name="Spring", sender=SENDER, body="Hi {name}", audience=audience)
+        campaign = campaigns.create(plan)
+        campaigns.enqueue(campaign)
+        bench.guard_all(campaign)
+        bench.put(campaign, "in_doubt")
+        bench.execute("UPDATE doubt SET next_check = now()")
+        (doubt,) = bench.db.run(doubts.due, limit=10)
+        assert (doubt.body, doubt.fields) == ("Hi {name}", {"name": "Anna"})
+
+    async def test_twilio_is_away(self, bench: Bench, loop_db: AsyncDatabase, doubted: int) -> None:
+        """Without Twilio nothing is resolved, and it is asked again later."""
+        resolver = self._resolver(bench, loop_db, _Log(away=True))
+        assert await resolver.resolve() == 0
+        assert bench.row(doubted).state == "in_doubt"
+        assert bench.value("SELECT next_check > now() AND checks = 1 FROM doubt")
+
+    async def test_a_miss_proves_nothing(
+        self, bench: Bench, loop_db: AsyncDatabase, doubted: int
+    ) -> None:
+        """However often it is not found, it stays in doubt, and is unknown after 48 hours."""
+        resolver = self._resolver(bench, loop_db, _Log())
+        bench.execute("UPDATE doubt SET checks = 100")
+        await resolver.resolve()
+        assert bench.value("SELECT next_check - now() FROM doubt") > timedelta(minutes=50)
+        bench.execute("UPDATE doubt SET since = now() - interval '49 hours'")
+        await resolver.resolve()
+        row = bench.row(doubted)
+        assert (row.state, row.reason) == ("unknown", "read_timeout")

@@ -1,0 +1,210 @@
+"""The fold: which suppressions one person's consent events amount to."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sender.domain.consent import (
+    ALL_SENDERS,
+    CLOSED_BY_START,
+    ConsentEvent,
+    Direction,
+    ReasonClass,
+    fold,
+)
+
+NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
+RECEIVED = datetime(2025, 7, 1, tzinfo=UTC)
+ONE_SENDER, OTHER_SENDER = 7, 8
+
+
+def _event(number: int, direction: Direction, minute: float | None, **facts: Any) -> ConsentEvent:
+    plain: dict[str, Any] = {
+        "tenant_id": 1,
+        "recipient": 14155552671,
+        "scope": ALL_SENDERS,
+        "reason": None,
+        "source": "inbound",
+        "source_id": f"SM{number}",
+    }
+    at = None if minute is None else NOON + timedelta(minutes=minute)
+    return ConsentEvent(
+        id=number, direction=direction, provider_at=at, received_at=RECEIVED, **plain | facts
+    )
+
+
+def _out(
+    number: int, minute: float | None, reason: ReasonClass = ReasonClass.STOP, **facts: Any
+) -> ConsentEvent:
+    return _event(number, Direction.OPT_OUT, minute, reason=reason, **facts)
+
+
+def _start(number: int, minute: float | None, **facts: Any) -> ConsentEvent:
+    return _event(number, Direction.OPT_IN, minute, **facts)
+
+
+def _reasons(events: Iterable[ConsentEvent]) -> set[str]:
+    return {entry.reason.value for entry in fold(events)}
+
+
+@st.composite
+def _histories(draw: st.DrawFn) -> list[ConsentEvent]:
+    """Any events of one person: few minutes, so that ties are common, and unknown times."""
+    events = []
+    for number in range(1, draw(st.integers(0, 8)) + 1):
+        minute = draw(st.none() | st.integers(0, 4))
+        scope = draw(st.sampled_from([ALL_SENDERS, ONE_SENDER]))
+        reason = draw(st.sampled_from(ReasonClass))
+        if draw(st.booleans()):
+            events.append(_out(number, minute, reason, scope=scope))
+        else:
+            closed = draw(st.none() | st.just(reason))
+            events.append(_start(number, minute, scope=scope, reason=closed))
+    return events
+
+
+class TestAnySet:
+    """Rules for any history."""
+
+    @given(_histories(), st.randoms(use_true_random=False), st.integers(0, 8))
+    def test_order_and_duplicates(self, events: list[ConsentEvent], chance: Any, more: int) -> None:
+        """Neither the order of arrival nor repetition changes the answer."""
+        expected = fold(events)
+        again = events + events[:more]
+        chance.shuffle(again)
+        assert fold(again) == expected
+
+    @given(_histories(), st.integers(0, 4))
+    def test_an_opt_out_never_lifts(self, events: list[ConsentEvent], minute: int) -> None:
+        """One more opt-out ends no suppression."""
+        before = {(one.scope, one.reason) for one in fold(events)}
+        after = {(one.scope, one.reason) for one in fold([*events, _out(99, minute)])}
+        assert before <= after
+
+    @given(_histories(), st.none() | st.integers(0, 4))
+    def test_an_opt_in_never_suppresses(
+        self, events: list[ConsentEvent], minute: int | None
+    ) -> None:
+        """One more opt-in suppresses nobody."""
+        before = {(one.scope, one.reason) for one in fold(events)}
+        after = {(one.scope, one.reason) for one in fold([*events, _start(99, minute)])}
+        assert after <= before
+
+    @given(_histories())
+    def test_ignorance_suppresses(self, events: list[ConsentEvent]) -> None:
+        """Forgetting when things happened ends no suppression."""
+        undated = [
+            _event(one.id, one.direction, None, scope=one.scope, reason=one.reason)
+            for one in events
+        ]
+        before = {(one.scope, one.reason) for one in fold(events)}
+        assert before <= {(one.scope, one.reason) for one in fold(undated)}
+
+    @given(_histories(), st.integers(5, 9))
+    def test_what_start_leaves(self, events: list[ConsentEvent], minute: int) -> None:
+        """After a START later than all else, only what it may not close is left in its scope."""
+        dated = [one for one in events if one.provider_at is not None]
+        left = fold([*dated, _start(99, minute)])
+        assert not {one.reason for one in left if one.scope == ALL_SENDERS} & CLOSED_BY_START
+
+    @given(_histories())
+    def test_the_event_that_decided(self, events: list[ConsentEvent]) -> None:
+        """Each suppression names an opt-out of its own scope and class, once."""
+        by_id = {event.id: event for event in events}
+        entries = list(fold(events))
+        assert len({(one.scope, one.reason) for one in entries}) == len(entries)
+        for entry in entries:
+            event = by_id[entry.event_id]
+            assert event.direction is Direction.OPT_OUT
+            assert (event.scope, event.reason) == (entry.scope, entry.reason)
+            assert entry.since == (event.provider_at or event.received_at)
+
+
+class TestTimes:
+    """The latest by the provider's clock decides."""
+
+    def test_nothing(self) -> None:
+        """Without events a person may be texted."""
+        assert fold([]) == frozenset()
+
+    def test_stop_then_start(self) -> None:
+        """A START after the STOP opens again."""
+        assert not fold([_out(1, 0), _start(2, 1)])
+
+    def test_start_then_stop(self) -> None:
+        """A STOP after the START suppresses."""
+        assert _reasons([_start(1, 0), _out(2, 1)]) == {"stop"}
+
+    def test_a_tie(self) -> None:
+        """At the same time STOP wins, whichever arrived first."""
+        assert _reasons([_out(1, 0), _start(2, 0)]) == {"stop"}
+        assert _reasons([_start(1, 0), _out(2, 0)]) == {"stop"}
+
+    def test_a_stop_without_a_time(self) -> None:
+        """A STOP whose time is unknown counts as latest."""
+        assert _reasons([_out(1, None), _start(2, 10**6)]) == {"stop"}
+
+    def test_a_start_without_a_time(self) -> None:
+        """A START whose time is unknown lifts nothing yet."""
+        assert _reasons([_out(1, 0), _start(2, None)]) == {"stop"}
+
+    def test_stop_start_stop(self) -> None:
+        """Each change of mind counts, whatever order it is read in."""
+        assert fold([_out(3, 4), _start(2, 3), _out(1, 2), _start(4, 5)]) == frozenset()
+        assert _reasons([_start(4, 3), _out(3, 4), _start(2, 1), _out(1, 0)]) == {"stop"}
+
+
+class TestClasses:
+    """Reason classes are independent; one is enough."""
+
+    def test_a_complaint_survives_start(self) -> None:
+        """START after a complaint and a STOP closes the STOP alone."""
+        events = [_out(1, 0, ReasonClass.COMPLAINT), _out(2, 1), _start(3, 2)]
+        assert _reasons(events) == {"complaint"}
+
+    def test_a_late_block(self) -> None:
+        """A 21610 of a request from before the START cannot override it, however late it comes."""
+        assert not fold([_start(1, 5), _out(2, 4, ReasonClass.PROVIDER_BLOCK)])
+
+    def test_a_new_block(self) -> None:
+        """A 21610 of a request from after the START suppresses."""
+        events = [_out(1, 0), _start(2, 5), _out(3, 6, ReasonClass.PROVIDER_BLOCK)]
+        assert _reasons(events) == {"provider_block"}
+
+    def test_a_lift_by_hand(self) -> None:
+        """A lift closes the class it names and no other."""
+        events = [
+            _out(1, 0, ReasonClass.MANUAL),
+            _out(2, 0, ReasonClass.IMPORT),
+            _start(3, 1, reason=ReasonClass.MANUAL),
+        ]
+        assert _reasons(events) == {"import"}
+
+    def test_what_a_start_closes(self) -> None:
+        """A person's START closes their STOP, their own words and the provider's block: no more."""
+        events = [_out(number, 0, reason) for number, reason in enumerate(ReasonClass, 1)]
+        assert _reasons([*events, _start(99, 1)]) == set(ReasonClass) - CLOSED_BY_START
+
+
+class TestScopes:
+    """Scopes are independent."""
+
+    def test_a_block_on_another_sender(self) -> None:
+        """After a START to one sender a block on another suppresses that other one."""
+        events = [
+            _out(1, 0),
+            _start(2, 1),
+            _start(3, 1, scope=ONE_SENDER),
+            _out(4, 2, ReasonClass.PROVIDER_BLOCK, scope=OTHER_SENDER),
+        ]
+        assert {(one.scope, one.reason) for one in fold(events)} == {
+            (OTHER_SENDER, ReasonClass.PROVIDER_BLOCK)
+        }
+
+    def test_a_start_elsewhere(self) -> None:
+        """A START in one scope opens no other."""
+        events = [_out(1, 0, scope=ONE_SENDER), _start(2, 1, scope=OTHER_SENDER)]
+        assert {one.scope for one in fold(events)} == {ONE_SENDER}

@@ -1,0 +1,118 @@
+"""Outcome → move: the one place where the provider's answer becomes a state."""
+
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+from uuid import UUID
+
+import pytest
+
+from sender.domain.message import TRANSITIONS, Guarded, State
+from sender.domain.outcome import (
+    Accepted,
+    Ambiguous,
+    NotBegun,
+    OptedOut,
+    Outcome,
+    RefusalKind,
+    Refused,
+    Throttled,
+)
+from sender.enforcement import Enforcement
+from sender.settlement import CONNECT_REST, THROTTLE_REST, Settlement
+from sender.storage.consent import EnforcementTable
+from sender.storage.messages import MessageTable, Move
+
+LICENCE = Guarded(message_id=UUID(int=5), gen=3, guarded_at=datetime(2025, 6, 1, tzinfo=UTC))
+SOON = timedelta(seconds=9)
+OUTCOMES: list[Outcome] = [
+    Accepted(sid="SM1", provider_status="queued"),
+    OptedOut(code=21610),
+    *(Refused(kind=kind, code=21211) for kind in RefusalKind),
+    Throttled(code=20429, retry_after=None),
+    Throttled(code=20429, retry_after=SOON),
+    NotBegun(why="connect_refused"),
+    Ambiguous(why="read_timeout"),
+    Ambiguous(why="http_500", code=500),
+]
+
+
+class _NoCache:
+    """Settling decides without it."""
+
+    async def add(self, entries: object) -> None:
+        """Nothing."""
+
+
+def _decide(outcome: Outcome) -> Move:
+    settlement = Settlement(
+        messages=MessageTable(),
+        enforcement=Enforcement(table=EnforcementTable(), horizon=timedelta(seconds=120)),
+        cache=_NoCache(),
+    )
+    return settlement.decide(LICENCE, outcome)
+
+
+def test_the_list_is_whole() -> None:
+    """Every kind of outcome, and every kind of refusal, is in the list that follows."""
+    assert {type(outcome) for outcome in OUTCOMES} == set(get_args(Outcome))
+    assert {one.kind for one in OUTCOMES if isinstance(one, Refused)} == set(RefusalKind)
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=repr)
+class TestEveryOutcome:
+    """Rules for all of them."""
+
+    def test_it_has_one_move_with_a_reason(self, outcome: Outcome) -> None:
+        """An outcome becomes one move of this licence's row, with a reason that is stored."""
+        move = _decide(outcome)
+        assert (move.message_id, move.gen) == (LICENCE.message_id, LICENCE.gen)
+        assert move.reason
+        assert move.state in TRANSITIONS[State.SENDING]
+
+    def test_only_what_did_nothing_may_go_again(self, outcome: Outcome) -> None:
+        """Back to pending goes what was throttled, not begun, or refused for the sender's sake."""
+        proven = isinstance(outcome, Throttled | NotBegun) or (
+            isinstance(outcome, Refused) and outcome.kind is RefusalKind.HALT
+        )
+        assert (_decide(outcome).state is State.PENDING) is proven
+
+    def test_only_what_goes_again_rests(self, outcome: Outcome) -> None:
+        """A row that does not go again has no rest."""
+        move = _decide(outcome)
+        assert move.state is State.PENDING or move.rest == timedelta()
+
+    def test_the_provider_code_is_kept(self, outcome: Outcome) -> None:
+        """The provider's own code stands beside our state."""
+        assert _decide(outcome).provider_code == getattr(outcome, "code", None)
+
+
+def test_accepted() -> None:
+    """An accepted message keeps its SID and the provider's status."""
+    move = _decide(OUTCOMES[0])
+    assert (move.state, move.sid, move.provider_status) == (State.SENT, "SM1", "queued")
+
+
+def test_opted_out() -> None:
+    """A 21610 is a suppression, never a failure."""
+    move = _decide(OptedOut(code=21610))
+    assert (move.state, move.reason) == (State.SUPPRESSED, "provider_block")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RefusalKind if kind is not RefusalKind.HALT])
+def test_refused(kind: RefusalKind) -> None:
+    """A refusal of the message is final, and its kind is the reason."""
+    move = _decide(Refused(kind=kind, code=21211))
+    assert (move.state, move.reason) == (State.FAILED, kind.value)
+
+
+def test_ambiguous() -> None:
+    """What may have been accepted is in doubt."""
+    move = _decide(Ambiguous(why="reset"))
+    assert (move.state, move.reason) == (State.IN_DOUBT, "reset")
+
+
+def test_rests() -> None:
+    """A throttled row rests as long as the provider asked; otherwise our own figures hold."""
+    assert _decide(Throttled(code=20429, retry_after=SOON)).rest == SOON
+    assert _decide(Throttled(code=20429, retry_after=None)).rest == THROTTLE_REST
+    assert _decide(NotBegun(why="dns")).rest == CONNECT_REST
