@@ -83,10 +83,20 @@ class Inbound:
             # A repeated webhook keeps its first meaning: the person's state may have changed.
             kept = inbound.keyword_of(tx, text.sid)
             keyword = Keyword(kept) if kept else self._meaning_of_yes(tx, tenant, recipient)
-        sender = senders.find(tx, text.service_sid or text.to) or senders.find(tx, text.to)
-        if sender is not None and sender.tenant_id != tenant.id:
-            sender = None
+        sender = self._sender(tx, tenant, text)
         return _Facts(text=text, tenant=tenant, sender=sender, recipient=recipient, keyword=keyword)
+
+    def _sender(self, tx: Transaction, tenant: Tenant, text: InboundText) -> SenderRow | None:
+        """Whom the person answered: the Messaging Service, if the number is in one.
+
+        That the number is in it is noted for good: the service's suppressions cover it.
+        """
+        number = senders.find(tx, text.to)
+        service = senders.find(tx, text.service_sid) if text.service_sid else None
+        if number is not None and service is not None:
+            senders.add_scope(tx, sender_id=number.id, service_id=service.id)
+        found = service or number
+        return found if found is not None and found.tenant_id == tenant.id else None
 
     def _meaning_of_yes(self, tx: Transaction, tenant: Tenant, recipient: int | None) -> Keyword:
         """YES opts in only who is opted out; else it is an answer to whatever was asked."""

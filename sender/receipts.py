@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import assert_never
 from uuid import UUID
 
 from sender.domain.consent import Suppression
 from sender.domain.message import State, sources_of
 from sender.domain.phone import digits
-from sender.domain.receipt import CallbackVerdict, Receipt, ReceiptMeaning
+from sender.domain.receipt import Receipt, ReceiptMeaning, state_of
 from sender.enforcement import BlockReport, Enforcement
 from sender.storage import incidents, messages
 from sender.storage.database import AsyncDatabase, Transaction
@@ -102,7 +101,7 @@ class Receipts:
         """Callbacks that lead to one state are one statement; of one message, the latest counts."""
         by_state: dict[State, dict[UUID, Evidence]] = {}
         for one in counted:
-            state, reason = _state(one.verdict)
+            state, reason = state_of(one.verdict)
             by_state.setdefault(state, {})[one.message_id] = _evidence(one, reason)
         for state, known in by_state.items():
             self.messages.learn(tx, list(known.values()), state, sources_of(state))
@@ -149,23 +148,3 @@ def _evidence_of(receipt: Receipt) -> dict[str, str]:
         "status": receipt.status,
         "account_sid": receipt.account_sid,
     }
-
-
-def _state(verdict: CallbackVerdict) -> tuple[State, str]:
-    """What a callback makes of a row, and the reason stored with it."""
-    cause = verdict.cause.value if verdict.cause else "reported"
-    match verdict.meaning:
-        case ReceiptMeaning.PROGRESS | ReceiptMeaning.SENT:
-            return State.SENT, "accepted"
-        case ReceiptMeaning.DELIVERED | ReceiptMeaning.READ:
-            return State.DELIVERED, "reported"
-        case ReceiptMeaning.UNDELIVERED:
-            return State.UNDELIVERED, cause
-        case ReceiptMeaning.FAILED:
-            return State.FAILED, cause
-        case ReceiptMeaning.OPTED_OUT:
-            return State.SUPPRESSED, "provider_block"
-        case ReceiptMeaning.CANCELED:
-            return State.CANCELED, "canceled_at_provider"
-        case _:
-            assert_never(verdict.meaning)

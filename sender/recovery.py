@@ -1,19 +1,22 @@
 """Recovery: offers slices that got lost, sweeps what was abandoned, resolves doubts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
 
-from sender.domain.message import State, sources_of
+from sender.domain.consent import Suppression
+from sender.domain.message import sources_of
 from sender.domain.provider import MessageRecord
+from sender.domain.receipt import ReceiptMeaning, state_of
 from sender.domain.template import Template
+from sender.enforcement import BlockReport, Enforcement, SuppressionCache
 from sender.errors import ProviderUnavailable
 from sender.storage import doubts, slices
 from sender.storage.database import AsyncDatabase, Database, Transaction
-from sender.storage.doubts import RESOLUTIONS, Doubt
+from sender.storage.doubts import Doubt
 from sender.storage.messages import Evidence, MessageTable
 from sender.storage.slices import SliceTable, Swept
 
@@ -79,6 +82,8 @@ class Resolver:
 
     db: AsyncDatabase
     messages: MessageTable
+    enforcement: Enforcement
+    cache: SuppressionCache
     provider: ProviderLog
 
     async def resolve(self) -> int:
@@ -99,14 +104,25 @@ class Resolver:
             return False
         body = Template.parse(doubt.body).render(doubt.fields)
         for record in records:
-            if _matches(record, doubt, body) and await self.db.run(self._learn, doubt, record):
-                return True
+            if _matches(record, doubt, body):
+                learnt = await self.db.run(self._learn, doubt, record)
+                if learnt is not None:
+                    await self.cache.add(learnt)
+                    return True
         return False
 
-    def _learn(self, tx: Transaction, doubt: Doubt, record: MessageRecord) -> bool:
+    def _learn(
+        self, tx: Transaction, doubt: Doubt, record: MessageRecord
+    ) -> Sequence[Suppression] | None:
+        """Apply what the record proves; ``None`` when it is another message's record.
+
+        Returns:
+            The person's suppressions, if the record reports an opt-out.
+        """
         if doubts.sid_belongs_elsewhere(tx, doubt, record.sid):
-            return False
-        state = RESOLUTIONS.get(record.status, State.SENT)
+            return None
+        active = self._feed_back(tx, doubt, record)
+        state, _ = state_of(record.verdict)
         evidence = Evidence(
             message_id=doubt.message_id,
             reason="found_at_provider",
@@ -115,7 +131,22 @@ class Resolver:
             provider_code=record.error_code,
         )
         self.messages.learn(tx, [evidence], state, sources_of(state))
-        return True
+        return active
+
+    def _feed_back(
+        self, tx: Transaction, doubt: Doubt, record: MessageRecord
+    ) -> Sequence[Suppression]:
+        """A 21610 found in the log counts like one in a callback."""
+        if record.verdict.meaning is not ReceiptMeaning.OPTED_OUT:
+            return ()
+        report = BlockReport(
+            message_id=doubt.message_id,
+            code=record.error_code or 0,
+            door="callback",
+            began_at=doubt.guarded_at,
+            provider_at=record.date_created,
+        )
+        return self.enforcement.record_block(tx, report)
 
 
 def _matches(record: MessageRecord, doubt: Doubt, body: str) -> bool:

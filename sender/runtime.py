@@ -149,7 +149,13 @@ class Runtime:
                 owner=owner,
                 stopping=asyncio.Event(),
             )
-            resolver = Resolver(db=db, messages=parts.messages, provider=gateway)
+            resolver = Resolver(
+                db=db,
+                messages=parts.messages,
+                enforcement=self._enforcement(),
+                cache=cache,
+                provider=gateway,
+            )
             yield WorkerRuntime(pump=pump, resolver=resolver)
 
     @asynccontextmanager

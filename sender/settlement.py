@@ -89,8 +89,9 @@ class Settlement:
         plain = [one for one in batch if not isinstance(one.hand_off.outcome, OptedOut)]
         if plain:
             await db.run(self._settle_plain, plain)
-        for one in blocked:
-            await self.cache.add(await db.run(self._settle_blocked, one))
+        active = [entry for one in blocked for entry in await db.run(self._settle_blocked, one)]
+        if active:
+            await self.cache.add(active)
 
     def _settle_plain(self, tx: Transaction, batch: Sequence[Handed]) -> None:
         self.messages.settle(tx, [self.decide(one.guarded, one.hand_off.outcome) for one in batch])

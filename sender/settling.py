@@ -9,7 +9,7 @@ import structlog
 
 from sender.batching import Batcher
 from sender.settlement import Handed, Settlement
-from sender.storage.database import AsyncDatabase, DatabaseError
+from sender.storage.database import AsyncDatabase, DatabaseError, is_passing
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +53,16 @@ class Settler:
         try:
             await self._settlement.settle(self._db, batch)
         except DatabaseError as exc:
+            if not is_passing(exc):
+                return await self._one_by_one(batch, exc)
             log.warning("settlement_delayed", rows=len(batch), error=type(exc).__name__)
             return False
         return True
+
+    async def _one_by_one(self, batch: Sequence[Handed], exc: DatabaseError) -> bool:
+        """Keep a row that Postgres refuses from holding up the others; it becomes a doubt."""
+        if len(batch) == 1:
+            message_id = str(batch[0].guarded.message_id)
+            log.error("settlement_refused", message=message_id, error=type(exc).__name__)
+            return True
+        return all([await self._try([one]) for one in batch])

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sender.domain.outcome import Outcome
+from sender.domain.receipt import CallbackVerdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,8 @@ class MessageRecord:
     #: May hold a value the provider made up where no Messaging Service was used.
     service_sid: str | None
     num_media: int
+    #: Status and code, read together as in a status callback.
+    verdict: CallbackVerdict
 
     @property
     def inbound(self) -> bool:

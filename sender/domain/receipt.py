@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 from uuid import UUID
+
+from sender.domain.message import State
 
 
 class ReceiptMeaning(StrEnum):
@@ -82,3 +85,23 @@ class Receipt:
     #: The carrier's time, ``YYMMDDhhmm`` without a zone: evidence, not a clock.
     raw_dlr_done: str | None
     verdict: CallbackVerdict
+
+
+def state_of(verdict: CallbackVerdict) -> tuple[State, str]:
+    """What the provider's report makes of a row, and the reason stored with it. Total."""
+    cause = verdict.cause.value if verdict.cause else "reported"
+    match verdict.meaning:
+        case ReceiptMeaning.PROGRESS | ReceiptMeaning.SENT:
+            return State.SENT, "accepted"
+        case ReceiptMeaning.DELIVERED | ReceiptMeaning.READ:
+            return State.DELIVERED, "reported"
+        case ReceiptMeaning.UNDELIVERED:
+            return State.UNDELIVERED, cause
+        case ReceiptMeaning.FAILED:
+            return State.FAILED, cause
+        case ReceiptMeaning.OPTED_OUT:
+            return State.SUPPRESSED, "provider_block"
+        case ReceiptMeaning.CANCELED:
+            return State.CANCELED, "canceled_at_provider"
+        case _:
+            assert_never(verdict.meaning)

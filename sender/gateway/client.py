@@ -24,7 +24,12 @@ from sender.domain.outcome import NotBegun, Outcome, Refused
 from sender.domain.provider import HandOff, MessageRecord
 from sender.errors import ConfigurationError, ProviderUnavailable
 from sender.gateway.answers import accepted, clock_offset, refused, unfinished, vendor_code
-from sender.gateway.codes import NOT_FOUND, TOO_LATE_TO_CANCEL
+from sender.gateway.codes import (
+    NOT_FOUND,
+    TOO_LATE_TO_CANCEL,
+    callback_verdict,
+    is_toll_free,
+)
 from sender.gateway.transport import Exchange, LeanHttpClient, exchange
 
 _log = getLogger(__name__)
@@ -285,4 +290,7 @@ def _record(message: MessageInstance) -> MessageRecord:
         date_created=message.date_created,
         service_sid=message.messaging_service_sid,
         num_media=int(message.num_media or 0),
+        verdict=callback_verdict(
+            message.status or "", message.error_code, toll_free=is_toll_free(message.from_)
+        ),
     )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 P = ParamSpec("P")
@@ -148,6 +149,11 @@ class Session:
     async def ping(self) -> None:
         """Raise if the connection is gone."""
         await self.connection.execute(text("SELECT 1"))
+
+
+def is_passing(exc: DatabaseError) -> bool:
+    """Whether the same work may succeed later: the server was away, not the data wrong."""
+    return isinstance(exc, OperationalError | InterfaceError | PoolTimeout)
 
 
 def _may_run_again(exc: OperationalError) -> bool:

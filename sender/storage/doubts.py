@@ -6,7 +6,6 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from sender.domain.message import State
 from sender.storage.database import Transaction
 
 
@@ -79,13 +78,3 @@ def sid_belongs_elsewhere(tx: Transaction, doubt: Doubt, sid: str) -> bool:
     """Whether another message of ours to that person already has this SID."""
     values = {"recipient": doubt.recipient, "sid": sid, "message_id": doubt.message_id}
     return bool(tx.execute(_SID_TAKEN, values).scalar_one())
-
-
-#: The states a doubt may be resolved to, by the provider's own status word.
-RESOLUTIONS = {
-    "delivered": State.DELIVERED,
-    "read": State.DELIVERED,
-    "undelivered": State.UNDELIVERED,
-    "failed": State.FAILED,
-    "canceled": State.CANCELED,
-}

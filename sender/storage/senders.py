@@ -113,7 +113,14 @@ def tenant_by_account(tx: Transaction, account_sid: str) -> Tenant | None:
 
 
 def set_account(tx: Transaction, tenant_id: int, account_sid: str) -> None:
-    """Record which Twilio account is the tenant's."""
+    """Record which Twilio account is the tenant's.
+
+    Raises:
+        ConfigurationError: it is another tenant's.
+    """
+    owner = tenant_by_account(tx, account_sid)
+    if owner is not None and owner.id != tenant_id:
+        raise ConfigurationError(f"account {account_sid} belongs to tenant {owner.name}")
     tx.execute(_CLAIM_ACCOUNT, {"id": tenant_id, "account_sid": account_sid})
 
 

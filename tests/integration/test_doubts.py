@@ -1,6 +1,6 @@
 """Messages nobody knows the outcome of: noted, looked up at Twilio, and given up on in the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,10 +9,14 @@ import pytest
 
 from sender.audience import from_iterable
 from sender.campaigns import Campaigns, Plan
+from sender.domain.consent import Suppression
 from sender.domain.provider import MessageRecord
+from sender.enforcement import Enforcement
 from sender.errors import ProviderUnavailable
+from sender.gateway.codes import callback_verdict
 from sender.recovery import Resolver
 from sender.storage import doubts
+from sender.storage.consent import EnforcementTable
 from sender.storage.database import AsyncDatabase
 from tests.bench import ACCOUNT, ANNA, OTHER_SENDER, SENDER, SERVICE, TENANT, Bench, new_sid
 
@@ -31,6 +35,13 @@ class _Log:
         if self.away:
             raise ProviderUnavailable("away")
         return self.records
+
+
+class _NoCache:
+    """A Redis set nobody asks."""
+
+    async def add(self, entries: Iterable[Suppression]) -> None:
+        """Not kept."""
 
 
 Entry = Callable[..., MessageRecord]
@@ -67,10 +78,22 @@ class TestDoubts:
             "service_sid": None,
             "num_media": 0,
         }
-        return lambda **facts: MessageRecord(**(plain | facts))
+
+        def record(**facts: Any) -> MessageRecord:
+            told = plain | facts
+            verdict = callback_verdict(told["status"], told["error_code"], toll_free=False)
+            return MessageRecord(**told, verdict=verdict)
+
+        return record
 
     def _resolver(self, bench: Bench, db: AsyncDatabase, log: _Log) -> Resolver:
-        return Resolver(db=db, messages=bench.messages, provider=log)
+        return Resolver(
+            db=db,
+            messages=bench.messages,
+            enforcement=Enforcement(table=EnforcementTable(), horizon=timedelta(seconds=120)),
+            cache=_NoCache(),
+            provider=log,
+        )
 
     def test_every_doubt_is_noted(self, bench: Bench, doubted: int) -> None:
         """Whatever puts a row in doubt, the resolver has it on its list, once."""

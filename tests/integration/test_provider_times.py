@@ -8,6 +8,7 @@ import pytest
 from sender.domain.consent import Suppression
 from sender.domain.provider import MessageRecord
 from sender.errors import ProviderUnavailable
+from sender.gateway.codes import callback_verdict
 from sender.reconcile import ProviderTimes
 from sender.storage.database import AsyncDatabase
 from tests.bench import ACCOUNT, ANNA, SENDER, TENANT, Bench
@@ -60,6 +61,7 @@ def _record(sid: str, at: datetime) -> MessageRecord:
         date_created=at,
         service_sid=None,
         num_media=0,
+        verdict=callback_verdict("received", None, toll_free=False),
     )
 
 

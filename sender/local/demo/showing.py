@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
+from rich.columns import Columns
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -50,12 +51,13 @@ class ConsoleView:
     def progress(self, figures: Figures) -> None:
         """Show the figures: in place, or as a line a second."""
         self._end_step()
-        words = _summary(figures, self._rate.of(figures))
+        parts = _summary(figures, self._rate.of(figures))
         if self.console.is_terminal:
             bar = ProgressBar(total=figures.recipients, completed=figures.over)
-            self._show(Group(bar, Text(words)))
+            self._show(Group(bar, Columns(parts, padding=(0, 3))))
         else:
-            self._say_now_and_then(f"{figures.elapsed.total_seconds():5.1f} s  {words}")
+            seconds = figures.elapsed.total_seconds()
+            self._say_now_and_then("  ".join((f"{seconds:5.1f} s", *parts)))
 
     def waiting(self, what: str) -> None:
         """Show what is awaited: in place, or as a line a second."""
@@ -103,7 +105,7 @@ class ConsoleView:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _summary(figures: Figures, rate: float) -> str:
+def _summary(figures: Figures, rate: float) -> list[str]:
     open_ = figures.recipients - figures.over
     parts = {
         "sent": figures.sent,
@@ -116,4 +118,4 @@ def _summary(figures: Figures, rate: float) -> str:
         "a second": f"{rate:.0f}",
         "left": f"{open_ / rate:.0f} s" if rate else "?",
     }
-    return "  ".join(f"{name} {figure}" for name, figure in parts.items())
+    return [f"{name} {figure}" for name, figure in parts.items()]
