@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import secrets
 import time
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sender.audience import Audience, Duplicate, Recipient, Rejected, admit
+from sender.closing import close_out
 from sender.domain.campaign import (
     CANCELABLE,
     ENDED,
@@ -32,6 +34,10 @@ from sender.storage.database import Database, Transaction
 SLICE_SIZE = 500
 #: Results are read by the page, so that an iteration holds no transaction open.
 RESULTS_PAGE = 2000
+
+#: What Twilio takes as ValidityPeriod (error 21624 outside).
+SHORTEST_VALIDITY = timedelta(seconds=1)
+LONGEST_VALIDITY = timedelta(hours=10)
 
 #: Segments a second where nothing else is configured, by Twilio's defaults for the kind.
 DEFAULT_PACE = {
@@ -62,6 +68,12 @@ class Plan:
     validity: timedelta = timedelta(minutes=10)
     #: How long after its start the campaign may go on; what is left then expires.
     time_limit: timedelta = timedelta(hours=24)
+
+    def __post_init__(self) -> None:
+        if not SHORTEST_VALIDITY <= self.validity <= LONGEST_VALIDITY:
+            raise ValueError(f"validity is {SHORTEST_VALIDITY} to {LONGEST_VALIDITY}")
+        if self.time_limit <= timedelta():
+            raise ValueError("time_limit must be above zero")
 
     @property
     def fingerprint(self) -> str:
@@ -102,13 +114,14 @@ class Campaigns:
         """
         template = Template.parse(plan.body)
         template.require(plan.audience.fields)
+        # By itself, so that a new sender is not locked while a large audience is loaded.
+        sender = self.db.run(self.ensure_sender, plan.sender)
         with self.db.transaction() as tx:  # not repeated: an audience may be readable only once
-            return self._create(tx, plan, template)
+            return self._create(tx, plan, template, sender.id)
 
-    def _create(self, tx: Transaction, plan: Plan, template: Template) -> int:
+    def _create(self, tx: Transaction, plan: Plan, template: Template, sender_id: int) -> int:
         created_at = datetime.now(UTC)
-        sender = self.ensure_sender(tx, plan.sender)
-        campaign_id = campaigns.insert(tx, self._new(plan, sender.id, created_at))
+        campaign_id = campaigns.insert(tx, self._new(plan, sender_id, created_at))
         if campaign_id is None:
             return self._same(tx, plan)
         counts = _Counts()
@@ -176,8 +189,8 @@ class Campaigns:
 
     def set_pace(self, address: str, segments_per_second: float) -> None:
         """Set a sender's pace; enters the sender if it is new."""
-        if not segments_per_second > 0:
-            raise ValueError("a pace is above 0 segments a second; to stop a sender, hold it")
+        if not (segments_per_second > 0 and math.isfinite(segments_per_second)):
+            raise ValueError("a pace is a finite number above 0; to stop a sender, hold it")
         with self.db.transaction() as tx:
             row = self.ensure_sender(tx, address)
             senders.set_pace(tx, row.id, segments_per_second)
@@ -191,7 +204,12 @@ class Campaigns:
             return holds.release(tx, holds.Level.SENDER, row.id, author=author)
 
     def enqueue(self, campaign_id: int, *, start_at: datetime | None = None) -> None:
-        """Offer the campaign to the workers, now or (aware) ``start_at``; twice is harmless."""
+        """Offer the campaign to the workers, now or at an aware ``start_at``.
+
+        Again while it is SCHEDULED sets the new time; again after that changes nothing.
+        """
+        if start_at is not None and start_at.tzinfo is None:
+            raise ValueError("start_at needs a time zone, e.g. datetime(…, tzinfo=UTC)")
         with self.db.transaction() as tx:
             row = self._locked(tx, campaign_id)
             if row.state in {CampaignState.RUNNING, CampaignState.COMPLETED}:
@@ -227,12 +245,8 @@ class Campaigns:
                 return 0
             _require(row, CANCELABLE, "cancel")
             campaigns.move(tx, campaign_id, CampaignState.CANCELED, why=why)
-        # A second transaction: guards that ran before the first one's commit have ended or are
-        # waited for here, so no row is left pending.
-        return self.db.run(self._cancel_pending, campaign_id)
-
-    def _cancel_pending(self, tx: Transaction, campaign_id: int) -> int:
-        return campaigns.cancel_pending(tx, self._found(tx, campaign_id))
+        # After that commit no guard begins anything new; what is left is pending, or comes back.
+        return close_out(self.db, campaign_id)
 
     def progress(self, campaign_id: int) -> Progress:
         """How far it is: messages by state and reason, counted now."""
@@ -241,12 +255,18 @@ class Campaigns:
 
     def wait(self, campaign_id: int, *, timeout: timedelta | None, every: float) -> Progress:
         """Wait until it has ended; its last progress."""
-        give_up_at = None if timeout is None else time.monotonic() + timeout.total_seconds()
-        while (found := self.progress(campaign_id)).state not in ENDED:
-            if give_up_at is not None and time.monotonic() > give_up_at:
-                raise TimeoutError(f"campaign {campaign_id} is {found.state} after {timeout}")
+        give_up_at = math.inf if timeout is None else time.monotonic() + timeout.total_seconds()
+        while (state := self._state(campaign_id)) not in ENDED:
+            if state is CampaignState.DRAFT:
+                raise WrongState(f"campaign {campaign_id} was not enqueued: it would never end")
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(f"campaign {campaign_id} is {state} after {timeout}")
             time.sleep(every)
-        return found
+        return self.progress(campaign_id)
+
+    def _state(self, campaign_id: int) -> CampaignState:
+        with self.db.transaction() as tx:
+            return self._found(tx, campaign_id).state
 
     def results(self, campaign_id: int, *, state: str | None = None) -> Iterator[Result]:
         """What became of each recipient, in audience order; streamed by the page."""

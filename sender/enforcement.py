@@ -18,6 +18,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+import structlog
+
 from sender.domain.consent import (
     ALL_SENDERS,
     ConsentEvent,
@@ -29,7 +31,9 @@ from sender.domain.consent import (
 from sender.domain.incident import trace
 from sender.storage import consent, incidents, messages, senders
 from sender.storage.consent import EnforcementTable, OptOut
-from sender.storage.database import AsyncDatabase, Database, Transaction
+from sender.storage.database import AsyncDatabase, Database, Transaction, told
+
+log = structlog.get_logger(__name__)
 
 #: How often the waiting opt-outs are looked at: a POST takes tens of milliseconds at least.
 TICK = timedelta(milliseconds=25)
@@ -53,8 +57,8 @@ class BlockReport:
     #: When our request began, by our clock: what a race with a STOP is measured by.
     began_at: datetime
     #: The same by the provider's clock, as well as we know it. A START after it therefore wins
-    #: over this block, however late the block is reported.
-    provider_at: datetime
+    #: over this block, however late the block is reported. ``None``: unknown, counts as latest.
+    provider_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +161,8 @@ def _block_event(report: BlockReport, facts: messages.MessageFacts, scope: int) 
 def _scopes(sender_id: int, known: Iterable[ConsentEvent], *, tenant_wide: bool) -> list[int]:
     """A block always covers its own sender, and the tenant unless a START came since the STOP."""
     by_keyword = [event for event in known if event.source == "inbound"]
-    started = bool(by_keyword) and by_keyword[-1].direction is Direction.OPT_IN
+    last = max(by_keyword, key=lambda e: e.provider_at or e.received_at, default=None)
+    started = last is not None and last.direction is Direction.OPT_IN
     return [sender_id] if started or not tenant_wide else [sender_id, ALL_SENDERS]
 
 
@@ -173,6 +178,8 @@ class EnforcementQueue:
     db: AsyncDatabase
     _waiting: dict[int, list[asyncio.Future[None]]] = field(default_factory=dict)
     _round: asyncio.Task[None] | None = None
+    #: Whether the last round failed: one line tells of many failures in a row.
+    _failing: bool = False
 
     async def enforced(self, event_id: int, *, within: timedelta) -> bool:
         """Wait until the opt-out is enforced; ``False`` when that takes longer than ``within``."""
@@ -209,6 +216,11 @@ class EnforcementQueue:
 
     async def _try_round(self, ids: Sequence[int]) -> frozenset[int]:
         try:
-            return await self.enforcement.async_step(self.db, ids)
-        except Exception:  # noqa: BLE001  # whatever broke, the answer is "not enforced yet"
+            still_open = await self.enforcement.async_step(self.db, ids)
+        except Exception as exc:  # noqa: BLE001  # whatever broke, the answer is "not enforced yet"
+            if not self._failing:
+                log.warning("enforcement_round_failed", waiting=len(ids), error=told(exc))
+            self._failing = True
             return frozenset(ids)
+        self._failing = False
+        return still_open

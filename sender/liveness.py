@@ -3,47 +3,122 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
 from sender.storage import workers
-from sender.storage.database import AsyncDatabase, DatabaseError
+from sender.storage.database import AsyncDatabase, DatabaseError, Session, told
 
 log = structlog.get_logger(__name__)
 
 #: How often the lock's connection is tried, and how soon a lost one is replaced.
 CHECK_EVERY = timedelta(seconds=1)
+#: How long an answer may take on that connection. A connection can break without a word (a
+#: firewall that forgot it): then no answer comes, ever.
+PATIENCE = timedelta(seconds=5)
+
+
+class Gate(Protocol):
+    """What lets work begin; `sender.permits.Permits` is one."""
+
+    def open(self) -> None:
+        """Work may begin."""
+
+    def close(self) -> None:
+        """Nothing new may begin; what is under way may be finished."""
 
 
 @asynccontextmanager
-async def living(db: AsyncDatabase, *, name: str, slices: int) -> AsyncIterator[int]:
+async def living(
+    db: AsyncDatabase, *, name: str, slices: int, gate: Gate, patience: timedelta = PATIENCE
+) -> AsyncIterator[int]:
     """Register a worker and hold its lock while the block runs; yields its id.
 
     A lost connection is replaced. Meanwhile the sweeper may call this worker's rows in doubt,
-    which costs certainty, never a second text: their outcomes are still accepted.
+    which costs certainty, never a second text: their outcomes are still accepted. So that this
+    stays a few seconds' rows, the gate is closed while the lock is not known to be held.
+
+    Args:
+        db: where the worker is registered.
+        name: for people.
+        slices: how many slices the worker works on at a time.
+        gate: opened once the lock is held.
+        patience: how long Postgres's answer about the lock is waited for.
     """
     worker_id = await db.run(workers.register, name=name, slices=slices)
-    holding = asyncio.Event()
-    keeper = asyncio.create_task(_keep(db, worker_id, holding))
+    keeper = _Keeper(db=db, worker_id=worker_id, gate=gate, patience=patience.total_seconds())
+    keeping = asyncio.create_task(keeper.keep())
     try:
-        await holding.wait()
+        await _first_of(keeping, keeper.held)
         yield worker_id
     finally:
-        keeper.cancel()
+        keeping.cancel()
         with suppress(asyncio.CancelledError):
-            await keeper
+            await keeping
 
 
-async def _keep(db: AsyncDatabase, worker_id: int, holding: asyncio.Event) -> None:
-    while True:
-        try:
-            async with db.session() as session:
-                await session.run(workers.hold_lock, worker_id)
-                holding.set()
-                while True:
-                    await asyncio.sleep(CHECK_EVERY.total_seconds())
-                    await session.ping()
-        except (DatabaseError, OSError) as exc:
-            log.warning("worker_lock_lost", worker=worker_id, error=type(exc).__name__)
+async def _first_of(keeping: asyncio.Task[None], held: asyncio.Event) -> None:
+    """Wait until the lock is held; raise what the keeper raised if it ended before that."""
+    holding = asyncio.create_task(held.wait())
+    await asyncio.wait({keeping, holding}, return_when=asyncio.FIRST_COMPLETED)
+    holding.cancel()
+    if keeping.done():
+        await keeping
+
+
+class _Keeper:
+    """Holds one worker's lock, again and again."""
+
+    def __init__(self, *, db: AsyncDatabase, worker_id: int, gate: Gate, patience: float) -> None:
+        self._db = db
+        self._worker_id = worker_id
+        self._gate = gate
+        self._patience = patience
+        self._closing: asyncio.TimerHandle | None = None
+        #: Set once the lock was held for the first time.
+        self.held = asyncio.Event()
+
+    async def keep(self) -> None:
+        """Hold the lock until cancelled.
+
+        Raises:
+            Exception: unexpected, and the lock was never held: the worker must not start.
+        """
+        while True:
+            try:
+                await self._hold()
+            except (DatabaseError, OSError) as exc:  # a time-out is an OSError
+                log.warning("worker_lock_lost", worker=self._worker_id, error=told(exc))
+            except Exception as exc:
+                if not self.held.is_set():
+                    raise
+                log.error("worker_lock_lost", worker=self._worker_id, error=told(exc))
+            finally:
+                self._gate.close()
             await asyncio.sleep(CHECK_EVERY.total_seconds())
+
+    async def _hold(self) -> None:
+        """Take the lock, and try its connection until that is lost."""
+        async with self._db.session() as session:
+            async with asyncio.timeout(self._patience):
+                await session.run(workers.hold_lock, self._worker_id)
+            while True:
+                self._seen()
+                await asyncio.sleep(CHECK_EVERY.total_seconds())
+                async with asyncio.timeout(self._patience):
+                    await session.ping()
+
+    def _seen(self) -> None:
+        """The lock is held now; the gate closes by itself unless that is seen again in time.
+
+        By a timer, because leaving a connection that does not answer takes the driver seconds.
+        """
+        if self._closing is not None:
+            self._closing.cancel()
+        loop, seconds = asyncio.get_running_loop(), CHECK_EVERY.total_seconds() + self._patience
+        self._closing = loop.call_later(seconds, self._gate.close)
+        self._gate.open()
+        self.held.set()

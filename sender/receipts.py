@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -77,13 +78,14 @@ class Receipts:
         """Record a 21610 that came through a callback; it goes the way of a synchronous one."""
         facts = messages.facts(tx, receipt.message_id)
         answer = self._judge(tx, facts, receipt)
-        if isinstance(answer, Refusal) or facts is None or facts.guarded_at is None:
+        if isinstance(answer, Refusal) or facts is None:
             return answer
         report = BlockReport(
             message_id=receipt.message_id,
             code=receipt.code or 0,
             door="callback",
-            began_at=facts.guarded_at,
+            # A row that was never guarded here: the database was restored. Believe the provider.
+            began_at=facts.guarded_at or datetime.now(UTC),
             provider_at=facts.guarded_at,
         )
         suppressions = self.enforcement.record_block(tx, report)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import structlog
 
 from sender.domain.consent import Suppression
+from sender.domain.keywords import Keyword
 from sender.domain.provider import MessageRecord
 from sender.errors import ProviderUnavailable
 from sender.storage import consent, inbound
@@ -17,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 #: Messages asked about in one round; each is one request.
 AT_A_TIME = 50
+#: After so many questions, over about a day, a record is gone: deleted or redacted.
+LOOKUPS = 35
 
 
 class ProviderLog(Protocol):
@@ -56,28 +60,44 @@ class ProviderTimes:
         return found
 
     async def _date(self, undated: Undated) -> bool:
-        try:
-            record = await self.provider.fetch(undated.sid)
-        except ProviderUnavailable as exc:
-            log.warning("provider_time_unknown", sid=undated.sid, error=str(exc))
-            record = None
-        if record is None:
+        at = await self._ask(undated)
+        if at is None:
             await self.db.run(inbound.postpone_lookup, undated.sid)
             return False
-        known, active = await self.db.run(_apply, undated, record)
+        known, active = await self.db.run(_apply, undated, at)
         lifted = known - {(one.tenant_id, one.scope) for one in active}
         await self.cache.add(active)
         await self.cache.forget(sorted(lifted), [undated.recipient])
         return True
 
 
+    async def _ask(self, undated: Undated) -> datetime | None:
+        try:
+            return _time_of(undated, await self.provider.fetch(undated.sid))
+        except ProviderUnavailable as exc:
+            log.warning("provider_time_unknown", sid=undated.sid, error=str(exc))
+            return None
+
+
+def _time_of(undated: Undated, record: MessageRecord | None) -> datetime | None:
+    """The provider's time; for a STOP whose record is gone for good, when we received it.
+
+    That is later than the truth, so it suppresses for longer, never for shorter. A START
+    without a record never lifts.
+    """
+    if record is not None:
+        return record.date_created
+    gone = undated.keyword == Keyword.STOP and undated.lookups >= LOOKUPS
+    return undated.received_at if gone else None
+
+
 def _apply(
-    tx: Transaction, undated: Undated, record: MessageRecord
+    tx: Transaction, undated: Undated, at: datetime
 ) -> tuple[set[tuple[int, int]], list[Suppression]]:
     """Record the time and fold anew: the (tenant, scope) pairs concerned, and what is active."""
     person = {"tenant_id": undated.tenant_id, "recipient": undated.recipient}
     consent.lock_person(tx, **person)
-    inbound.set_provider_time(tx, undated.sid, record.date_created)
+    inbound.set_provider_time(tx, undated.sid, at)
     active = consent.refold(tx, **person)
     known = {(event.tenant_id, event.scope) for event in consent.history(tx, **person)}
     return known, sorted(active, key=lambda one: one.scope)

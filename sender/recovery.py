@@ -1,12 +1,16 @@
 """Recovery: offers slices that got lost, sweeps what was abandoned, resolves doubts."""
 
+import asyncio
+import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
 
+from sender.closing import by_slices, close_out
 from sender.domain.consent import Suppression
 from sender.domain.message import sources_of
 from sender.domain.provider import MessageRecord
@@ -14,16 +18,21 @@ from sender.domain.receipt import ReceiptMeaning, state_of
 from sender.domain.template import Template
 from sender.enforcement import BlockReport, Enforcement, SuppressionCache
 from sender.errors import ProviderUnavailable
-from sender.storage import doubts, slices
+from sender.storage import doubts, slices, sweeping, workers
 from sender.storage.database import AsyncDatabase, Database, Transaction
 from sender.storage.doubts import Doubt
 from sender.storage.messages import Evidence, MessageTable
-from sender.storage.slices import SliceTable, Swept
+from sender.storage.slices import SliceTable
+from sender.storage.sweeping import Swept
 
 log = structlog.get_logger(__name__)
 
-#: Doubts looked into at a time; each is one question to Twilio.
-DOUBTS_AT_A_TIME = 50
+#: How often every open slice is searched for abandoned rows, beside when a worker was lost.
+SEARCH_EVERY = timedelta(minutes=1)
+#: Doubts claimed at a time; each is one question to Twilio, which may take seconds.
+DOUBTS_AT_A_TIME = 5
+#: How long one round of the resolver goes on: it holds a worker's thread.
+RESOLVE_FOR = timedelta(seconds=20)
 #: Twilio's clock against ours, and whole seconds against fractions.
 CLOCK_SLACK = timedelta(seconds=5)
 #: A request lasts 10 s at most, so its record was created within that of its guard.
@@ -55,18 +64,38 @@ class Kicker:
         return self.slices.offer(tx)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Sweeper:
     """Turns what nobody works on any more into a state that says so."""
 
     db: Database
+    #: When every open slice was last searched, by ``time.monotonic()``.
+    _searched_at: float = -math.inf
 
     def sweep(self) -> Swept:
-        """One round; what it changed."""
-        swept = self.db.run(slices.sweep)
-        if swept.in_doubt or swept.completed or swept.expired:
+        """One round; what it changed. A second sweeper at the same time changes nothing."""
+        with self.db.transaction() as turn:
+            if not sweeping.take_turn(turn):
+                return Swept(in_doubt=0, given_up=0, completed=0)
+            swept = Swept(
+                in_doubt=self._abandon(),
+                given_up=close_out(self.db),
+                completed=self.db.run(sweeping.complete),
+            )
+        if any(vars(swept).values()):
             log.info("swept", **vars(swept))
         return swept
+
+    def _abandon(self) -> int:
+        """Search when a worker was lost, and once a minute for what its lease alone tells."""
+        lost = self.db.run(workers.dead)
+        now = time.monotonic()
+        if not lost and now < self._searched_at + SEARCH_EVERY.total_seconds():
+            return 0
+        rows = by_slices(self.db, sweeping.abandon, self.db.run(sweeping.started))
+        self.db.run(workers.bury, lost)
+        self._searched_at = now
+        return rows
 
 
 class ProviderLog(Protocol):
@@ -85,16 +114,25 @@ class Resolver:
     enforcement: Enforcement
     cache: SuppressionCache
     provider: ProviderLog
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def resolve(self) -> int:
-        """Look into the doubts that are due; how many were resolved."""
-        await self.db.run(doubts.give_up_old)
-        due = await self.db.run(doubts.due, limit=DOUBTS_AT_A_TIME)
-        resolved = 0
-        for doubt in due:
-            resolved += await self._look_into(doubt)
-        await self.db.run(doubts.postpone, [doubt.message_id for doubt in due])
-        return resolved
+        """Look into the doubts that are due, for a while; how many were resolved.
+
+        One round at a time: when Twilio hangs doubts are many, and rounds must not pile up.
+        """
+        if self.busy.locked():
+            return 0
+        async with self.busy:
+            await self.db.run(doubts.give_up_old)
+            give_up_at = time.monotonic() + RESOLVE_FOR.total_seconds()
+            resolved = 0
+            while time.monotonic() < give_up_at:
+                claimed = await self.db.run(doubts.claim, limit=DOUBTS_AT_A_TIME)
+                resolved += sum([await self._look_into(doubt) for doubt in claimed])
+                if len(claimed) < DOUBTS_AT_A_TIME:
+                    break
+            return resolved
 
     async def _look_into(self, doubt: Doubt) -> bool:
         try:

@@ -32,7 +32,7 @@ from sender.settlement import Settlement
 from sender.settling import Settler
 from sender.storage import senders
 from sender.storage.consent import EnforcementTable
-from sender.storage.database import AsyncDatabase, Database, Transaction
+from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transaction
 from sender.storage.messages import MessageTable
 from sender.storage.migrate import require_usable
 from sender.storage.senders import DEFAULT_TENANT
@@ -48,6 +48,10 @@ from sender.suppression import (
 #: Status callbacks come twice a message: gathered this long, they share a transaction.
 RECEIPT_GATHER = timedelta(milliseconds=10)
 LARGEST_RECEIPTS = 100
+#: Connections of a worker's event loop besides one for each Celery thread: settling, doubts.
+SPARE_CONNECTIONS = 4
+#: Connections of the kicker, and of the sweeper; each may open one more.
+RECOVERY_CONNECTIONS = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,11 @@ class WorkerRuntime:
 
     pump: Pump
     resolver: Resolver
+
+    def stop(self) -> None:
+        """Have slices end at their next window; what is in flight is settled."""
+        self.pump.stopping.set()
+        self.pump.permits.open(for_good=True)  # who waits there would not see it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,18 +125,18 @@ class Runtime:
 
     def kicker(self, publish: Callable[[int], None]) -> Kicker:
         """Offers slices through ``publish``."""
-        return Kicker(db=self._sync_db(), slices=self.parts.slices, publish=publish)
+        return Kicker(db=self._recovery_db(), slices=self.parts.slices, publish=publish)
 
     def sweeper(self) -> Sweeper:
         """Sweeps what was abandoned."""
-        return Sweeper(db=self._sync_db())
+        return Sweeper(db=self._recovery_db())
 
     @asynccontextmanager
     async def worker(self, name: str) -> AsyncIterator[WorkerRuntime]:
         """A worker process's use cases, alive (see ``living``) while the block runs."""
         settings, parts = self.settings, self.parts
         async with AsyncExitStack() as stack:
-            db = await self._open_db(stack)
+            db = await self._open_db(stack, settings.slice_threads + SPARE_CONNECTIONS)
             gateway = await stack.enter_async_context(self._gateway())
             redis = connect_async(settings.redis_url)
             stack.push_async_callback(redis.aclose)
@@ -136,7 +145,10 @@ class Runtime:
                 messages=parts.messages, enforcement=self._enforcement(), cache=cache
             )
             slices = settings.slice_threads - 1  # one thread is kept free for recovery
-            owner = await stack.enter_async_context(living(db, name=name, slices=slices))
+            permits = Permits(settings.concurrency)
+            owner = await stack.enter_async_context(
+                living(db, name=name, slices=slices, gate=permits)
+            )
             pump = Pump(
                 db=db,
                 slices=parts.slices,
@@ -145,7 +157,7 @@ class Runtime:
                 repair=cache,
                 gateway=gateway,
                 settler=Settler(settlement, db),
-                permits=Permits(settings.concurrency),
+                permits=permits,
                 owner=owner,
                 stopping=asyncio.Event(),
             )
@@ -204,9 +216,12 @@ class Runtime:
     def _sync_db(self) -> Database:
         return Database.connect(self.settings.database_url)
 
-    async def _open_db(self, stack: AsyncExitStack) -> AsyncDatabase:
+    def _recovery_db(self) -> Database:
+        return Database.connect(self.settings.database_url, pool_size=RECOVERY_CONNECTIONS)
+
+    async def _open_db(self, stack: AsyncExitStack, pool_size: int = POOL_SIZE) -> AsyncDatabase:
         self.settings.require_twilio()
-        db = AsyncDatabase.connect(self.settings.database_url)
+        db = AsyncDatabase.connect(self.settings.database_url, pool_size=pool_size)
         stack.push_async_callback(db.close)
         await db.run(require_usable)
         await db.run(_claim_account, self.settings.twilio_account_sid)

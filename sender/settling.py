@@ -9,7 +9,7 @@ import structlog
 
 from sender.batching import Batcher
 from sender.settlement import Handed, Settlement
-from sender.storage.database import AsyncDatabase, DatabaseError, is_passing
+from sender.storage.database import AsyncDatabase, DatabaseError, is_passing, told
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class Settler:
         except DatabaseError as exc:
             if not is_passing(exc):
                 return await self._one_by_one(batch, exc)
-            log.warning("settlement_delayed", rows=len(batch), error=type(exc).__name__)
+            log.warning("settlement_delayed", rows=len(batch), error=told(exc))
             return False
         return True
 
@@ -63,6 +63,6 @@ class Settler:
         """Keep a row that Postgres refuses from holding up the others; it becomes a doubt."""
         if len(batch) == 1:
             message_id = str(batch[0].guarded.message_id)
-            log.error("settlement_refused", message=message_id, error=type(exc).__name__)
+            log.error("settlement_refused", message=message_id, error=told(exc))
             return True
         return all([await self._try([one]) for one in batch])

@@ -3,7 +3,8 @@
 The fold is a pure function of a *set* of events: order, duplicates and late arrivals cannot
 change its answer. Per reason class the latest event by the provider's clock decides; at equal
 times the opt-out wins; an event whose provider time is unknown counts as latest when it
-suppresses and not at all (yet) when it lifts. So ignorance always errs towards not texting.
+suppresses and not at all (yet) when it lifts. A lift by hand ends only what was recorded before
+it. So ignorance always errs towards not texting.
 """
 
 from collections.abc import Iterable
@@ -110,9 +111,18 @@ def _opt_out_rank(event: ConsentEvent) -> tuple[datetime, int]:
     return (event.provider_at or _LATEST, event.id)
 
 
-def _is_active(opt_out: ConsentEvent, opt_ins: Iterable[ConsentEvent]) -> bool:
-    happened = opt_out.provider_at or _LATEST
-    return not any(lift.provider_at is not None and lift.provider_at > happened for lift in opt_ins)
+def _lifts(opt_in: ConsentEvent, opt_out: ConsentEvent) -> bool:
+    """Whether an opt-in of the right class and scope ends this opt-out.
+
+    The person's own START: when it is later by the provider's clock. A lift by hand: when it was
+    recorded later. Its author knew of no opt-out that was recorded after it, and the clock of the
+    host they worked on must not decide about one that was.
+    """
+    if opt_in.author:
+        return opt_in.id > opt_out.id
+    if opt_in.provider_at is None or opt_out.provider_at is None:
+        return False
+    return opt_in.provider_at > opt_out.provider_at
 
 
 def fold(events: Iterable[ConsentEvent]) -> frozenset[Suppression]:
@@ -127,17 +137,17 @@ def fold(events: Iterable[ConsentEvent]) -> frozenset[Suppression]:
         texted.
     """
     unique = {event.id: event for event in events}.values()
-    latest: dict[tuple[int, ReasonClass], ConsentEvent] = {}
+    active: dict[tuple[int, ReasonClass], ConsentEvent] = {}
     for event in unique:
-        if event.direction is Direction.OPT_OUT and event.reason is not None:
-            key = (event.scope, event.reason)
-            if key not in latest or _opt_out_rank(event) > _opt_out_rank(latest[key]):
-                latest[key] = event
-    return frozenset(
-        _suppression(opt_out)
-        for (scope, reason), opt_out in latest.items()
-        if _is_active(opt_out, [e for e in unique if e.scope == scope and e.closes(reason)])
-    )
+        if event.direction is Direction.OPT_IN or event.reason is None:
+            continue
+        closers = (e for e in unique if e.scope == event.scope and e.closes(event.reason))
+        if any(_lifts(opt_in, event) for opt_in in closers):
+            continue
+        key = (event.scope, event.reason)
+        if key not in active or _opt_out_rank(event) > _opt_out_rank(active[key]):
+            active[key] = event
+    return frozenset(map(_suppression, active.values()))
 
 
 def _suppression(event: ConsentEvent) -> Suppression:

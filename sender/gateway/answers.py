@@ -22,6 +22,10 @@ from sender.gateway.transport import Exchange
 _MESSAGE_SID: Final = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 #: Twilio's codes have five digits. The SDK puts the HTTP status where a body has no code.
 _SMALLEST_CODE: Final = 10_000
+#: Larger ones are somebody else's: Twilio's have five digits, and our column is an int4.
+_LARGEST_CODE: Final = 999_999
+#: Longer rests are a mistake of whoever answered; a throttled row is asked about hourly at least.
+_LONGEST_REST: Final = timedelta(hours=1)
 
 #: What the wire raises before a connection is in hand.
 _WIRE_ERRORS: Final = (ClientError, OSError, TimeoutError)
@@ -93,7 +97,7 @@ def vendor_code(error: Exception) -> int | None:
         code = int(getattr(error, "code", None) or 0)
     except (TypeError, ValueError):
         return None
-    return code if code >= _SMALLEST_CODE else None
+    return code if _SMALLEST_CODE <= code <= _LARGEST_CODE else None
 
 
 def retry_after(exchange: Exchange) -> timedelta | None:
@@ -101,12 +105,13 @@ def retry_after(exchange: Exchange) -> timedelta | None:
     value = exchange.headers.get("Retry-After")
     if value is None:
         return None
-    if value.strip().isdecimal():
-        return _seconds(value)
+    asked = _seconds(value) if value.strip().isdecimal() else _until(value, exchange)
+    return None if asked is None else min(max(asked, timedelta(0)), _LONGEST_REST)
+
+
+def _until(value: str, exchange: Exchange) -> timedelta | None:
     at = _http_date(value)
-    if at is None:
-        return None
-    return max(at - (exchange.answered_at or datetime.now(UTC)), timedelta(0))
+    return None if at is None else at - (exchange.answered_at or datetime.now(UTC))
 
 
 def _seconds(value: str) -> timedelta | None:

@@ -216,26 +216,6 @@ def move(
     tx.execute(_MOVE, values)
 
 
-_CANCEL_ROWS = text("""
-    WITH open AS (
-        SELECT m.id FROM message m
-        WHERE m.id BETWEEN :first AND :last AND m.campaign_id = :id AND m.state = 'pending'
-        ORDER BY m.id FOR UPDATE OF m
-    )
-    UPDATE message m
-    SET state = 'canceled', reason = 'campaign_canceled', changed_at = clock_timestamp()
-    FROM open WHERE m.id = open.id AND m.state = 'pending'
-""")
-
-
-def cancel_pending(tx: Transaction, campaign: CampaignRow) -> int:
-    """Cancel what has not begun; how many rows."""
-    if campaign.span is None:
-        return 0
-    first, last = campaign.span
-    return tx.execute(_CANCEL_ROWS, {"id": campaign.id, "first": first, "last": last}).rowcount
-
-
 _MAY_SEND = text(f"""
     SELECT c.state = 'RUNNING' AND c.deadline_at > now() AND NOT {holds.HELD}
     FROM campaign c WHERE c.id = :id

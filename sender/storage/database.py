@@ -29,11 +29,24 @@ DatabaseError = SQLAlchemyError
 _RETRYABLE_SQLSTATES = frozenset({"40P01", "55P03"})
 _ATTEMPTS = 3
 
+#: Connections of an event loop that was told no other number.
+POOL_SIZE = 10
 #: How long a caller waits for a free connection: a webhook must be answered within seconds.
 POOL_SECONDS = 5
 _CONNECT = {"connect_timeout": 5}
 #: In event loops nothing takes long; what does is stuck, and its caller must be told.
 _SHORT_STATEMENTS = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
+#: What a session holds must be gone soon after its peer is. Without these a connection that broke
+#: without a word stays open for hours: on our side it looks held, on the server's it is held.
+_ATTENTIVE = {
+    **_CONNECT,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "options": f"{_SHORT_STATEMENTS} -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 "
+    "-c tcp_keepalives_count=3",
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +102,7 @@ class AsyncDatabase:
     engine: AsyncEngine
 
     @classmethod
-    def connect(cls, url: str, *, pool_size: int = 10) -> "AsyncDatabase":
+    def connect(cls, url: str, *, pool_size: int = POOL_SIZE) -> "AsyncDatabase":
         """A lazily connecting database; nothing is opened before the first transaction."""
         return cls(
             create_async_engine(
@@ -124,10 +137,11 @@ class AsyncDatabase:
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Session"]:
         """A connection of its own, outside the pool and any transaction; closed at the end."""
-        engine = create_async_engine(self.engine.url, poolclass=NullPool, hide_parameters=True)
+        engine = create_async_engine(
+            self.engine.url, poolclass=NullPool, hide_parameters=True, connect_args=_ATTENTIVE
+        )
         async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             yield Session(connection)
-        await engine.dispose()
 
     async def close(self) -> None:
         """Close the pool."""
@@ -156,5 +170,18 @@ def is_passing(exc: DatabaseError) -> bool:
     return isinstance(exc, OperationalError | InterfaceError | PoolTimeout)
 
 
+def told(exc: BaseException) -> str:
+    """What a log may say of an error: its class, and Postgres's code where there is one.
+
+    Never its text: Postgres quotes the row in it ("Failing row contains …"), number and all.
+    """
+    name, code = type(exc).__name__, _sqlstate(exc)
+    return f"{name} {code}" if code else name
+
+
 def _may_run_again(exc: OperationalError) -> bool:
-    return getattr(exc.orig, "sqlstate", None) in _RETRYABLE_SQLSTATES
+    return _sqlstate(exc) in _RETRYABLE_SQLSTATES
+
+
+def _sqlstate(exc: BaseException) -> str | None:
+    return getattr(getattr(exc, "orig", None), "sqlstate", None)

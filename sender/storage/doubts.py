@@ -27,21 +27,28 @@ _FORGET_RESOLVED = text("""
     DELETE FROM doubt d USING message m
     WHERE m.id = d.message_id AND m.state NOT IN ('in_doubt', 'unknown')
 """)
-_DUE = text("""
+#: Claimed before they are looked into, each time for twice as long, at most an hour: whoever
+#: fails on one, or is slow, keeps nobody from the others.
+_CLAIM = text("""
+    WITH due AS (
+        SELECT d.message_id FROM doubt d JOIN message m ON m.id = d.message_id
+        WHERE d.next_check <= now() AND m.state = 'in_doubt'
+        ORDER BY d.next_check LIMIT :limit FOR UPDATE OF d SKIP LOCKED
+    ),
+    claimed AS (
+        UPDATE doubt d
+        SET checks = checks + 1,
+            next_check = now() + least(interval '1 hour',
+                                       interval '5 seconds' * 2 ^ least(checks, 10))
+        FROM due WHERE d.message_id = due.message_id
+        RETURNING d.message_id
+    )
     SELECT m.id AS message_id, m.recipient, s.address AS sender, s.kind AS sender_kind,
            c.body, coalesce(m.fields, '{}') AS fields, m.guarded_at
-    FROM doubt d
-    JOIN message m ON m.id = d.message_id
+    FROM claimed
+    JOIN message m ON m.id = claimed.message_id
     JOIN campaign c ON c.id = m.campaign_id
     JOIN sender s ON s.id = c.sender_id
-    WHERE d.next_check <= now() AND m.state = 'in_doubt'
-    ORDER BY d.next_check LIMIT :limit
-""")
-_POSTPONE = text("""
-    UPDATE doubt
-    SET checks = checks + 1,
-        next_check = now() + least(interval '1 hour', interval '5 seconds' * 2 ^ least(checks, 10))
-    WHERE message_id = ANY (CAST(:ids AS uuid[]))
 """)
 _GIVE_UP = text("""
     WITH old AS (
@@ -58,15 +65,10 @@ _SID_TAKEN = text("""
 """)
 
 
-def due(tx: Transaction, *, limit: int) -> list[Doubt]:
-    """The doubts to look into now; those resolved meanwhile leave the list."""
+def claim(tx: Transaction, *, limit: int) -> list[Doubt]:
+    """Doubts to look into now, put off for everybody else; resolved ones leave the list."""
     tx.execute(_FORGET_RESOLVED)
-    return [Doubt(**row) for row in tx.execute(_DUE, {"limit": limit}).mappings()]
-
-
-def postpone(tx: Transaction, ids: list[UUID]) -> None:
-    """Look again later, each time twice as late, at most hourly."""
-    tx.execute(_POSTPONE, {"ids": ids})
+    return [Doubt(**row) for row in tx.execute(_CLAIM, {"limit": limit}).mappings()]
 
 
 def give_up_old(tx: Transaction) -> int:

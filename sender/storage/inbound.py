@@ -54,10 +54,14 @@ class Undated:
     sid: str
     tenant_id: int
     recipient: int
+    keyword: str
+    received_at: datetime
+    #: How often it was asked for in vain.
+    lookups: int
 
 
 _UNDATED = text("""
-    SELECT sid, tenant_id, recipient FROM inbound
+    SELECT sid, tenant_id, recipient, keyword, received_at, lookups FROM inbound
     WHERE provider_at IS NULL AND keyword IN ('STOP', 'START') AND recipient IS NOT NULL
       AND (next_lookup IS NULL OR next_lookup <= now())
     ORDER BY received_at LIMIT :limit

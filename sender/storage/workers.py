@@ -32,6 +32,27 @@ def hold_lock(connection: Connection, worker_id: int) -> None:
     """Take the worker's lock on ``connection``, to be kept open for the worker's whole life."""
     take = text("SELECT pg_advisory_lock(:class, :id)")
     connection.execute(take, {"class": _LOCK_CLASS, "id": worker_id})
+    back = text("UPDATE worker SET buried_at = NULL WHERE id = :id AND buried_at IS NOT NULL")
+    connection.execute(back, {"id": worker_id})
+
+
+#: A worker registers first and takes its lock then; younger ones are not called dead.
+_DEAD = text(f"""
+    SELECT w.id FROM worker w
+    WHERE w.buried_at IS NULL AND w.started_at < now() - interval '5 seconds'
+      AND NOT {OWNER_LIVES.format(owner="w.id")}
+""")  # noqa: S608  # built from a constant
+_BURY = text("UPDATE worker SET buried_at = now() WHERE id = ANY (CAST(:ids AS integer[]))")
+
+
+def dead(tx: Transaction) -> list[int]:
+    """Workers that lost their lock and whose rows have not been looked for yet."""
+    return [row.id for row in tx.execute(_DEAD)]
+
+
+def bury(tx: Transaction, ids: list[int]) -> None:
+    """Note that the rows of these workers have been looked for."""
+    tx.execute(_BURY, {"ids": ids})
 
 
 def count_live(tx: Transaction) -> int:

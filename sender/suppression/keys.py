@@ -86,9 +86,9 @@ def split(number: int, buckets: int) -> tuple[int, int]:
 
 
 def require_number(number: int) -> int:
-    """Return the number, or raise ValueError where it cannot be E.164 digits."""
+    """Return the number, or raise ValueError, without quoting it, where it cannot be E.164."""
     if not 0 < number <= LARGEST_NUMBER:
-        raise ValueError(f"not the digits of an E.164 number: {number!r}")
+        raise ValueError(f"not the digits of an E.164 number: {len(str(number))} characters")
     return number
 
 

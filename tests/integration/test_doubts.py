@@ -185,7 +185,7 @@ class TestDoubts:
         bench.guard_all(campaign)
         bench.put(campaign, "in_doubt")
         bench.execute("UPDATE doubt SET next_check = now()")
-        (doubt,) = bench.db.run(doubts.due, limit=10)
+        (doubt,) = bench.db.run(doubts.claim, limit=10)
         assert (doubt.body, doubt.fields) == ("Hi {name}", {"name": "Anna"})
 
     async def test_twilio_is_away(self, bench: Bench, loop_db: AsyncDatabase, doubted: int) -> None:

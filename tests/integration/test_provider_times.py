@@ -102,14 +102,25 @@ async def test_an_older_start_lifts_nothing(
     assert ANNA in cache.added
 
 
-@pytest.mark.parametrize("away", [False, True])
-async def test_what_twilio_cannot_tell(
-    bench: Bench, loop_db: AsyncDatabase, cache: _Cache, *, away: bool
+@pytest.mark.parametrize(("away", "lookups"), [(False, 20), (True, 100)])
+async def test_what_twilio_cannot_tell(  # one row of a table
+    bench: Bench, loop_db: AsyncDatabase, cache: _Cache, *, away: bool, lookups: int
 ) -> None:
     """Without an answer the STOP stays latest and is asked about later, however often it failed."""
     bench.stop(sid="SM1")
-    bench.execute("UPDATE inbound SET lookups = 100")
+    bench.execute("UPDATE inbound SET lookups = :n", n=lookups)
     assert await _times(loop_db, _Log({}, away=away), cache).fetch() == 0
     assert bench.is_suppressed()
     wait = bench.value("SELECT next_lookup - now() FROM inbound")
     assert timedelta(minutes=50) < wait <= timedelta(hours=1)
+
+
+async def test_a_stop_whose_record_is_gone(
+    bench: Bench, loop_db: AsyncDatabase, cache: _Cache
+) -> None:
+    """A STOP that Twilio has no record of is dated when we received it: a later START lifts it."""
+    bench.stop(sid="SM1")
+    bench.execute("UPDATE inbound SET lookups = 35")
+    assert await _times(loop_db, _Log({}), cache).fetch() == 1
+    assert bench.value("SELECT provider_at = received_at FROM inbound")
+    assert bench.is_suppressed()

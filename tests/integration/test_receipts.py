@@ -217,6 +217,13 @@ class TestOptedOut:
         assert bench.value("SELECT count(*) FROM incident") == 1
         assert bench.value("SELECT count(*) FROM consent_event") == 2
 
+    def test_a_row_that_was_never_guarded_here(self, bench: Bench) -> None:
+        """After a restore the provider knows of requests that we do not: it is believed."""
+        campaign = bench.campaign(ANNA)
+        _apply(bench, _callback(bench.row(campaign).id, "failed", 21610))
+        assert bench.row(campaign).state == "suppressed"
+        assert bench.is_suppressed()
+
     def test_a_newer_start_wins(self, bench: Bench) -> None:
         """A 21610 reported late does not suppress a person who sent START after our request."""
         _, message_id = _sending(bench)

@@ -351,7 +351,7 @@ class TestSweep:
             "UPDATE campaign SET state = :s, deadline_at = now() - interval '1 second'", s=state
         )
         swept = Sweeper(db=bench.db).sweep()
-        assert (swept.expired, swept.completed) == (1, 1)
+        assert (swept.given_up, swept.completed) == (1, 1)
         row = bench.row(campaign, ANNA)
         assert (row.state, row.reason) == ("expired", "campaign_deadline")
         assert bench.value("SELECT state FROM campaign") == "COMPLETED"

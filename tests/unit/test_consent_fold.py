@@ -208,3 +208,19 @@ class TestScopes:
         """A START in one scope opens no other."""
         events = [_out(1, 0, scope=ONE_SENDER), _start(2, 1, scope=OTHER_SENDER)]
         assert {one.scope for one in fold(events)} == {ONE_SENDER}
+
+
+def _by_hand(number: int, minute: float, reason: ReasonClass = ReasonClass.STOP) -> ConsentEvent:
+    return _event(number, Direction.OPT_IN, minute, reason=reason, author="anna", source="api")
+
+
+def test_a_lift_by_hand_ends_what_was_recorded_before_it() -> None:
+    """A person's lift counts whatever the provider's time of the STOP, known or not."""
+    assert _reasons([_out(1, None), _by_hand(2, 5)]) == set()
+    assert _reasons([_out(1, 9), _by_hand(2, 5)]) == set()
+
+
+def test_a_stop_recorded_after_a_lift_by_hand_stands() -> None:
+    """The clock of the host where somebody lifted must not decide about a later STOP."""
+    assert _reasons([_by_hand(5, 10), _out(9, 4)]) == {"stop"}
+    assert _reasons([_out(1, 1), _by_hand(5, 10), _out(9, 4)]) == {"stop"}

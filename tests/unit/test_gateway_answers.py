@@ -27,6 +27,7 @@ def answered(**headers: str) -> Exchange:
     [
         ("3", timedelta(seconds=3)),
         ("0", timedelta(0)),
+        ("90000", timedelta(hours=1)),
         ("Thu, 01 Jan 2026 12:00:30 GMT", timedelta(seconds=30)),
         ("Thu, 01 Jan 2026 11:00:00 GMT", timedelta(0)),
         ("soon", None),

@@ -28,6 +28,7 @@ FOUNDATION = frozenset(
     {
         "sender.audience",
         "sender.batching",
+        "sender.closing",
         "sender.config",
         "sender.domain",
         "sender.enforcement",

@@ -4,9 +4,10 @@ import time
 from dataclasses import dataclass, field
 
 from rich.columns import Columns
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from sender.local.demo.view import Figures
@@ -53,8 +54,10 @@ class ConsoleView:
         self._end_step()
         parts = _summary(figures, self._rate.of(figures))
         if self.console.is_terminal:
-            bar = ProgressBar(total=figures.recipients, completed=figures.over)
-            self._show(Group(bar, Columns(parts, padding=(0, 3))))
+            picture = Table.grid(expand=True)
+            picture.add_row(ProgressBar(total=figures.recipients, completed=figures.over))
+            picture.add_row(Columns(map(Text, parts), padding=(0, 3)))
+            self._show(picture)
         else:
             seconds = figures.elapsed.total_seconds()
             self._say_now_and_then("  ".join((f"{seconds:5.1f} s", *parts)))
@@ -83,7 +86,7 @@ class ConsoleView:
             self._hide()
             self._say(f"{what} … {time.monotonic() - began:.1f} s")
 
-    def _show(self, what: Text | Group) -> None:
+    def _show(self, what: Text | Table) -> None:
         if self._live is None:
             # Transient: what moved is gone at the end, and the account takes its place.
             self._live = Live(console=self.console, transient=True)

@@ -129,7 +129,8 @@ CREATE TABLE worker (
     id         integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name       text NOT NULL,
     slices     integer NOT NULL CHECK (slices > 0),
-    started_at timestamptz NOT NULL DEFAULT now()
+    started_at timestamptz NOT NULL DEFAULT now(),
+    buried_at  timestamptz
 );
 
 -- A named reason why something may not send now. subject is the tenant's, sender's or campaign's
