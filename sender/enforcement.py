@@ -29,9 +29,9 @@ from sender.domain.consent import (
     Suppression,
 )
 from sender.domain.incident import trace
-from sender.storage import consent, incidents, messages, senders
-from sender.storage.consent import EnforcementTable, OptOut
+from sender.storage import consent, incidents, message_facts, senders
 from sender.storage.database import AsyncDatabase, Database, Transaction, told
+from sender.storage.enforcement import EnforcementTable, OptOut, request_enforcement
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class Enforcement:
     def opt_out(self, tx: Transaction, event: NewConsentEvent) -> int:
         """Store an opt-out, suppress, and ask for its enforcement; the event's id."""
         event_id = consent.append(tx, event)
-        consent.request_enforcement(
+        request_enforcement(
             tx,
             OptOut(
                 event_id=event_id,
@@ -106,7 +106,7 @@ class Enforcement:
         Returns:
             The person's suppressions now, for the Redis set.
         """
-        facts = messages.facts(tx, report.message_id)
+        facts = message_facts.facts(tx, report.message_id)
         if facts is None:
             return []
         person = {"tenant_id": facts.tenant_id, "recipient": facts.recipient}
@@ -122,14 +122,14 @@ class Enforcement:
         self,
         tx: Transaction,
         report: BlockReport,
-        facts: messages.MessageFacts,
+        facts: message_facts.MessageFacts,
         known: list[ConsentEvent],
     ) -> None:
         found = trace(
             known,
             began_at=report.began_at,
             guarded_at=facts.guarded_at,
-            texted_before=messages.texted_before(tx, facts),
+            texted_before=message_facts.texted_before(tx, facts),
         )
         incident = incidents.NewIncident(
             tenant_id=facts.tenant_id,
@@ -145,7 +145,9 @@ class Enforcement:
         incidents.open_incident(tx, incident)
 
 
-def _block_event(report: BlockReport, facts: messages.MessageFacts, scope: int) -> NewConsentEvent:
+def _block_event(
+    report: BlockReport, facts: message_facts.MessageFacts, scope: int
+) -> NewConsentEvent:
     return NewConsentEvent(
         tenant_id=facts.tenant_id,
         recipient=facts.recipient,

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 import structlog
 
 from sender.storage import workers
-from sender.storage.database import AsyncDatabase, DatabaseError, Session, told
+from sender.storage.database import AsyncDatabase, DatabaseError, told
 
 log = structlog.get_logger(__name__)
 

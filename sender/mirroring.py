@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from sender.domain.admission import ScopeSize
-from sender.storage import consent, cursors, senders
+from sender.storage import consent, consent_log, cursors, senders
 from sender.storage.database import Database, Transaction
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class Mirror:
         position = self.db.run(cursors.read, CURSOR)
         if position is None:
             return 0
-        stretch = self.db.run(consent.changed_since, position)
+        stretch = self.db.run(consent_log.changed_since, position)
         for tenant_id, recipient in stretch.people:
             self._write_person(tenant_id, recipient)
         if stretch.upto != position:
@@ -75,19 +75,29 @@ class Mirror:
         """
         if self.db.run(cursors.read, CURSOR) is None:
             # Noted before the first rebuild reads: what comes later is followed from here.
-            self.db.run(cursors.write, CURSOR, self.db.run(consent.oldest_running))
-        sizes = self.db.run(consent.scope_sizes) if compare_counts else None
-        wrong = [pair for pair in self.db.run(senders.all_scopes) if self._is_wrong(pair, sizes)]
+            self.db.run(cursors.write, CURSOR, self.db.run(consent_log.oldest_running))
+        scopes = self.db.run(senders.all_scopes)
+        wrong = [pair for pair in scopes if self.sets.size(*pair).cold]
+        if compare_counts:
+            wrong += [pair for pair in scopes if pair not in wrong and self._differs(pair)]
         for tenant_id, scope in wrong:
             self._rebuild(tenant_id, scope)
         return wrong
 
-    def _is_wrong(self, pair: tuple[int, int], sizes: dict[tuple[int, int], int] | None) -> bool:
-        found = self.sets.size(*pair)
-        return found.cold or (sizes is not None and found.members != sizes.get(pair, 0))
+    def _differs(self, pair: tuple[int, int]) -> bool:
+        """Whether a set has another size, and not only because the log has moved on."""
+        if self._same_size(pair):
+            return False
+        self.follow()
+        return not self._same_size(pair)
+
+    def _same_size(self, pair: tuple[int, int]) -> bool:
+        tenant_id, scope = pair
+        wanted = self.db.run(consent_log.scope_size, tenant_id=tenant_id, scope=scope)
+        return self.sets.size(tenant_id, scope).members == wanted
 
     def _rebuild(self, tenant_id: int, scope: int) -> None:
-        count = self.db.run(consent.scope_size, tenant_id=tenant_id, scope=scope)
+        count = self.db.run(consent_log.scope_size, tenant_id=tenant_id, scope=scope)
         entries = self._members(tenant_id, scope)
         self.sets.rebuild(tenant_id, scope, entries, count=count, floor=int(time.time()))
         log.info("suppression_set_rebuilt", tenant=tenant_id, scope=scope, members=count)
@@ -95,7 +105,7 @@ class Mirror:
     def _members(self, tenant_id: int, scope: int) -> Iterator[int]:
         """Opened when first read: after the next generation is, so no write falls in between."""
         with self.db.transaction() as tx:
-            yield from consent.members(tx, tenant_id=tenant_id, scope=scope)
+            yield from consent_log.members(tx, tenant_id=tenant_id, scope=scope)
 
 
 def _scopes_of(tx: Transaction, tenant_id: int, recipient: int) -> tuple[set[int], set[int]]:

@@ -11,9 +11,10 @@ from sender.domain.message import State, sources_of
 from sender.domain.phone import digits
 from sender.domain.receipt import Receipt, ReceiptMeaning, state_of
 from sender.enforcement import BlockReport, Enforcement
-from sender.storage import incidents, messages
+from sender.storage import incidents, message_facts
 from sender.storage.database import AsyncDatabase, Transaction
-from sender.storage.messages import Evidence, MessageFacts, MessageTable
+from sender.storage.message_facts import MessageFacts
+from sender.storage.messages import Evidence, MessageTable
 
 
 class Refusal(StrEnum):
@@ -61,7 +62,7 @@ class Receipts:
         Every callback proves that the provider accepted the message, so it resolves a doubt
         whatever else it says.
         """
-        facts = messages.lock_facts(tx, [one.message_id for one in batch])
+        facts = message_facts.lock_facts(tx, [one.message_id for one in batch])
         answers: list[Answer] = []
         for one in batch:
             found = facts.get(one.message_id)
@@ -76,7 +77,7 @@ class Receipts:
 
     def apply_block(self, tx: Transaction, receipt: Receipt) -> Answer:
         """Record a 21610 that came through a callback; it goes the way of a synchronous one."""
-        facts = messages.facts(tx, receipt.message_id)
+        facts = message_facts.facts(tx, receipt.message_id)
         answer = self._judge(tx, facts, receipt)
         if isinstance(answer, Refusal) or facts is None:
             return answer

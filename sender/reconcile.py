@@ -70,7 +70,6 @@ class ProviderTimes:
         await self.cache.forget(sorted(lifted), [undated.recipient])
         return True
 
-
     async def _ask(self, undated: Undated) -> datetime | None:
         try:
             return _time_of(undated, await self.provider.fetch(undated.sid))

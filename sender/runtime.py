@@ -31,8 +31,8 @@ from sender.sending import Pump
 from sender.settlement import Settlement
 from sender.settling import Settler
 from sender.storage import senders
-from sender.storage.consent import EnforcementTable
 from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transaction
+from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import MessageTable
 from sender.storage.migrate import require_usable
 from sender.storage.senders import DEFAULT_TENANT
@@ -50,8 +50,10 @@ RECEIPT_GATHER = timedelta(milliseconds=10)
 LARGEST_RECEIPTS = 100
 #: Connections of a worker's event loop besides one for each Celery thread: settling, doubts.
 SPARE_CONNECTIONS = 4
-#: Connections of the kicker, and of the sweeper; each may open one more.
-RECOVERY_CONNECTIONS = 1
+#: Connections of the kicker, and of the sweeper, who keeps its turn on one and works on another.
+#: Where two rounds meet, each opens as many again.
+KICKER_CONNECTIONS = 1
+SWEEPER_CONNECTIONS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +127,12 @@ class Runtime:
 
     def kicker(self, publish: Callable[[int], None]) -> Kicker:
         """Offers slices through ``publish``."""
-        return Kicker(db=self._recovery_db(), slices=self.parts.slices, publish=publish)
+        db = self._sync_db(KICKER_CONNECTIONS)
+        return Kicker(db=db, slices=self.parts.slices, publish=publish)
 
     def sweeper(self) -> Sweeper:
         """Sweeps what was abandoned."""
-        return Sweeper(db=self._recovery_db())
+        return Sweeper(db=self._sync_db(SWEEPER_CONNECTIONS))
 
     @asynccontextmanager
     async def worker(self, name: str) -> AsyncIterator[WorkerRuntime]:
@@ -213,11 +216,8 @@ class Runtime:
     def _enforcement(self) -> Enforcement:
         return Enforcement(table=self.parts.enforcement, horizon=self.settings.doubt_horizon)
 
-    def _sync_db(self) -> Database:
-        return Database.connect(self.settings.database_url)
-
-    def _recovery_db(self) -> Database:
-        return Database.connect(self.settings.database_url, pool_size=RECOVERY_CONNECTIONS)
+    def _sync_db(self, pool_size: int = 5) -> Database:
+        return Database.connect(self.settings.database_url, pool_size=pool_size)
 
     async def _open_db(self, stack: AsyncExitStack, pool_size: int = POOL_SIZE) -> AsyncDatabase:
         self.settings.require_twilio()

@@ -22,8 +22,8 @@ from sender.domain.provider import HandOff
 from sender.enforcement import Enforcement
 from sender.inbound import Inbound
 from sender.storage import senders, workers
-from sender.storage.consent import EnforcementTable
 from sender.storage.database import Database
+from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import DueMessage, MessageTable
 
 ANNA, BERT, CARL, DORA = 14155552001, 14155552002, 14155552003, 14155552004

@@ -3,14 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from celery import Celery
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from kombu import Queue  # type: ignore[attr-defined]  # kombu loads its names lazily
 
 from sender.config import Settings
+from sender.errors import SenderError
 from sender.runtime import Parts, Runtime
+from sender.storage.database import DatabaseError, told
 from workers.process import WorkerProcess
 from workers.tasks import register
+
+log = structlog.get_logger(__name__)
 
 #: Where slices and recovery tasks are published; a worker serves both.
 SLICES = "slices"
@@ -101,9 +106,30 @@ def _open_with_worker(app: Celery, process: WorkerProcess) -> None:
 
     def on_init(sender: Any, **_: Any) -> None:
         if sender.app is app:
-            process.on_init()
+            _open_or_exit(process)
 
     worker_init.connect(on_init, weak=False)
+
+
+def _open_or_exit(process: WorkerProcess) -> None:
+    """Open the process, or end it with a line that says why.
+
+    Celery logs whatever an init handler raises and lets the worker live: it would take hints and
+    be able to follow none. Only `SystemExit` gets through.
+    """
+    try:
+        process.on_init()
+    except Exception as exc:
+        log.critical("worker_not_started", reason=_reason(exc))
+        raise SystemExit(1) from exc
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, SenderError):
+        return str(exc)
+    if isinstance(exc, DatabaseError):
+        return f"the database cannot be used ({told(exc)}): is DATABASE_URL right, is it up?"
+    return repr(exc)  # before there is any message that it could quote
 
 
 app = create_app()

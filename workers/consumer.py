@@ -19,7 +19,7 @@ from sender.config import Settings
 from sender.errors import SenderError
 from sender.mirroring import Mirror
 from sender.runtime import ConsumerRuntime, Parts, Runtime
-from sender.storage.database import DatabaseError
+from sender.storage.database import DatabaseError, told
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +81,7 @@ async def _repeat(duty: Callable[[], Awaitable[object]], pause: timedelta) -> No
         try:
             await duty()
         except (DatabaseError, SenderError, OSError) as exc:
-            log.warning("consumer_round_failed", duty=duty.__name__, error=repr(exc))
+            log.warning("consumer_round_failed", duty=duty.__name__, error=told(exc))
             await asyncio.sleep(1)
         await asyncio.sleep(pause.total_seconds())
 

@@ -12,5 +12,7 @@ STOP_SECONDS = Histogram(
     "Seconds from a STOP's arrival to its enforcement",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3),
 )
+#: Webhooks refused before anything was done, by reason.
+REFUSED = Counter("sender_webhooks_refused_total", "Webhooks refused", ["why"])
 #: Status callbacks, by what became of them: counted, or why not.
 CALLBACKS = Counter("sender_status_callbacks_total", "Status callbacks answered", ["answer"])

@@ -3,15 +3,20 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from os import getpid
 from typing import Any, TypeVar
 
+import structlog
+
 from sender import logs
 from sender.recovery import Kicker, Sweeper
 from sender.runtime import Runtime, WorkerRuntime
+from sender.storage.database import DatabaseError, told
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -35,7 +40,12 @@ class WorkerProcess:
     _sweeper: Sweeper | None = None
 
     def on_init(self, **_: Any) -> None:
-        """Start the loop and open everything; a wrong setting ends the worker here."""
+        """Start the loop and open everything.
+
+        Raises:
+            SenderError: a setting is wrong, or the database may not be worked on.
+            DatabaseError: it cannot be reached.
+        """
         self._runtime = self.build()
         logs.configure(self._runtime.settings.log_level)
         self._loop = asyncio.new_event_loop()
@@ -52,7 +62,7 @@ class WorkerProcess:
     def on_shutting_down(self, **_: Any) -> None:
         """SIGTERM: slices end at their next window; what is in flight is settled."""
         if self._loop is not None and self._worker is not None:
-            self._loop.call_soon_threadsafe(self._worker.pump.stopping.set)
+            self._loop.call_soon_threadsafe(self._worker.stop)
 
     def on_shutdown(self, **_: Any) -> None:
         """Close everything, once Celery's threads have ended."""
@@ -62,23 +72,28 @@ class WorkerProcess:
 
     def work(self, slice_id: int) -> bool:
         """Work on a slice; whether there was anything to do."""
-        return self._run(self._use_cases.pump.work(slice_id))
+        with _told_briefly("send_slice"):
+            return self._run(self._use_cases.pump.work(slice_id))
+        return False
 
-    def resolve(self) -> int:
+    def resolve(self) -> None:
         """Look into the doubts that are due."""
-        return self._run(self._use_cases.resolver.resolve())
+        with _told_briefly("resolve"):
+            self._run(self._use_cases.resolver.resolve())
 
-    def kicker(self, publish: Callable[[int], None]) -> Kicker:
-        """The kicker, with a connection pool of its own."""
+    def kick(self, publish: Callable[[int], None]) -> None:
+        """Offer slices; ``publish`` is the same at every call."""
         if self._kicker is None:
             self._kicker = self._built.kicker(publish)
-        return self._kicker
+        with _told_briefly("kick"):
+            self._kicker.kick()
 
-    def sweeper(self) -> Sweeper:
-        """The sweeper."""
+    def sweep(self) -> None:
+        """Sweep what was abandoned."""
         if self._sweeper is None:
             self._sweeper = self._built.sweeper()
-        return self._sweeper
+        with _told_briefly("sweep"):
+            self._sweeper.sweep()
 
     @property
     def _built(self) -> Runtime:
@@ -96,3 +111,15 @@ class WorkerProcess:
         if self._loop is None:
             raise RuntimeError("tasks run in a Celery worker only")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+@contextmanager
+def _told_briefly(task: str) -> Iterator[None]:
+    """Keep a database's error from Celery, which shows its text, with the row it quotes, to all.
+
+    The next beat does the task again, and the kicker offers the slice again.
+    """
+    try:
+        yield
+    except DatabaseError as exc:
+        log.warning("task_failed", task=task, error=told(exc))

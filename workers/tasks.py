@@ -1,8 +1,18 @@
 """Celery tasks: shells that decode, call one use case, and encode. Arguments are ids."""
 
+from datetime import timedelta
+
+import structlog
 from celery import Celery, Task
+from kombu.exceptions import OperationalError
 
 from workers.process import WorkerProcess
+from workers.seldom import Seldom
+
+log = structlog.get_logger(__name__)
+
+#: A kick publishes a batch of hints about once a second: one line for all that are lost.
+LINE_EVERY = timedelta(seconds=1)
 
 
 def register(app: Celery, process: WorkerProcess) -> None:
@@ -18,15 +28,17 @@ def register(app: Celery, process: WorkerProcess) -> None:
         if process.work(slice_id):
             kick.run()
 
+    publish = Publisher(send_slice)
+
     @app.task(name="workers.kick", shared=False)  # type: ignore[untyped-decorator]
     def kick() -> None:
         """Offer slices: those that are due, and those the broker lost."""
-        process.kicker(publish=_publisher(send_slice)).kick()
+        process.kick(publish)
 
     @app.task(name="workers.sweep", shared=False)  # type: ignore[untyped-decorator]
     def sweep() -> None:
         """Give what nobody works on any more a state that says so."""
-        process.sweeper().sweep()
+        process.sweep()
 
     @app.task(name="workers.resolve", shared=False)  # type: ignore[untyped-decorator]
     def resolve() -> None:
@@ -34,10 +46,17 @@ def register(app: Celery, process: WorkerProcess) -> None:
         process.resolve()
 
 
-class _publisher:  # noqa: N801  # a function with its task bound
+class Publisher:
+    """Publishes hints; a broker that is away costs hints, and a later kick offers them again."""
+
     def __init__(self, task: Task) -> None:
         self._task = task
+        self._lines = Seldom(LINE_EVERY)
 
     def __call__(self, slice_id: int) -> None:
-        """Publish the hint; a broker that is away costs a hint, and the next kick repairs it."""
-        self._task.apply_async((slice_id,), retry=False)
+        """Publish one; the next one is tried whatever becomes of it."""
+        try:
+            self._task.apply_async((slice_id,), retry=False)
+        except OperationalError as exc:
+            if self._lines.is_time("lost"):
+                log.warning("hint_not_published", slice=slice_id, error=type(exc).__name__)

@@ -27,10 +27,11 @@ from sender.gateway import (
 )
 from sender.receipts import Refusal
 from sender.runtime import Parts, Runtime, WebhookRuntime
-from sender.storage.database import DatabaseError
+from sender.storage.database import DatabaseError, told
 from sender.storage.migrate import require_usable
 from workers import metrics
 from workers.bodies import TooLarge, read_body
+from workers.refusals import Refusals, Refused
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ def create_app(
         runtime = Runtime(settings=settings(), parts=parts or Parts())
         logs.configure(runtime.settings.log_level)
         async with runtime.webhooks() as use_cases:
-            yield {"use_cases": use_cases}
+            yield {"use_cases": use_cases, "refusals": Refusals(db=use_cases.db)}
 
     routes = [
         Route("/twilio/inbound", inbound, methods=["POST"]),
@@ -66,20 +67,21 @@ async def inbound(request: Request) -> Response:
     if isinstance(form, Response):
         return form
     try:
-        answer = await _receive(_use_cases(request), inbound_from_form(form))
-    except MalformedWebhook:
-        return Response(status_code=400)
-    return answer
+        text = inbound_from_form(form)
+        return await _receive(_use_cases(request), text)
+    except MalformedWebhook as exc:
+        return await _refuse(request, Refused.MALFORMED, webhook="inbound", what=str(exc))
+    except NotFound:
+        sids = {"sid": text.sid, "account_sid": text.account_sid}
+        return await _refuse(request, Refused.UNKNOWN_ACCOUNT, **sids)
 
 
 async def _receive(use_cases: WebhookRuntime, text: InboundText) -> Response:
     """Store, enforce, then 200; anything less is 503, and the STOP stands all the same."""
     try:
         applied = await use_cases.db.run(use_cases.inbound.apply, text)
-    except NotFound:
-        return Response(status_code=404)
     except DatabaseError as exc:
-        log.error("inbound_not_stored", sid=text.sid, error=type(exc).__name__)
+        log.error("inbound_not_stored", sid=text.sid, error=told(exc))
         return Response(status_code=_NOT_STORED)
     metrics.INBOUND.labels(applied.keyword).inc()
     await use_cases.cache.add(applied.suppressions)
@@ -105,8 +107,8 @@ async def status(request: Request) -> Response:
         return form
     try:
         return await _count(_use_cases(request), _receipt(request, form))
-    except MalformedWebhook:
-        return Response(status_code=400)
+    except MalformedWebhook as exc:
+        return await _refuse(request, Refused.MALFORMED, webhook="status", what=str(exc))
 
 
 def _receipt(request: Request, form: list[tuple[str, str]]) -> Receipt:
@@ -118,7 +120,7 @@ async def _count(use_cases: WebhookRuntime, receipt: Receipt) -> Response:
     try:
         counted = await use_cases.receipts.submit(receipt)
     except DatabaseError as exc:
-        log.error("callback_not_stored", sid=receipt.sid, error=type(exc).__name__)
+        log.error("callback_not_stored", sid=receipt.sid, error=told(exc))
         return Response(status_code=_NOT_STORED)
     if isinstance(counted, Refusal):
         log.warning("callback_refused", sid=receipt.sid, why=counted.value)
@@ -135,12 +137,17 @@ async def _signed_form(request: Request) -> list[tuple[str, str]] | Response:
     try:
         form = parse_form(await read_body(request))
     except TooLarge:
-        return Response(status_code=413)
+        return await _refuse(request, Refused.TOO_LARGE)
     except MalformedWebhook:
-        return Response(status_code=400)
+        return await _refuse(request, Refused.UNREADABLE)
     if not _use_cases(request).verifier.verify(_path_and_query(request), form, request.headers):
-        return Response(status_code=403)
+        return await _refuse(request, Refused.SIGNATURE)
     return form
+
+
+async def _refuse(request: Request, why: Refused, **detail: str) -> Response:
+    refusals: Refusals = request.state.refusals
+    return Response(status_code=await refusals.refuse(why, **detail))
 
 
 def _path_and_query(request: Request) -> str:

@@ -23,6 +23,8 @@ from sender.storage.migrate import migrate
 
 #: How long everything may take to come up on a slow, busy machine.
 START_WITHIN = timedelta(seconds=60)
+#: A webhook is answered within 3 s whatever happens; a little more for its process to end.
+WEBHOOKS_STOP_WITHIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +158,8 @@ class Stack:
         argv = [
             *(sys.executable, "-m", "granian", "--interface", "asgi", "--no-ws"),
             *("--host", LOOPBACK, "--port", str(self.plan.ports.webhooks)),
+            # Interrupted while its worker is still starting, granian would wait for ever.
+            *("--workers-kill-timeout", str(WEBHOOKS_STOP_WITHIN.seconds)),
             *("--log-level", "warning", self.plan.programs.webhook_app),
         ]
         ready = partial(answers_http, f"{self.plan.webhook_url}/readyz")

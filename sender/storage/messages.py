@@ -5,11 +5,11 @@ Each statement names the states it may leave; a row that is elsewhere is left al
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 
 from sender.domain.message import Guarded, State
 from sender.storage.database import Transaction
@@ -291,62 +291,3 @@ def _columns(moves: Sequence[Move]) -> dict[str, list[Any]]:
         "codes": [move.provider_code for move in moves],
         "rests": [move.rest.total_seconds() for move in moves],
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class MessageFacts:
-    """What a callback or an audit needs to know about one row and its campaign."""
-
-    id: UUID
-    campaign_id: int
-    tenant_id: int
-    sender_id: int
-    #: The From number or Messaging Service SID, and its kind.
-    sender: str
-    sender_kind: str
-    recipient: int
-    state: State
-    sid: str | None
-    guarded_at: datetime | None
-    account_sid: str | None
-
-
-_FACTS = text("""
-    SELECT m.id, m.campaign_id, c.tenant_id, c.sender_id, s.address AS sender,
-           s.kind AS sender_kind, m.recipient, m.state, m.sid, m.guarded_at, t.account_sid
-    FROM message m
-    JOIN campaign c ON c.id = m.campaign_id
-    JOIN sender s ON s.id = c.sender_id
-    JOIN tenant t ON t.id = c.tenant_id
-    WHERE m.id = ANY (CAST(:ids AS uuid[])) ORDER BY m.id
-""")
-_FACTS_LOCKED = text(f"{_FACTS.text} FOR UPDATE OF m")
-
-
-def facts(tx: Transaction, message_id: UUID) -> MessageFacts | None:
-    """One message's facts; ``None`` if there is no such row."""
-    return _facts(tx, _FACTS, [message_id]).get(message_id)
-
-
-def lock_facts(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, MessageFacts]:
-    """The facts of those messages that exist, their rows locked until the transaction ends."""
-    return _facts(tx, _FACTS_LOCKED, ids)
-
-
-def _facts(tx: Transaction, query: TextClause, ids: Sequence[UUID]) -> dict[UUID, MessageFacts]:
-    rows = tx.execute(query, {"ids": list(ids)}).mappings()
-    return {row["id"]: MessageFacts(**{**row, "state": State(row["state"])}) for row in rows}
-
-
-_TEXTED_BEFORE = text("""
-    SELECT EXISTS (
-        SELECT FROM message m JOIN campaign c ON c.id = m.campaign_id
-        WHERE m.recipient = :recipient AND c.tenant_id = :tenant_id AND m.id <> :id
-          AND m.state IN ('sent', 'delivered', 'undelivered'))
-""")
-
-
-def texted_before(tx: Transaction, message: MessageFacts) -> bool:
-    """Whether the provider ever took another message of the tenant's to this recipient."""
-    values = {"recipient": message.recipient, "tenant_id": message.tenant_id, "id": message.id}
-    return bool(tx.execute(_TEXTED_BEFORE, values).scalar_one())

@@ -8,7 +8,7 @@ import pytest
 from sender.domain.consent import Direction, NewConsentEvent, ReasonClass
 from sender.errors import LiftRefused
 from sender.optouts import Lift, OptOuts
-from sender.storage import consent, inbound
+from sender.storage import consent, consent_log, inbound
 from tests.bench import (
     ANNA,
     BERT,
@@ -127,19 +127,19 @@ class TestReadingTheLog:
 
     def test_a_late_commit_is_not_missed(self, bench: Bench) -> None:
         """An event is read though it commits after events that were written later."""
-        position = bench.db.run(consent.oldest_running)
+        position = bench.db.run(consent_log.oldest_running)
         with bench.db.transaction() as slow:
             consent.append(slow, _stop())
             bench.db.run(consent.append, _stop(recipient=BERT))
-            early = bench.db.run(consent.changed_since, position)
-        late = bench.db.run(consent.changed_since, early.upto)
+            early = bench.db.run(consent_log.changed_since, position)
+        late = bench.db.run(consent_log.changed_since, early.upto)
         assert (TENANT, ANNA) not in early.people
         assert (TENANT, ANNA) in late.people
         assert (TENANT, BERT) in {*early.people, *late.people}
 
     def test_no_stretch_leaves_a_gap(self, bench: Bench) -> None:
         """Readers among many writers see everybody's event once the writers have ended."""
-        position = bench.db.run(consent.oldest_running)
+        position = bench.db.run(consent_log.oldest_running)
         seen: set[tuple[int, int]] = set()
         people = crowd(60)
         with ThreadPoolExecutor(6) as pool:
@@ -147,17 +147,17 @@ class TestReadingTheLog:
                 pool.submit(bench.db.run, consent.append, _stop(recipient=who)) for who in people
             ]
             while not all(writer.done() for writer in writers):
-                stretch = bench.db.run(consent.changed_since, position)
+                stretch = bench.db.run(consent_log.changed_since, position)
                 position, seen = stretch.upto, seen | set(stretch.people)
-        stretch = bench.db.run(consent.changed_since, position)
+        stretch = bench.db.run(consent_log.changed_since, position)
         assert seen | set(stretch.people) == {(TENANT, who) for who in people}
 
     def test_a_stretch_that_was_read_is_over(self, bench: Bench) -> None:
         """What was read is not read again."""
         bench.db.run(consent.append, _stop())
-        stretch = bench.db.run(consent.changed_since, 0)
+        stretch = bench.db.run(consent_log.changed_since, 0)
         assert stretch.people == ((TENANT, ANNA),)
-        assert bench.db.run(consent.changed_since, stretch.upto).people == ()
+        assert bench.db.run(consent_log.changed_since, stretch.upto).people == ()
 
 
 class TestOptOuts:

@@ -16,8 +16,8 @@ from sender.errors import ProviderUnavailable
 from sender.gateway.codes import callback_verdict
 from sender.recovery import Resolver
 from sender.storage import doubts
-from sender.storage.consent import EnforcementTable
 from sender.storage.database import AsyncDatabase
+from sender.storage.enforcement import EnforcementTable
 from tests.bench import ACCOUNT, ANNA, OTHER_SENDER, SENDER, SERVICE, TENANT, Bench, new_sid
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 from sender.campaigns import Campaigns
 from sender.domain.consent import PLATFORM
 from sender.enforcement import Enforcement, EnforcementQueue
-from sender.storage.consent import EnforcementTable
 from sender.storage.database import AsyncDatabase, Transaction
+from sender.storage.enforcement import EnforcementTable
 from tests.bench import (
     ANNA,
     BERT,

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sender.domain.message import OutboundText
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.permits import Permits
-from sender.storage.consent import EnforcementTable
+from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import MessageTable, guard_statement
 from tests.bench import ENFORCEMENT, HORIZON, consent_event, crowd, soon
 from tests.pump_rig import Rig

@@ -19,8 +19,8 @@ from sender.local.stack import Stack
 from sender.local.waiting import wait_until
 from sender.mirroring import CURSOR
 from sender.storage import audit, cursors
-from sender.storage.consent import EnforcementTable
 from sender.storage.database import Database, Transaction
+from sender.storage.enforcement import EnforcementTable
 from sender.storage.senders import DEFAULT_TENANT
 from sender.suppression import RedisSets, connect_sync
 

@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from sender.runtime import Parts
-from sender.storage.consent import EnforcementTable
 from sender.storage.database import Transaction
+from sender.storage.enforcement import EnforcementTable
 from workers import consumer
 from workers.webhooks import create_app
 
