@@ -51,7 +51,7 @@ async def living(
     keeper = _Keeper(db=db, worker_id=worker_id, gate=gate, patience=patience.total_seconds())
     keeping = asyncio.create_task(keeper.keep())
     try:
-        await _first_of(keeping, keeper.held)
+        await _until_held(keeping, keeper.held)
         yield worker_id
     finally:
         keeping.cancel()
@@ -59,7 +59,7 @@ async def living(
             await keeping
 
 
-async def _first_of(keeping: asyncio.Task[None], held: asyncio.Event) -> None:
+async def _until_held(keeping: asyncio.Task[None], held: asyncio.Event) -> None:
     """Wait until the lock is held; raise what the keeper raised if it ended before that."""
     holding = asyncio.create_task(held.wait())
     await asyncio.wait({keeping, holding}, return_when=asyncio.FIRST_COMPLETED)

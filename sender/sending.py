@@ -1,7 +1,12 @@
 """The pump: takes a slice's rows to Twilio, window by window.
 
 For each window the order is fixed: permits (connections that are free) → Redis lookup and pacing
-tokens → guard committed → POST → settle. Nothing is held open in Postgres during a POST.
+tokens → guard committed → POST → settle. Nothing is held open in Postgres during a POST, and
+nothing at all (no permit, no connection) while pacing tokens are waited for.
+
+A run ends when its slice is empty, its turn is over (`sender.turns`), or it may not go on. What
+would stop the next slice of the same sender just so rests the *sender*: tokens that are far off, a
+provider that takes nothing, Redis or Postgres away. What concerns one slice rests that slice.
 """
 
 import asyncio
@@ -19,31 +24,31 @@ from sender.config import BEGIN_WITHIN, LEASE, SEND_DEADLINE
 from sender.domain import segments
 from sender.domain.admission import Admission, Pace, Verdict
 from sender.domain.message import Guarded, OutboundText
+from sender.domain.outage import Streak
+from sender.domain.outcome import Outcome
 from sender.domain.provider import HandOff
 from sender.domain.template import Template, TemplateError
 from sender.errors import PacingUnavailable
 from sender.permits import Permits
 from sender.settlement import Handed
 from sender.settling import Settler
-from sender.storage import campaigns, consent
-from sender.storage.database import AsyncDatabase, DatabaseError, Transaction
+from sender.storage import campaigns, consent, senders
+from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
 from sender.storage.messages import DueMessage, MessageTable
 from sender.storage.slices import SliceTable, SliceWork
+from sender.turns import SHARE_AFTER, Turn
 
 log = structlog.get_logger(__name__)
 
 #: Rows guarded and POSTed together. Larger windows are no faster and lengthen the time between
 #: the lookup and the request.
 WINDOW = 32
-#: Rows read ahead at a time.
+#: Rows read ahead at a time, at most; a slow sender's run reads what it may send in a short turn.
 READ_AHEAD = 256
-#: A slice that cannot go on for longer than this gives its thread back and comes again.
-PATIENCE = timedelta(milliseconds=200)
-#: A slice's own end: soon when other campaigns wait, in any case before it looks stuck.
-SHARE_AFTER = timedelta(seconds=5)
-END_AFTER = timedelta(seconds=45)
-#: How long a slice rests that was stopped: a hold, a pause, Redis away.
+#: How long a slice or a sender rests that was stopped: a hold, a pause, Redis away.
 REST = timedelta(seconds=1)
+#: How long a slice rests whose run raised what nobody foresaw: that is not put right in a second.
+BUG_REST = timedelta(seconds=30)
 #: How often, a second apart, a slice is tried to be given back.
 CLOSE_ATTEMPTS = 30
 
@@ -89,6 +94,14 @@ class _Text:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Rests:
+    """How long a run's slice, and its sender, rest after it."""
+
+    slice: timedelta = timedelta()
+    sender: timedelta = timedelta()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pump:
     """One worker process's way to Twilio; shared by all its slices."""
 
@@ -104,11 +117,14 @@ class Pump:
     owner: int
     #: Set at shutdown: slices end at their next window, what is in flight is settled.
     stopping: asyncio.Event
+    #: By sender: what it has met with at the provider lately, in this process.
+    streaks: dict[int, Streak] = field(default_factory=dict)
 
     async def work(self, slice_id: int) -> bool:
-        """Work on a slice until it is done, its time is over, or something stops it.
+        """Work on a slice until it is done, its turn is over, or something stops it.
 
-        Harmless when the slice is done or another worker's: then it returns at once.
+        Harmless when the slice is done or another worker's: then it returns at once. Whatever this
+        raises, the slice was given back.
 
         Returns:
             Whether this call worked on the slice.
@@ -116,23 +132,28 @@ class Pump:
         work = await self.db.run(self.slices.lease, slice_id, owner=self.owner, lease=LEASE)
         if work is None:
             return False
-        run = _SliceRun(pump=self, work=work)
+        rests = _Rests(slice=BUG_REST)
         try:
-            await run.drain()
+            rests = await _SliceRun(pump=self, work=work).drain()
         finally:
-            await self._close(slice_id, run.rest)
+            await self._close(work, rests)
         return True
 
-    async def _close(self, slice_id: int, rest: timedelta) -> None:
+    async def _close(self, work: SliceWork, rests: _Rests) -> None:
         """Give the slice back, through a short absence of Postgres; its lease ends it otherwise."""
         for _ in range(CLOSE_ATTEMPTS):
             try:
-                await self.db.run(self.slices.close, slice_id, owner=self.owner, rest=rest)
+                await self.db.run(self._give_back, work, rests)
             except DatabaseError as exc:
-                log.warning("slice_not_closed", slice=slice_id, error=type(exc).__name__)
+                log.warning("slice_not_closed", slice=work.slice_id, error=told(exc))
                 await asyncio.sleep(REST.total_seconds())
             else:
                 return
+
+    def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests) -> None:
+        self.slices.close(tx, work.slice_id, owner=self.owner, rest=rests.slice)
+        if rests.sender:
+            senders.rest(tx, work.sender_id, rests.sender)
 
 
 @dataclass(kw_only=True)
@@ -141,52 +162,46 @@ class _SliceRun:
 
     pump: Pump
     work: SliceWork
-    #: How long the slice rests after this run.
-    rest: timedelta = timedelta()
+    rests: _Rests = _Rests()
     stopped: bool = False
-    began: float = field(default_factory=time.monotonic)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        work = self.work
+        pump, work = self.pump, self.work
         self.template = Template.parse(work.body)
         self.after = UUID(int=work.first_id.int - 1)
-        self.pace = Pace(
-            tenant_id=work.tenant_id,
-            sender_id=work.sender_id,
-            rate=work.segments_per_second,
-            burst=max(1, round(work.segments_per_second)),
+        self.pace = _pace(work)
+        self.turn = Turn(
+            db=pump.db, slices=pump.slices, work=work, pace=self.pace, stopping=pump.stopping
         )
 
-    async def drain(self) -> None:
-        """Send what is due, then wait for what is in flight."""
+    async def drain(self) -> _Rests:
+        """Send what is due, then wait for what is in flight; how long to rest then."""
         try:
-            while not self.stopped and await self._has_time():
+            while not await self._must_end():
                 rows = await self._read()
                 if not rows:
-                    return
+                    break
                 await self._send(deque(await self._rendered(rows)))
         except PacingUnavailable as exc:
             log.warning("pacing_unavailable", slice=self.work.slice_id, error=str(exc))
-            self._stop(REST)
+            self._stop(sender=REST)
         except DatabaseError as exc:
-            log.warning("database_unavailable", slice=self.work.slice_id, error=type(exc).__name__)
-            self._stop(REST)
+            log.warning("database_unavailable", slice=self.work.slice_id, error=told(exc))
+            self._stop(sender=REST)
         finally:
             if self.tasks:
                 await asyncio.wait(self.tasks)
+        return self.rests
 
-    def _stop(self, rest: timedelta) -> None:
-        self.stopped, self.rest = True, rest
+    def _stop(self, *, slice_: timedelta = timedelta(), sender: timedelta = timedelta()) -> None:
+        self.stopped = True
+        self.rests = _Rests(
+            slice=max(slice_, self.rests.slice), sender=max(sender, self.rests.sender)
+        )
 
-    async def _has_time(self) -> bool:
-        age = timedelta(seconds=time.monotonic() - self.began)
-        if self.pump.stopping.is_set() or age > END_AFTER:
-            return False
-        if age < SHARE_AFTER:
-            return True
-        campaign_id = self.work.campaign_id
-        return not await self.pump.db.run(self.pump.slices.others_wait, campaign_id=campaign_id)
+    async def _must_end(self) -> bool:
+        return self.stopped or await self.turn.is_over()
 
     async def _read(self) -> list[DueMessage]:
         rows = await self.pump.db.run(
@@ -194,11 +209,16 @@ class _SliceRun:
             campaign_id=self.work.campaign_id,
             after=self.after,
             last=self.work.last_id,
-            limit=READ_AHEAD,
+            limit=self._read_ahead,
         )
         if rows:
             self.after = rows[-1].id
         return rows
+
+    @property
+    def _read_ahead(self) -> int:
+        in_a_turn = self.pace.burst + self.pace.rate * SHARE_AFTER.total_seconds()
+        return min(READ_AHEAD, round(in_a_turn))
 
     async def _rendered(self, rows: Sequence[DueMessage]) -> list[_Text]:
         texts, unfit = [], {}
@@ -214,27 +234,42 @@ class _SliceRun:
         return texts
 
     async def _send(self, waiting: deque[_Text]) -> None:
-        """Window after window, until none is left or the slice must stop."""
-        while waiting and not self.stopped and not self.pump.stopping.is_set():
-            count = await self.pump.permits.take(min(WINDOW, len(waiting)))
-            began, begun = 0.0, 0
-            try:
-                window = [waiting.popleft() for _ in range(count)]
-                admitted, wait = await self._admit(window, waiting)
-                began = time.monotonic()
-                guarded = await self._guard([text.row for text in admitted])
-                begun = self._begin(admitted, guarded, began)
-            finally:
-                self.pump.permits.give_back(count - begun)
-            if refused := [text for text in admitted if text.row.id not in guarded]:
-                await self._settle_refused(refused)
-            await self._pace(wait)
+        """Window after window, until none is left or the run must end."""
+        while waiting and not await self._must_end():
+            wait = await self._send_window(waiting)
+            if self._is_outage and self.tasks:
+                await asyncio.wait(self.tasks)
+            if wait and not self.stopped and (rest := await self.turn.wait(wait)):
+                self._stop(sender=rest)
 
-    async def _pace(self, wait: timedelta) -> None:
-        if wait > PATIENCE:
-            self._stop(wait)
-        elif wait:
-            await asyncio.sleep(wait.total_seconds())
+    async def _send_window(self, waiting: deque[_Text]) -> timedelta:
+        """Take the next window through all steps; until when the rest of it must wait."""
+        count = await self.pump.permits.take(min(self._window, len(waiting)))
+        began, begun = 0.0, 0
+        try:
+            window = [waiting.popleft() for _ in range(count)]
+            admitted, wait = await self._admit(window, waiting)
+            began = time.monotonic()
+            guarded = await self._guard([text.row for text in admitted])
+            begun = self._begin(admitted, guarded, began)
+        finally:
+            self.pump.permits.give_back(count - begun)
+        if refused := [text for text in admitted if text.row.id not in guarded]:
+            await self._settle_refused(refused)
+        return wait
+
+    @property
+    def _window(self) -> int:
+        """No larger than what the pace can let through at once, and one message in an outage."""
+        return 1 if self._is_outage else min(WINDOW, self.pace.burst)
+
+    @property
+    def _is_outage(self) -> bool:
+        return self._streak.is_outage
+
+    @property
+    def _streak(self) -> Streak:
+        return self.pump.streaks.get(self.work.sender_id, Streak())
 
     async def _admit(
         self, window: list[_Text], waiting: deque[_Text]
@@ -261,6 +296,8 @@ class _SliceRun:
         if unknown := [row.recipient for row in rows if row.id not in settled]:
             wrong = await db.run(consent.unsuppressed, self.work.scopes, unknown)
             await self.pump.repair.forget(self.work.scopes, wrong)
+            # If the repair failed too, the next run would meet them again at once.
+            self.rests = _Rests(slice=max(REST, self.rests.slice), sender=self.rests.sender)
 
     async def _guard(self, rows: Sequence[DueMessage]) -> Mapping[UUID, Guarded]:
         """Commit "I am about to send"; what the guard let pass, by message id."""
@@ -289,7 +326,7 @@ class _SliceRun:
         try:
             await pump.db.run(pump.messages.put_back, mine, owner=pump.owner, reason="guard_broke")
         except DatabaseError as exc:  # the sweeper will call them in_doubt: slower, still safe
-            log.warning("put_back_failed", rows=len(mine), error=type(exc).__name__)
+            log.warning("put_back_failed", rows=len(mine), error=told(exc))
 
     async def _hand_off(self, text: _Text, licence: Guarded, began: float) -> None:
         outbound = OutboundText(
@@ -305,17 +342,32 @@ class _SliceRun:
                 deadline=began + SEND_DEADLINE.total_seconds(),
                 connect_by=began + BEGIN_WITHIN.total_seconds(),
             )
+            self._note(hand_off.outcome)
             handed = Handed(guarded=licence, hand_off=hand_off, sender_id=self.work.sender_id)
             await self.pump.settler.settled(handed)
         finally:
             self.pump.permits.give_back(1)
+
+    def _note(self, outcome: Outcome) -> None:
+        """Stop, and rest the sender, when the provider takes nothing of it any more."""
+        now = time.monotonic()
+        streak = self.pump.streaks[self.work.sender_id] = self._streak.after(outcome, now=now)
+        if rest := streak.rest(now=now):
+            if not self.stopped:
+                log.warning(
+                    "provider_takes_nothing",
+                    sender=self.work.sender_id,
+                    failures=streak.failures,
+                    rest=rest.total_seconds(),
+                )
+            self._stop(sender=rest)
 
     async def _settle_refused(self, refused: Sequence[_Text]) -> None:
         """Give suppressed rows their reason; stop if the campaign as a whole may not send."""
         ids = [text.row.id for text in refused]
         suppressed, may_send = await self.pump.db.run(self._explain, ids)
         if len(suppressed) < len(ids) and not may_send:
-            self._stop(REST)
+            self._stop(slice_=REST)
         try:
             unused = sum(text.segments for text in refused)
             await self.pump.lookup.give_back(self.pace, segments=unused)
@@ -325,3 +377,18 @@ class _SliceRun:
     def _explain(self, tx: Transaction, ids: Sequence[UUID]) -> tuple[set[UUID], bool]:
         suppressed = self.pump.messages.suppress(tx, ids)
         return suppressed, campaigns.may_send(tx, self.work.campaign_id)
+
+
+def _pace(work: SliceWork) -> Pace:
+    """The sender's bucket: a second's segments, and never fewer than two.
+
+    With one, the time between "a token is there" and "it was asked for" would be lost each time,
+    and a sender of one a second would never quite send one a second.
+    """
+    rate = work.segments_per_second
+    return Pace(
+        tenant_id=work.tenant_id,
+        sender_id=work.sender_id,
+        rate=rate,
+        burst=max(2, round(rate)),
+    )

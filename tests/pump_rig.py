@@ -34,8 +34,9 @@ class Rig:
     redis_url: str
 
     async def work(self) -> None:
-        """One run over every slice that is not done, as if all were due."""
+        """One run over every slice that is not done, as if all were due and no sender rested."""
         self.bench.execute("UPDATE slice SET due_at = NULL")
+        self.bench.execute("UPDATE sender SET rests_until = NULL")
         found = self.bench.execute("SELECT id FROM slice WHERE done_at IS NULL ORDER BY id")
         for row in found:
             await self.pump.work(row.id)

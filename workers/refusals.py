@@ -47,7 +47,7 @@ STATUS = {
 }
 
 #: Those that Twilio certainly sent: a person must look. The others may be anybody's.
-_ALARMING = frozenset({Refused.MALFORMED, Refused.UNKNOWN_ACCOUNT})
+ALARMING = frozenset({Refused.MALFORMED, Refused.UNKNOWN_ACCOUNT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Refusals:
         metrics.REFUSED.labels(why.value).inc()
         if self.lines.is_time(why):
             log.warning("webhook_refused", why=why.value)
-        if why in _ALARMING and self.alarms.is_time(why):
+        if why in ALARMING and self.alarms.is_time(why):
             await self._raise_alarm(f"webhook_{why}", detail)
         return STATUS[why]
 

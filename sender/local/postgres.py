@@ -25,7 +25,7 @@ _SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    # A dozen processes of a local stack with up to 15 connections each.
+    # A dozen processes of a local stack with up to 19 connections each.
     "max_connections": "200",
     "shared_buffers": "256MB",
     "timezone": "UTC",

@@ -1,6 +1,7 @@
 """Senders and the tenants they belong to."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import text
 
@@ -28,6 +29,12 @@ _INSERT = text("""
 """)
 _SELECT = text("""
     SELECT id, tenant_id, address, kind, segments_per_second FROM sender WHERE address = :address
+""")
+_SET_PACE = text("""
+    UPDATE sender SET segments_per_second = :rate, rests_until = NULL WHERE id = :id
+""")
+_REST = text("""
+    UPDATE sender SET rests_until = greatest(rests_until, now() + :length) WHERE id = :id
 """)
 _OWN_SCOPE = text("""
     INSERT INTO sender_scope (sender_id, scope) VALUES (:id, :scope) ON CONFLICT DO NOTHING
@@ -58,11 +65,13 @@ def ensure(
 
 
 def set_pace(tx: Transaction, sender_id: int, segments_per_second: float) -> None:
-    """Change how many segments a second a sender may send."""
-    tx.execute(
-        text("UPDATE sender SET segments_per_second = :rate WHERE id = :id"),
-        {"id": sender_id, "rate": segments_per_second},
-    )
+    """Change how many segments a second a sender may send; it need not rest for the old pace."""
+    tx.execute(_SET_PACE, {"id": sender_id, "rate": segments_per_second})
+
+
+def rest(tx: Transaction, sender_id: int, length: timedelta) -> None:
+    """Have none of a sender's slices taken for this long; never shortens a rest."""
+    tx.execute(_REST, {"id": sender_id, "length": length})
 
 
 def add_scope(tx: Transaction, *, sender_id: int, service_id: int) -> None:

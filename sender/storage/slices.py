@@ -11,10 +11,23 @@ from uuid import UUID
 from sqlalchemy import text
 
 from sender.storage.database import Transaction
+from sender.storage.holds import HELD
 from sender.storage.workers import OWNER_LIVES
 
 #: An offer that nobody took for this long got lost on the way: Celery over Redis loses messages.
 OFFER_EXPIRES = timedelta(seconds=15)
+#: Segments a second that one slice feeds, so that a sender has no more slices in play than its
+#: pace needs: a process's 64 requests in flight make this much when an answer takes 2.5 s, which
+#: is ten times what Twilio takes. A slow sender therefore costs one thread and not the fleet.
+FED_BY_A_SLICE = 25.0
+#: How soon a slice is looked at again whose last rows are all under way.
+UNDER_WAY = timedelta(seconds=1)
+
+#: SQL that is true while a running campaign ``c`` of sender ``f`` may send: what refuses a window
+#: of it as a whole refuses the slice already, or its runs would come to nothing again and again.
+_MAY_GO = f"""
+    (c.deadline_at > now() AND (f.rests_until IS NULL OR f.rests_until <= now()) AND NOT {HELD})
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,30 +50,70 @@ class SliceWork:
     last_id: UUID
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Who waits for a run to end."""
+
+    #: Another campaign of its sender: that has what slices the sender's pace needs in play.
+    same_sender: bool = False
+    #: Campaigns of others: no worker has a thread left for them.
+    other_senders: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether anybody does."""
+        return self.same_sender or self.other_senders
+
+
+_FLEET = {"expires": OFFER_EXPIRES, "fed_by_a_slice": FED_BY_A_SLICE}
 _KICK_LOCK = 0x6B69636B  # "kick" in ASCII
 
-_OFFER = text(f"""
-    WITH capacity AS (SELECT coalesce(sum(w.slices), 0) AS total FROM worker w
-                      WHERE {OWNER_LIVES.format(owner="w.id")}),
+#: SQL before which ``WITH`` stands: ``full`` says whether the fleet has no room left, and ``queue``
+#: holds the slices that could be worked on and are not. Slices are *in play* while they are leased,
+#: or offered and not yet lost. ``turn`` counts within a campaign, ``place`` within a sender.
+_QUEUE = f"""
+    running AS (
+        SELECT c.id, c.sender_id, f.rests_until,
+               ceil(f.segments_per_second / :fed_by_a_slice) AS places,
+               {_MAY_GO} AS may_go
+        FROM campaign c JOIN sender f ON f.id = c.sender_id WHERE c.state = 'RUNNING'
+    ),
     open AS (
-        SELECT s.id, s.campaign_id,
-               (s.leased_until > now() AND {OWNER_LIVES.format(owner="s.owner")})
-               OR (s.owner IS NULL AND s.offered_at > now() - :expires) AS in_play,
-               s.due_at IS NULL OR s.due_at <= now() AS due
-        FROM slice s JOIN campaign c ON c.id = s.campaign_id
-        WHERE s.done_at IS NULL AND c.state = 'RUNNING'
+        SELECT s.id, s.campaign_id, c.sender_id, c.places,
+               c.may_go AND (s.due_at IS NULL OR s.due_at <= now()) AS due,
+               -- An offer from before the sender's rest was refused during it, or will be.
+               coalesce(
+                   s.leased_until > now() AND {OWNER_LIVES.format(owner="s.owner")}
+                   OR s.owner IS NULL AND c.may_go
+                      AND s.offered_at > greatest(now() - :expires, c.rests_until),
+                   false) AS in_play
+        FROM slice s JOIN running c ON c.id = s.campaign_id WHERE s.done_at IS NULL
+    ),
+    room AS (
+        SELECT coalesce(sum(w.slices), 0) - (SELECT count(*) FROM open WHERE in_play) AS left
+        FROM worker w WHERE {OWNER_LIVES.format(owner="w.id")}
+    ),
+    turns AS (
+        SELECT *, taken + row_number() OVER (PARTITION BY campaign_id ORDER BY id) AS turn,
+               -- By chance among campaigns whose turn it is alike, or the oldest would always be
+               -- first.
+               random() AS chance
+        FROM (SELECT *, count(*) FILTER (WHERE in_play) OVER (PARTITION BY campaign_id) AS taken,
+                     count(*) FILTER (WHERE in_play) OVER (PARTITION BY sender_id) AS fed
+              FROM open) AS counted
+        WHERE due AND NOT in_play
     ),
     queue AS (
-        SELECT id, taken + row_number() OVER (PARTITION BY campaign_id ORDER BY id) AS turn
-        FROM (SELECT *, count(*) FILTER (WHERE in_play) OVER (PARTITION BY campaign_id) AS taken
-              FROM open) AS counted
-        WHERE due AND in_play IS NOT TRUE
-    ),
+        SELECT *, fed + row_number() OVER (PARTITION BY sender_id ORDER BY turn, chance) AS place
+        FROM turns
+    )
+"""  # noqa: S608  # built from constants only
+
+_OFFER = text(f"""
+    WITH {_QUEUE},
     offered AS (
-        -- By chance among campaigns whose turn it is alike, or the oldest would always be first.
-        SELECT id FROM queue ORDER BY turn, random()
-        LIMIT greatest(0, (SELECT total FROM capacity)
-                          - (SELECT count(*) FROM open WHERE in_play))
+        SELECT id FROM queue WHERE place <= places ORDER BY turn, chance
+        LIMIT greatest(0, (SELECT room.left FROM room))
     )
     UPDATE slice s SET offered_at = now(), owner = NULL, leased_until = NULL
     FROM offered WHERE s.id = offered.id
@@ -72,7 +125,7 @@ _LEASE = text(f"""
     SET owner = :owner, leased_until = now() + :lease, started_at = coalesce(s.started_at, now())
     FROM campaign c, sender f
     WHERE s.id = :slice_id AND s.done_at IS NULL AND c.id = s.campaign_id AND f.id = c.sender_id
-      AND c.state = 'RUNNING' AND (s.due_at IS NULL OR s.due_at <= now())
+      AND c.state = 'RUNNING' AND {_MAY_GO} AND (s.due_at IS NULL OR s.due_at <= now())
       AND (s.owner IS NULL OR s.leased_until < now()
            OR NOT {OWNER_LIVES.format(owner="s.owner")})
     RETURNING s.id AS slice_id, c.id AS campaign_id, c.tenant_id, c.sender_id,
@@ -93,17 +146,18 @@ _CLOSE = text("""
     UPDATE slice s
     SET owner = NULL, leased_until = NULL, offered_at = NULL,
         done_at = CASE WHEN rest.open = 0 THEN now() END,
-        due_at = greatest(rest.next_at, now() + :rest)
+        due_at = greatest(coalesce(rest.next_at, now() + :under_way), now() + :rest)
     FROM rest WHERE s.id = :slice_id AND s.owner = :owner
     RETURNING s.done_at IS NOT NULL AS done
 """)
 
-_OTHERS_WAIT = text("""
-    SELECT EXISTS (
-        SELECT FROM slice s JOIN campaign c ON c.id = s.campaign_id
-        WHERE s.done_at IS NULL AND c.state = 'RUNNING' AND s.owner IS NULL
-          AND s.campaign_id <> :campaign_id AND (s.due_at IS NULL OR s.due_at <= now()))
-""")
+_OTHERS_WAIT = text(f"""
+    WITH {_QUEUE}
+    SELECT coalesce(bool_or(sender_id = :sender_id), false) AS same_sender,
+           coalesce(bool_or(sender_id <> :sender_id AND place <= places), false)
+               AND (SELECT room.left <= 0 FROM room) AS other_senders
+    FROM queue WHERE campaign_id <> :campaign_id
+""")  # noqa: S608  # built from constants only
 
 
 class SliceTable:
@@ -112,7 +166,8 @@ class SliceTable:
     def offer(self, tx: Transaction) -> list[int]:
         """Mark as offered what the fleet has room for, fairly among campaigns.
 
-        One caller at a time; a second one gets nothing, and need not.
+        Of each sender no more than its pace needs; of one that rests or is held, nothing. One
+        caller at a time; a second one gets nothing, and need not.
 
         Returns:
             The ids of the slices to publish as hints.
@@ -120,12 +175,12 @@ class SliceTable:
         lock = text("SELECT pg_try_advisory_xact_lock(:key)")
         if not tx.execute(lock, {"key": _KICK_LOCK}).scalar_one():
             return []
-        return [row.id for row in tx.execute(_OFFER, {"expires": OFFER_EXPIRES})]
+        return [row.id for row in tx.execute(_OFFER, _FLEET)]
 
     def lease(
         self, tx: Transaction, slice_id: int, *, owner: int, lease: timedelta
     ) -> SliceWork | None:
-        """Take a slice; ``None`` when it is done, another worker's, or its campaign not running.
+        """Take a slice; ``None`` when it is done, another worker's, or may not be sent now.
 
         A duplicated or late hint therefore does nothing.
         """
@@ -144,12 +199,13 @@ class SliceTable:
         Returns:
             Whether it is done.
         """
-        values = {"slice_id": slice_id, "owner": owner, "rest": rest}
+        values = {"slice_id": slice_id, "owner": owner, "rest": rest, "under_way": UNDER_WAY}
         return bool(tx.execute(_CLOSE, values).scalar_one_or_none())
 
-    def others_wait(self, tx: Transaction, *, campaign_id: int) -> bool:
-        """Whether slices of other campaigns are due and nobody works on them."""
-        return bool(tx.execute(_OTHERS_WAIT, {"campaign_id": campaign_id}).scalar_one())
+    def others_wait(self, tx: Transaction, *, campaign_id: int, sender_id: int) -> Waiting:
+        """Who could work if a run over this campaign ended now; looks at every open slice."""
+        values = {**_FLEET, "campaign_id": campaign_id, "sender_id": sender_id}
+        return Waiting(**tx.execute(_OTHERS_WAIT, values).mappings().one())
 
 
 _INSERT = text("""

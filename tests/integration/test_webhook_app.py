@@ -1,6 +1,7 @@
 """The webhook app, driven as an ASGI server drives it, with requests signed as Twilio signs."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from starlette.applications import Starlette
+from structlog.testing import capture_logs
 from twilio.request_validator import (  # type: ignore[import-untyped]  # the SDK ships no types
     RequestValidator,
 )
@@ -301,6 +303,67 @@ class TestStatus:
         """A callback to another kind of address is refused, not an error."""
         form = _status("sent", To=f"whatsapp:+{ANNA}")
         assert (await twilio.post(f"/twilio/status/{message_id}", form)).status == 404
+
+
+class TestRefused:
+    """What a refused webhook leaves: a STOP in it reached nobody."""
+
+    async def test_counted_and_told(self, twilio: Browser) -> None:
+        """Each refusal is counted by its reason; its line comes at most once a second."""
+        before = await _refused(twilio)
+        with capture_logs() as lines:
+            for _ in range(3):
+                await twilio.post("/twilio/inbound", STOP, token=None)
+            await twilio.post("/twilio/inbound", STOP | {"Body": "x" * 70_000})
+            await twilio.request("POST", "/twilio/inbound", body=b"\xff=\xff")
+        after = await _refused(twilio)
+        assert {why: after[why] - before.get(why, 0) for why in after} == {
+            **dict.fromkeys(before, 0),
+            "signature": 3,
+            "too_large": 1,
+            "unreadable": 1,
+        }
+        told = {line["why"] for line in lines if line["event"] == "webhook_refused"}
+        assert told == {"signature", "too_large", "unreadable"}
+        assert len(lines) < 5
+        assert str(ANNA) not in str(lines)
+
+    async def test_nobody_else_raises_alarms(self, bench: Bench, twilio: Browser) -> None:
+        """What Twilio did not sign leaves no row, however much of it comes."""
+        await twilio.post("/twilio/inbound", STOP, token=None)
+        await twilio.request("POST", "/twilio/inbound", body=b"\xff=\xff")
+        assert bench.value("SELECT count(*) FROM alarm") == 0
+
+    async def test_an_unknown_account_raises_one_alarm(self, bench: Bench, twilio: Browser) -> None:
+        """Signed texts for an account that no tenant has leave one alarm, with the SIDs."""
+        form = STOP | {"AccountSid": OTHER_ACCOUNT}
+        for _ in range(3):
+            assert (await twilio.post("/twilio/inbound", form)).status == 404
+        [alarm] = bench.execute("SELECT kind, detail FROM alarm")
+        assert alarm.kind == "webhook_unknown_account"
+        assert alarm.detail == {"sid": STOP["MessageSid"], "account_sid": OTHER_ACCOUNT}
+
+    async def test_a_malformed_text_raises_one_alarm(self, bench: Bench, twilio: Browser) -> None:
+        """Signed texts without a sender leave one alarm that says what is missing."""
+        form = {name: value for name, value in STOP.items() if name != "From"}
+        for _ in range(3):
+            assert (await twilio.post("/twilio/inbound", form)).status == 400
+        [alarm] = bench.execute("SELECT kind, detail FROM alarm")
+        assert alarm.kind == "webhook_malformed"
+        assert alarm.detail == {"webhook": "inbound", "what": "the field From is missing"}
+
+    async def test_an_alarm_that_cannot_be_stored(self, bench: Bench, twilio: Browser) -> None:
+        """The answer is the same while the alarm cannot be stored."""
+        bench.execute("ALTER TABLE alarm RENAME TO elsewhere")
+        form = {name: value for name, value in STOP.items() if name != "From"}
+        assert (await twilio.post("/twilio/inbound", form)).status == 400
+
+
+async def _refused(twilio: Browser) -> dict[str, int]:
+    """The count of refused webhooks, by reason."""
+    figures = (await twilio.request("GET", "/metrics")).body
+    found = re.findall(r'^sender_webhooks_refused_total{why="(\w+)"} (\d+)', figures, re.MULTILINE)
+    return {why: int(count) for why, count in found}
 
 
 class TestOperating:

@@ -25,6 +25,8 @@ from sender.domain.phone import SenderKind
 from sender.domain.receipt import FailureCause
 from sender.gateway import client as gateway_client
 from sender.receipts import Refusal
+from sender.runtime import KICKER_CONNECTIONS, SPARE_CONNECTIONS, SWEEPER_CONNECTIONS
+from workers.refusals import ALARMING
 from workers.webhooks import app as webhooks
 
 ROOT = Path(__file__).parents[2]
@@ -210,7 +212,16 @@ def test_every_cause_and_alarm_is_explained() -> None:
     """An operator finds each incident's cause and each alarm's kind."""
     explained = rows("What to do about").keys()
     alarms = {f"callback_{why}" for why in Refusal} | {"inbound_unattributed"}
+    alarms |= {f"webhook_{why}" for why in ALARMING}
     assert set(Cause) | alarms == explained - {"Cause", "Kind", "---"}
+
+
+def test_the_connections_of_a_worker() -> None:
+    """What to allow a worker: its pool, its lock, and the two of recovery with their overflow."""
+    beside_threads = SPARE_CONNECTIONS + 1 + 2 * (KICKER_CONNECTIONS + SWEEPER_CONNECTIONS)
+    default = Settings.model_fields["slice_threads"].default + beside_threads
+    assert f"`SENDER_THREADS` + {beside_threads} connections" in README
+    assert f"({default} as it comes)" in README
 
 
 def test_the_default_paces_are_those_of_the_code() -> None:

@@ -126,3 +126,37 @@ async def test_many_at_once() -> None:
         await asyncio.gather(*(window(1 + n % 32) for n in range(60)))
     assert most <= 20
     assert in_flight == 0
+
+
+async def test_closed() -> None:
+    """While closed nobody takes any, not even of what is given back; then all go, in turn."""
+    permits, order = Permits(16), []
+
+    async def take(name: str, wanted: int) -> None:
+        await permits.take(wanted)
+        order.append(name)
+
+    assert await permits.take(8) == 8
+    permits.close()
+    tasks = [asyncio.create_task(take(name, 4)) for name in ("a", "b", "c")]
+    await _settled()
+    permits.give_back(8)
+    await _settled()
+    assert order == []
+    permits.open()
+    await asyncio.gather(*tasks)
+    assert order == ["a", "b", "c"]
+    permits.give_back(16)
+    assert await permits.take(16) == 16
+
+
+async def test_open_for_good() -> None:
+    """At shutdown nobody is kept waiting, by an earlier or a later close."""
+    permits = Permits(16)
+    permits.close()
+    waiting = asyncio.create_task(permits.take(8))
+    await _settled()
+    permits.open(for_good=True)
+    permits.close()
+    assert await waiting == 8
+    assert await permits.take(8) == 8

@@ -25,7 +25,10 @@ CREATE TABLE sender (
     tenant_id           integer NOT NULL REFERENCES tenant,
     address             text NOT NULL UNIQUE,
     kind                text NOT NULL,
-    segments_per_second double precision NOT NULL CHECK (segments_per_second > 0)
+    segments_per_second double precision NOT NULL
+                        CHECK (segments_per_second > 0 AND segments_per_second < 'Infinity'),
+    -- No slice of it is taken before: its pacing tokens are used up, or the provider takes nothing.
+    rests_until         timestamptz
 );
 
 -- The suppression scopes that count for a sender beside ALL_SENDERS: itself, and every Messaging

@@ -1,0 +1,61 @@
+"""How gently a provider that takes nothing is asked: a pure policy over one sender's outcomes."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from sender.domain.outcome import Ambiguous, NotBegun, Outcome, Throttled
+
+#: Failures in a row that make an outage: chance does not make them (at one failure in ten, once
+#: in a hundred million requests), and they are fewer than one window.
+LONG_ENOUGH = 8
+#: The first rest: a proxy that restarts needs no longer. It doubles with every failed attempt.
+FIRST_REST = timedelta(seconds=2)
+#: The longest: what an outage costs after its end, at most.
+LONGEST_REST = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streak:
+    """One sender's failures since the provider last gave a proper answer.
+
+    A connection that failed and a 429 count, for they put a row back to be sent again at once by
+    the next in line; so does an ambiguous answer, of which an outage would make a campaign full.
+    """
+
+    failures: int = 0
+    #: Rests it has led to.
+    rests: int = 0
+    #: When the last of them ends, by the clock that `after` is given.
+    until: float = float("-inf")
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the provider is asked with one message only, and its answer waited for."""
+        return self.failures >= LONG_ENOUGH
+
+    def after(self, outcome: Outcome, *, now: float) -> Self:
+        """The streak with one more outcome.
+
+        What was under way when a rest began fails within it, and does not lengthen it.
+
+        Args:
+            outcome: what the provider said.
+            now: seconds by a monotonic clock.
+        """
+        if not isinstance(outcome, NotBegun | Throttled | Ambiguous):
+            return type(self)()
+        failures = self.failures + 1
+        if failures < LONG_ENOUGH or now < self.until:
+            return type(self)(failures=failures, rests=self.rests, until=self.until)
+        until = now + _length(self.rests).total_seconds()
+        return type(self)(failures=failures, rests=self.rests + 1, until=until)
+
+    def rest(self, *, now: float) -> timedelta:
+        """How long the sender must rest from now on; zero when it may go on."""
+        return timedelta(seconds=max(0.0, self.until - now)) if self.is_outage else timedelta()
+
+
+def _length(rests_before: int) -> timedelta:
+    """Doubled each time; the exponent is bounded because a timedelta is."""
+    return min(LONGEST_REST, FIRST_REST * (1 << min(rests_before, 8)))

@@ -1,0 +1,89 @@
+"""A run's turn on its thread: when it is over, and where waiting for pacing tokens is done.
+
+Threads are few, and a slow sender needs one for hardly any time. So a run waits for its tokens on
+the thread only while nobody else could use it; otherwise the *sender* rests in the database until
+they are there. Either way it comes back when its bucket is half full: a window then has as many
+rows as the pace allows, and no token is lost to a bucket that ran over.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sender.domain.admission import Pace
+from sender.domain.outage import LONGEST_REST
+from sender.storage.database import AsyncDatabase
+from sender.storage.slices import SliceTable, SliceWork, Waiting
+
+#: A wait up to this is spent in the run if the thread is not wanted. Longer ones are not worth a
+#: thread: the kicker comes once a second, so the sender is back in time.
+PATIENCE = timedelta(seconds=2)
+#: A turn's end: when other campaigns wait, and in any case before it looks stuck.
+SHARE_AFTER = timedelta(seconds=5)
+END_AFTER = timedelta(seconds=45)
+#: Whether others wait is asked no more often: the question costs more than the window it is
+#: asked for.
+ASK_EVERY = timedelta(seconds=1)
+
+
+@dataclass(kw_only=True)
+class Turn:
+    """One run's time."""
+
+    db: AsyncDatabase
+    slices: SliceTable
+    work: SliceWork
+    pace: Pace
+    #: Set at shutdown: the turn is over.
+    stopping: asyncio.Event
+    began: float = field(default_factory=time.monotonic)
+    _waiting: Waiting = field(default_factory=Waiting, init=False)
+    _asked: float = field(default=float("-inf"), init=False)
+
+    async def is_over(self) -> bool:
+        """Whether the run must end before its next window.
+
+        It must at shutdown, after `SHARE_AFTER` if another campaign waits for its thread or for
+        its sender, and after `END_AFTER`.
+        """
+        age = timedelta(seconds=time.monotonic() - self.began)
+        if self.stopping.is_set() or age >= END_AFTER:
+            return True
+        return age >= SHARE_AFTER and (await self._others()).any
+
+    async def wait(self, until_due: timedelta) -> timedelta:
+        """Wait here until the pace lets a worthwhile window through, or say how long to rest.
+
+        Args:
+            until_due: until the next message is due.
+
+        Returns:
+            Zero: go on. Else nothing was waited for: end the run, and rest the sender this long.
+        """
+        pause = max(until_due, self._half_full)
+        if until_due > PATIENCE or (await self._others()).other_senders:
+            return min(pause, LONGEST_REST)
+        await self._sleep(pause)
+        return timedelta()
+
+    @property
+    def _half_full(self) -> timedelta:
+        return timedelta(seconds=self.pace.burst / self.pace.rate / 2)
+
+    async def _sleep(self, pause: timedelta) -> None:
+        """Sleep, but not through a shutdown."""
+        try:
+            async with asyncio.timeout(pause.total_seconds()):
+                await self.stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _others(self) -> Waiting:
+        now = time.monotonic()
+        if now - self._asked >= ASK_EVERY.total_seconds():
+            work, self._asked = self.work, now
+            self._waiting = await self.db.run(
+                self.slices.others_wait, campaign_id=work.campaign_id, sender_id=work.sender_id
+            )
+        return self._waiting
