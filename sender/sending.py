@@ -21,13 +21,11 @@ from uuid import UUID
 import structlog
 
 from sender.config import BEGIN_WITHIN, LEASE, SEND_DEADLINE
-from sender.domain import segments
 from sender.domain.admission import Admission, Pace, Verdict
 from sender.domain.message import Guarded, OutboundText
 from sender.domain.outage import Streak
 from sender.domain.outcome import Outcome
 from sender.domain.provider import HandOff
-from sender.domain.template import Template, TemplateError
 from sender.errors import PacingUnavailable
 from sender.permits import Permits
 from sender.settlement import Handed
@@ -36,15 +34,14 @@ from sender.storage import campaigns, consent, senders
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
 from sender.storage.messages import DueMessage, MessageTable
 from sender.storage.slices import SliceTable, SliceWork
-from sender.turns import SHARE_AFTER, Turn
+from sender.texts import DueText, DueTexts
+from sender.turns import Turn, pace_of
 
 log = structlog.get_logger(__name__)
 
 #: Rows guarded and POSTed together. Larger windows are no faster and lengthen the time between
 #: the lookup and the request.
 WINDOW = 32
-#: Rows read ahead at a time, at most; a slow sender's run reads what it may send in a short turn.
-READ_AHEAD = 256
 #: How long a slice or a sender rests that was stopped: a hold, a pause, Redis away.
 REST = timedelta(seconds=1)
 #: How long a slice rests whose run raised what nobody foresaw: that is not put right in a second.
@@ -82,15 +79,6 @@ class CacheRepair(Protocol):
 
     async def forget(self, scopes: Sequence[tuple[int, int]], recipients: Sequence[int]) -> None:
         """Remove these numbers from these scopes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Text:
-    """A due row with its body."""
-
-    row: DueMessage
-    body: str
-    segments: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,9 +156,8 @@ class _SliceRun:
 
     def __post_init__(self) -> None:
         pump, work = self.pump, self.work
-        self.template = Template.parse(work.body)
-        self.after = UUID(int=work.first_id.int - 1)
-        self.pace = _pace(work)
+        self.pace = pace_of(work)
+        self.texts = DueTexts(db=pump.db, messages=pump.messages, work=work, pace=self.pace)
         self.turn = Turn(
             db=pump.db, slices=pump.slices, work=work, pace=self.pace, stopping=pump.stopping
         )
@@ -179,10 +166,10 @@ class _SliceRun:
         """Send what is due, then wait for what is in flight; how long to rest then."""
         try:
             while not await self._must_end():
-                rows = await self._read()
-                if not rows:
+                texts = await self.texts.read()
+                if texts is None:
                     break
-                await self._send(deque(await self._rendered(rows)))
+                await self._send(deque(texts))
         except PacingUnavailable as exc:
             log.warning("pacing_unavailable", slice=self.work.slice_id, error=str(exc))
             self._stop(sender=REST)
@@ -203,37 +190,7 @@ class _SliceRun:
     async def _must_end(self) -> bool:
         return self.stopped or await self.turn.is_over()
 
-    async def _read(self) -> list[DueMessage]:
-        rows = await self.pump.db.run(
-            self.pump.messages.due,
-            campaign_id=self.work.campaign_id,
-            after=self.after,
-            last=self.work.last_id,
-            limit=self._read_ahead,
-        )
-        if rows:
-            self.after = rows[-1].id
-        return rows
-
-    @property
-    def _read_ahead(self) -> int:
-        in_a_turn = self.pace.burst + self.pace.rate * SHARE_AFTER.total_seconds()
-        return min(READ_AHEAD, round(in_a_turn))
-
-    async def _rendered(self, rows: Sequence[DueMessage]) -> list[_Text]:
-        texts, unfit = [], {}
-        for row in rows:
-            try:
-                body = self.template.render(row.fields)
-            except TemplateError as exc:
-                unfit[row.id] = str(exc)
-            else:
-                texts.append(_Text(row=row, body=body, segments=segments.count(body).segments))
-        if unfit:
-            await self.pump.db.run(self.pump.messages.refuse, list(unfit), reason="unfit_body")
-        return texts
-
-    async def _send(self, waiting: deque[_Text]) -> None:
+    async def _send(self, waiting: deque[DueText]) -> None:
         """Window after window, until none is left or the run must end."""
         while waiting and not await self._must_end():
             wait = await self._send_window(waiting)
@@ -242,7 +199,7 @@ class _SliceRun:
             if wait and not self.stopped and (rest := await self.turn.wait(wait)):
                 self._stop(sender=rest)
 
-    async def _send_window(self, waiting: deque[_Text]) -> timedelta:
+    async def _send_window(self, waiting: deque[DueText]) -> timedelta:
         """Take the next window through all steps; until when the rest of it must wait."""
         count = await self.pump.permits.take(min(self._window, len(waiting)))
         began, begun = 0.0, 0
@@ -272,8 +229,8 @@ class _SliceRun:
         return self.pump.streaks.get(self.work.sender_id, Streak())
 
     async def _admit(
-        self, window: list[_Text], waiting: deque[_Text]
-    ) -> tuple[list[_Text], timedelta]:
+        self, window: list[DueText], waiting: deque[DueText]
+    ) -> tuple[list[DueText], timedelta]:
         """Ask Redis: hits are settled, what gets no token goes back to the head of the line."""
         answer = await self.pump.lookup.check(
             pace=self.pace,
@@ -312,7 +269,9 @@ class _SliceRun:
             raise
         return {one.message_id: one for one in found}
 
-    def _begin(self, window: Sequence[_Text], guarded: Mapping[UUID, Guarded], began: float) -> int:
+    def _begin(
+        self, window: Sequence[DueText], guarded: Mapping[UUID, Guarded], began: float
+    ) -> int:
         """Start the hand-offs, each of which gives its own permit back; how many."""
         for text in window:
             if licence := guarded.get(text.row.id):
@@ -328,7 +287,7 @@ class _SliceRun:
         except DatabaseError as exc:  # the sweeper will call them in_doubt: slower, still safe
             log.warning("put_back_failed", rows=len(mine), error=told(exc))
 
-    async def _hand_off(self, text: _Text, licence: Guarded, began: float) -> None:
+    async def _hand_off(self, text: DueText, licence: Guarded, began: float) -> None:
         outbound = OutboundText(
             message_id=licence.message_id,
             sender=self.work.sender,
@@ -351,8 +310,8 @@ class _SliceRun:
     def _note(self, outcome: Outcome) -> None:
         """Stop, and rest the sender, when the provider takes nothing of it any more."""
         now = time.monotonic()
-        streak = self.pump.streaks[self.work.sender_id] = self._streak.after(outcome, now=now)
-        if rest := streak.rest(now=now):
+        streak = self.pump.streaks[self.work.sender_id] = self._streak.after(outcome, at=now)
+        if rest := streak.rest(at=now):
             if not self.stopped:
                 log.warning(
                     "provider_takes_nothing",
@@ -362,7 +321,7 @@ class _SliceRun:
                 )
             self._stop(sender=rest)
 
-    async def _settle_refused(self, refused: Sequence[_Text]) -> None:
+    async def _settle_refused(self, refused: Sequence[DueText]) -> None:
         """Give suppressed rows their reason; stop if the campaign as a whole may not send."""
         ids = [text.row.id for text in refused]
         suppressed, may_send = await self.pump.db.run(self._explain, ids)
@@ -377,18 +336,3 @@ class _SliceRun:
     def _explain(self, tx: Transaction, ids: Sequence[UUID]) -> tuple[set[UUID], bool]:
         suppressed = self.pump.messages.suppress(tx, ids)
         return suppressed, campaigns.may_send(tx, self.work.campaign_id)
-
-
-def _pace(work: SliceWork) -> Pace:
-    """The sender's bucket: a second's segments, and never fewer than two.
-
-    With one, the time between "a token is there" and "it was asked for" would be lost each time,
-    and a sender of one a second would never quite send one a second.
-    """
-    rate = work.segments_per_second
-    return Pace(
-        tenant_id=work.tenant_id,
-        sender_id=work.sender_id,
-        rate=rate,
-        burst=max(2, round(rate)),
-    )

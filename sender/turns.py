@@ -27,6 +27,24 @@ END_AFTER = timedelta(seconds=45)
 ASK_EVERY = timedelta(seconds=1)
 
 
+def pace_of(work: SliceWork) -> Pace:
+    """The sender's bucket: a second's segments, and never fewer than two.
+
+    With one, the time between "a token is there" and "it was asked for" would be lost each time,
+    and a sender of one a second would never quite send one a second.
+
+    Raises:
+        ValueError: a pace at which nothing could ever be sent, or no number.
+    """
+    rate = work.segments_per_second
+    return Pace(
+        tenant_id=work.tenant_id,
+        sender_id=work.sender_id,
+        rate=rate,
+        burst=max(2, round(rate)),
+    )
+
+
 @dataclass(kw_only=True)
 class Turn:
     """One run's time."""

@@ -34,26 +34,26 @@ class Streak:
         """Whether the provider is asked with one message only, and its answer waited for."""
         return self.failures >= LONG_ENOUGH
 
-    def after(self, outcome: Outcome, *, now: float) -> Self:
+    def after(self, outcome: Outcome, *, at: float) -> Self:
         """The streak with one more outcome.
 
         What was under way when a rest began fails within it, and does not lengthen it.
 
         Args:
             outcome: what the provider said.
-            now: seconds by a monotonic clock.
+            at: seconds by a monotonic clock.
         """
         if not isinstance(outcome, NotBegun | Throttled | Ambiguous):
             return type(self)()
         failures = self.failures + 1
-        if failures < LONG_ENOUGH or now < self.until:
+        if failures < LONG_ENOUGH or at < self.until:
             return type(self)(failures=failures, rests=self.rests, until=self.until)
-        until = now + _length(self.rests).total_seconds()
+        until = at + _length(self.rests).total_seconds()
         return type(self)(failures=failures, rests=self.rests + 1, until=until)
 
-    def rest(self, *, now: float) -> timedelta:
-        """How long the sender must rest from now on; zero when it may go on."""
-        return timedelta(seconds=max(0.0, self.until - now)) if self.is_outage else timedelta()
+    def rest(self, *, at: float) -> timedelta:
+        """How long the sender must rest from then on; zero when it may go on."""
+        return timedelta(seconds=max(0.0, self.until - at)) if self.is_outage else timedelta()
 
 
 def _length(rests_before: int) -> timedelta:

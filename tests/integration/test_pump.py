@@ -23,6 +23,7 @@ from sender.domain.outcome import (
     Refused,
     Throttled,
 )
+from sender.domain.template import TemplateError
 from sender.sending import WINDOW
 from sender.settlement import Handed, Settlement
 from sender.storage.database import AsyncDatabase, Transaction
@@ -121,12 +122,13 @@ class TestSending:
         assert sorted(rig.gateway.recipients + other.gateway.recipients) == people
 
     async def test_the_pace_is_kept(self, rig: Rig) -> None:
-        """No more goes out than the sender's pace allows; the slice rests until more may go."""
-        campaign = rig.bench.campaign(*crowd(50), pace=1)
+        """No more goes out than the sender's pace allows; the sender rests until more may go."""
+        campaign = rig.bench.campaign(*crowd(50), pace=0.01)
         await rig.work()
-        assert len(rig.gateway.sent) == 1
-        assert rig.bench.value("SELECT due_at > now() AND done_at IS NULL FROM slice")
-        assert list(rig.bench.states(campaign).values()).count("pending") == 49
+        assert len(rig.gateway.sent) == 2
+        assert rig.bench.value("SELECT rests_until > now() FROM sender")
+        assert rig.bench.value("SELECT owner IS NULL AND done_at IS NULL FROM slice")
+        assert list(rig.bench.states(campaign).values()).count("pending") == 48
 
 
 class TestSuppression:
@@ -179,7 +181,8 @@ class TestSuppression:
         assert rig.gateway.sent == []
         row = rig.bench.row(campaign)
         assert (row.state, row.gen) == ("pending", 0)
-        assert rig.bench.value("SELECT owner IS NULL AND due_at > now() FROM slice")
+        assert rig.bench.value("SELECT owner IS NULL FROM slice")
+        assert rig.bench.value("SELECT rests_until > now() FROM sender")
         await rig.work()
         assert rig.gateway.recipients == [ANNA]
 
@@ -391,6 +394,14 @@ class TestStopping:
         await rig.work()
         assert rig.gateway.recipients.count(BERT) == 1
         assert await asyncio.wait_for(rig.pump.permits.take(64), timeout=20) == 64
+
+    async def test_a_run_that_raises(self, rig: Rig) -> None:
+        """A run that raises, from its first step on, gives its slice back to rest."""
+        rig.bench.campaign(ANNA)
+        rig.bench.execute("UPDATE campaign SET body = 'Hi {'")
+        with pytest.raises(TemplateError):
+            await rig.work()
+        assert rig.bench.value("SELECT owner IS NULL AND due_at > now() FROM slice")
 
     async def test_postgres_is_away(self, rig: Rig) -> None:
         """Without the guard's commit nothing is sent."""

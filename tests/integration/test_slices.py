@@ -9,8 +9,9 @@ import pytest
 from sender.campaigns import SLICE_SIZE, Campaigns
 from sender.config import LEASE
 from sender.recovery import Kicker, Sweeper
-from sender.storage import slices, workers
-from sender.storage.slices import SliceTable, SliceWork
+from sender.storage import holds, senders, slices, workers
+from sender.storage.holds import Hold, Level
+from sender.storage.slices import FED_BY_A_SLICE, SliceTable, SliceWork
 from tests.bench import (
     ANNA,
     BERT,
@@ -50,6 +51,18 @@ def _sliced(bench: Bench, slices_wanted: int, **facts: Any) -> int:
     spans = [(row.id, row.id) for row in bench.due(campaign)]
     bench.db.run(slices.insert, campaign, spans)
     return campaign
+
+
+def _stop(bench: Bench, why: str, campaign: int = 0, sender: str = SENDER) -> None:
+    """Have a campaign not send for this reason."""
+    match why:
+        case "held":
+            hold = Hold(level=Level.CAMPAIGN, subject=campaign, reason="test", detail="")
+            bench.db.run(holds.place, hold)
+        case "resting":
+            bench.db.run(senders.rest, bench.sender_id(sender), timedelta(minutes=1))
+        case "late":
+            bench.execute("UPDATE campaign SET deadline_at = now() WHERE id = :id", id=campaign)
 
 
 def _campaigns_of(bench: Bench, offered: list[int]) -> list[int]:
@@ -141,6 +154,62 @@ class TestOffer:
                 assert _lease(bench, _offer(bench)[0], doomed)
                 assert _offer(bench) == []
             eventually(lambda: _offer(bench) == [_only_slice(bench)])
+
+    def test_a_slow_sender_has_one_slice_in_play(self, bench: Bench) -> None:
+        """A sender has no more slices in play, over all its campaigns, than its pace needs."""
+        _sliced(bench, 5, pace=1), _sliced(bench, 5, pace=1)
+        with bench.live_worker(slices=9) as worker:
+            (slice_id,) = _offer(bench)
+            assert _offer(bench) == []
+            assert _lease(bench, slice_id, worker)
+            assert _offer(bench) == []
+            _close(bench, slice_id, worker)
+            assert len(_offer(bench)) == 1
+
+    def test_as_many_as_the_pace_needs(self, bench: Bench) -> None:
+        """A faster sender has more, so that no pace is out of reach."""
+        _sliced(bench, 9, pace=4 * FED_BY_A_SLICE)
+        with bench.live_worker(slices=9):
+            assert len(_offer(bench)) == 4
+
+    def test_a_slow_sender_leaves_the_room_to_others(self, bench: Bench) -> None:
+        """Threads that a slow sender does not need go to the others at once."""
+        slow = _sliced(bench, 9, pace=1)
+        fast = _sliced(bench, 9, sender=OTHER_SENDER)
+        with bench.live_worker(slices=7):
+            shares = _campaigns_of(bench, _offer(bench))
+        assert (shares.count(slow), shares.count(fast)) == (1, 6)
+
+    @pytest.mark.parametrize("why", ["held", "resting", "late"])
+    def test_what_may_not_be_sent_takes_no_turn(self, bench: Bench, why: str) -> None:
+        """A held, resting or late campaign is neither offered nor leased, and others are."""
+        stopped = _sliced(bench, 3)
+        slice_id = bench.value("SELECT min(id) FROM slice")
+        _stop(bench, why, stopped)
+        other = bench.campaign(ANNA, sender=OTHER_SENDER)
+        with bench.live_worker() as worker:
+            assert _campaigns_of(bench, _offer(bench)) == [other]
+            assert not _lease(bench, slice_id, worker)
+
+    def test_a_rest_ends_by_itself(self, bench: Bench) -> None:
+        """A rest ends with its time; an offer that it made vain is made again at once."""
+        bench.campaign(ANNA)
+        with bench.live_worker() as worker:
+            offered = _offer(bench)
+            _stop(bench, "resting")
+            assert not _lease(bench, offered[0], worker)
+            bench.execute("UPDATE sender SET rests_until = now()")
+            assert _offer(bench) == offered
+            assert _lease(bench, offered[0], worker)
+
+    def test_a_rest_is_never_shortened(self, bench: Bench) -> None:
+        """Of two rests the longer counts; a new pace ends both."""
+        bench.campaign(ANNA)
+        for seconds in (30, 5):
+            bench.db.run(senders.rest, bench.sender_id(), timedelta(seconds=seconds))
+        assert bench.value("SELECT rests_until > now() + interval '20 seconds' FROM sender")
+        bench.db.run(senders.set_pace, bench.sender_id(), 5.0)
+        assert bench.value("SELECT rests_until IS NULL FROM sender")
 
 
 class TestLease:
@@ -259,12 +328,64 @@ class TestClose:
         _close(bench, _only_slice(bench), NOBODY)
         assert _lease(bench, _only_slice(bench), NOBODY)
 
-    def test_others_wait(self, bench: Bench) -> None:
-        """A slice ends early only if another campaign's slice is due and nobody works on it."""
+    def test_it_rests_while_all_that_is_left_is_under_way(self, bench: Bench) -> None:
+        """A slice with nothing left to begin is not due at once, or it would be run in a circle."""
+        campaign = bench.campaign(ANNA)
+        _lease(bench, _only_slice(bench), NOBODY)
+        bench.put(campaign, "sending")
+        _close(bench, _only_slice(bench), NOBODY)
+        assert bench.value("SELECT due_at > now() FROM slice")
+
+
+class TestOthersWait:
+    """Whether a run's thread, or its sender, is wanted by others."""
+
+    def _waiting(self, bench: Bench, campaign: int, sender: str = SENDER) -> tuple[bool, bool]:
+        found = bench.db.run(
+            TABLE.others_wait, campaign_id=campaign, sender_id=bench.sender_id(sender)
+        )
+        return found.same_sender, found.other_senders
+
+    def test_nobody_else(self, bench: Bench) -> None:
+        """The other slices of a campaign are not others."""
+        assert self._waiting(bench, _sliced(bench, 3)) == (False, False)
+
+    def test_another_sender_and_no_room(self, bench: Bench) -> None:
+        """Another sender's slice waits when it is due and no worker has a thread left."""
         one = bench.campaign(ANNA)
-        assert not bench.db.run(TABLE.others_wait, campaign_id=one)
+        with bench.live_worker(slices=1) as worker:
+            assert _lease(bench, _offer(bench)[0], worker)
+            bench.campaign(ANNA, sender=OTHER_SENDER)
+            assert self._waiting(bench, one) == (False, True)
+
+    def test_another_sender_and_room(self, bench: Bench) -> None:
+        """It does not wait for a thread that is free: the kicker will offer it."""
+        one = bench.campaign(ANNA)
         bench.campaign(ANNA, sender=OTHER_SENDER)
-        assert bench.db.run(TABLE.others_wait, campaign_id=one)
+        with bench.live_worker(slices=2):
+            assert self._waiting(bench, one) == (False, False)
+
+    def test_a_sender_that_has_enough(self, bench: Bench) -> None:
+        """A sender with as many slices in play as its pace needs does not wait for a thread."""
+        one = bench.campaign(ANNA)
+        _sliced(bench, 3, sender=OTHER_SENDER, pace=1)
+        with bench.live_worker(slices=2):
+            assert len(_offer(bench)) == 2
+            assert self._waiting(bench, one) == (False, False)
+
+    def test_another_campaign_of_the_sender(self, bench: Bench) -> None:
+        """Campaigns of one sender share its pace, so one waits for the other."""
+        one = bench.campaign(ANNA)
+        bench.campaign(ANNA)
+        assert self._waiting(bench, one) == (True, False)
+
+    @pytest.mark.parametrize("why", ["held", "resting", "late"])
+    def test_who_may_not_send_waits_for_nobody(self, bench: Bench, why: str) -> None:
+        """A campaign that may not be sent now needs no thread."""
+        one = bench.campaign(ANNA)
+        another = bench.campaign(ANNA, sender=OTHER_SENDER)
+        _stop(bench, why, another, OTHER_SENDER)
+        assert self._waiting(bench, one) == (False, False)
 
 
 def test_a_campaign_is_cut_into_slices(bench: Bench) -> None:

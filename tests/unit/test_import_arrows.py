@@ -37,6 +37,7 @@ FOUNDATION = frozenset(
         "sender.settlement",
         "sender.settling",
         "sender.storage",
+        "sender.texts",
         "sender.turns",
     }
 )
@@ -74,6 +75,7 @@ ARROWS = {
     "sender.liveness": {"sender.storage"},
     "sender.enforcement": {"sender.domain", "sender.storage"},
     "sender.turns": {"sender.domain", "sender.storage"},
+    "sender.texts": {"sender.domain", "sender.storage", "sender.turns"},
     "sender.settlement": {"sender.domain", "sender.enforcement", "sender.storage"},
     "sender.settling": {"sender.batching", "sender.settlement", "sender.storage"},
     # The other side: what it shares with us it could never contradict.
