@@ -10,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from sender.domain.consent import ALL_SENDERS, ConsentEvent, Direction, ReasonClass, Suppression
+from sender.domain.consent import ALL_SENDERS, ConsentEvent, ReasonClass, Suppression
 from sender.domain.message import State
-from sender.storage import campaigns
+from sender.storage import campaigns, consent
 from sender.storage.campaigns import CampaignRow, LeftOut
 from sender.storage.database import Transaction
 
@@ -75,14 +75,6 @@ _MESSAGES = text("""
     FROM message WHERE campaign_id = :id ORDER BY id
 """)
 _TEXTS = text("SELECT sid, recipient, keyword FROM inbound WHERE tenant_id = :tenant_id")
-_EVENTS = text("""
-    SELECT e.id, e.tenant_id, e.recipient, e.scope, e.direction, e.reason, e.source, e.source_id,
-           coalesce(e.provider_at, i.provider_at) AS provider_at, e.author, e.evidence,
-           e.received_at
-    FROM consent_event e
-    LEFT JOIN inbound i ON e.source = 'inbound' AND i.sid = e.source_id
-    WHERE e.tenant_id = :tenant_id ORDER BY e.id
-""")
 _ENFORCED = text("SELECT event_id, enforced_at FROM enforcement WHERE tenant_id = :tenant_id")
 _SUPPRESSIONS = text("""
     SELECT recipient, tenant_id, scope, reason, event_id, since FROM suppression
@@ -115,7 +107,7 @@ def read(tx: Transaction, campaign_id: int) -> AuditedTables:
         messages=_messages(tx, campaign_id),
         left_out=tuple(campaigns.left_out(tx, campaign_id)),
         texts=tuple(StoredText(**row) for row in tx.execute(_TEXTS, tenant).mappings()),
-        events=_events(tx, campaign.tenant_id),
+        events=tuple(consent.whole_log(tx, tenant_id=campaign.tenant_id)),
         enforced={row.event_id: row.enforced_at for row in enforced},
         suppressions=_suppressions(tx, campaign.tenant_id),
         incidents=tuple(OpenedIncident(**row) for row in tx.execute(_INCIDENTS, tenant).mappings()),
@@ -127,20 +119,6 @@ def read(tx: Transaction, campaign_id: int) -> AuditedTables:
 def _messages(tx: Transaction, campaign_id: int) -> tuple[AuditedMessage, ...]:
     rows = tx.execute(_MESSAGES, {"id": campaign_id}).mappings()
     return tuple(AuditedMessage(**{**row, "state": State(row["state"])}) for row in rows)
-
-
-def _events(tx: Transaction, tenant_id: int) -> tuple[ConsentEvent, ...]:
-    rows = tx.execute(_EVENTS, {"tenant_id": tenant_id}).mappings()
-    return tuple(
-        ConsentEvent(
-            **{
-                **row,
-                "direction": Direction(row["direction"]),
-                "reason": ReasonClass(row["reason"]) if row["reason"] else None,
-            }
-        )
-        for row in rows
-    )
 
 
 def _suppressions(tx: Transaction, tenant_id: int) -> tuple[Suppression, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 
 from sender.domain.consent import (
     ConsentEvent,
@@ -31,15 +31,16 @@ _SAME = text("""
       AND scope = :scope AND coalesce(reason, '') = coalesce(CAST(:reason AS text), '')
 """)
 
-_EVENTS = text("""
+_LOG = """
     SELECT e.id, e.tenant_id, e.recipient, e.scope, e.direction, e.reason, e.source, e.source_id,
            coalesce(e.provider_at, i.provider_at) AS provider_at, e.author, e.evidence,
            e.received_at
     FROM consent_event e
     LEFT JOIN inbound i ON e.source = 'inbound' AND i.sid = e.source_id
-    WHERE e.tenant_id = :tenant_id AND e.recipient = :recipient
-    ORDER BY e.id
-""")
+    WHERE e.tenant_id = :tenant_id
+"""
+_EVENTS = text(f"{_LOG} AND e.recipient = :recipient ORDER BY e.id")
+_ALL_EVENTS = text(f"{_LOG} ORDER BY e.id")
 
 _FORGET = text("DELETE FROM suppression WHERE tenant_id = :tenant_id AND recipient = :recipient")
 
@@ -86,17 +87,19 @@ def append(tx: Transaction, event: NewConsentEvent) -> int:
 
 def history(tx: Transaction, *, tenant_id: int, recipient: int) -> list[ConsentEvent]:
     """All of a person's events with a tenant, oldest first."""
-    rows = tx.execute(_EVENTS, {"tenant_id": tenant_id, "recipient": recipient}).mappings()
-    return [
-        ConsentEvent(
-            **{
-                **row,
-                "direction": Direction(row["direction"]),
-                "reason": ReasonClass(row["reason"]) if row["reason"] else None,
-            }
-        )
-        for row in rows
-    ]
+    rows = tx.execute(_EVENTS, {"tenant_id": tenant_id, "recipient": recipient})
+    return [_event(row) for row in rows.mappings()]
+
+
+def whole_log(tx: Transaction, *, tenant_id: int) -> list[ConsentEvent]:
+    """Everybody's events with a tenant, oldest first: for an audit, not for the send path."""
+    return [_event(row) for row in tx.execute(_ALL_EVENTS, {"tenant_id": tenant_id}).mappings()]
+
+
+def _event(row: RowMapping) -> ConsentEvent:
+    direction = Direction(row["direction"])
+    reason = ReasonClass(row["reason"]) if row["reason"] else None
+    return ConsentEvent(**{**row, "direction": direction, "reason": reason})
 
 
 def refold(tx: Transaction, *, tenant_id: int, recipient: int) -> frozenset[Suppression]:

@@ -60,16 +60,15 @@ _DUE = text("""
     ORDER BY id LIMIT :limit
 """)
 
-#: True for a row ``m`` of campaign ``c`` that a suppression covers, in any scope that counts.
-_SUPPRESSED = """
-    EXISTS (
-        SELECT FROM suppression s
-        WHERE s.recipient = m.recipient
-          AND (s.tenant_id = 0
-               OR s.tenant_id = c.tenant_id
-                  AND (s.scope = 0 OR s.scope IN (
-                      SELECT ss.scope FROM sender_scope ss WHERE ss.sender_id = c.sender_id))))
+#: True for a suppression ``s`` that covers the row ``m`` of campaign ``c``, in any scope.
+_COVERS = """
+    s.recipient = m.recipient
+    AND (s.tenant_id = 0
+         OR s.tenant_id = c.tenant_id
+            AND (s.scope = 0 OR s.scope IN (
+                SELECT ss.scope FROM sender_scope ss WHERE ss.sender_id = c.sender_id)))
 """
+_SUPPRESSED = f"EXISTS (SELECT FROM suppression s WHERE {_COVERS})"  # constants
 
 
 def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
@@ -143,13 +142,7 @@ _SETTLE = text("""
 _SUPPRESS = text(f"""
     WITH covered AS (
         SELECT m.id, (
-            SELECT s.reason FROM suppression s
-            WHERE s.recipient = m.recipient
-              AND (s.tenant_id = 0
-                   OR s.tenant_id = c.tenant_id
-                      AND (s.scope = 0 OR s.scope IN (
-                          SELECT ss.scope FROM sender_scope ss
-                          WHERE ss.sender_id = c.sender_id)))
+            SELECT s.reason FROM suppression s WHERE {_COVERS}
             ORDER BY s.since, s.reason LIMIT 1) AS reason
         FROM message m JOIN campaign c ON c.id = m.campaign_id
         WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state = 'pending' AND {_SUPPRESSED}

@@ -246,14 +246,13 @@ def test_a_copy_of_the_programs_runs_from_elsewhere(tmp_path: Path) -> None:
 def test_missing_wheels_are_named_with_the_command_that_installs_them(tmp_path: Path) -> None:
     """Without the extra `local` the error says what to install."""
     script = (
-        "import sys; from pathlib import Path; from importlib.machinery import PathFinder\n"
-        "from sender.local.installs import postgres_programs\n"
+        "import sys; from sender.local.installs import postgres_programs\n"
+        "sys.path.clear()  # no package can be found any more\n"
         "postgres_programs()"
     )
     root = Path(__file__).parents[2]
     answer = subprocess.run(
-        # -S leaves out every installed package.
-        [sys.executable, "-S", "-c", script],
+        [sys.executable, "-c", script],
         env={"PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
