@@ -44,6 +44,7 @@ def run_until_interrupted(
         login = plan.flower_login
         say(f"flower    {plan.flower_url}  user {login.user}  password {login.password}")
         say(f"database  {plan.database_url}")
+        say(f"redis     {plan.redis_url}")
         say(f"logs      {running.log('webhooks').parent}")
         say("Ctrl-C ends everything; what is not finished goes on at the next start.")
         while not ended.wait(CHECK_SECONDS):
