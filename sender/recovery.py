@@ -12,7 +12,7 @@ import structlog
 
 from sender.closing import by_slices, close_out
 from sender.domain.consent import Suppression
-from sender.domain.message import sources_of
+from sender.domain.message import State, sources_of
 from sender.domain.provider import MessageRecord
 from sender.domain.receipt import ReceiptMeaning, state_of
 from sender.domain.template import Template
@@ -160,10 +160,10 @@ class Resolver:
         if doubts.sid_belongs_elsewhere(tx, doubt, record.sid):
             return None
         active = self._feed_back(tx, doubt, record)
-        state, _ = state_of(record.verdict)
+        state, reason = state_of(record.verdict)
         evidence = Evidence(
             message_id=doubt.message_id,
-            reason="found_at_provider",
+            reason=reason if state is State.SUPPRESSED else "found_at_provider",
             sid=record.sid,
             provider_status=record.status,
             provider_code=record.error_code,

@@ -174,6 +174,17 @@ class TestDoubts:
         assert await self._resolver(bench, loop_db, log).resolve() == 1
         assert bench.row(campaign).state == "sent"
 
+    async def test_a_21610_in_the_record(
+        self, bench: Bench, loop_db: AsyncDatabase, doubted: int, entry: Entry
+    ) -> None:
+        """A 21610 that only Twilio's record tells suppresses, with an incident, like any other."""
+        log = _Log([entry(status="failed", error_code=21610)])
+        assert await self._resolver(bench, loop_db, log).resolve() == 1
+        row = bench.row(doubted)
+        assert (row.state, row.reason, row.provider_code) == ("suppressed", "provider_block", 21610)
+        assert bench.is_suppressed()
+        assert bench.value("SELECT door FROM incident") == "callback"
+
     def test_the_body_that_was_sent(self, bench: Bench) -> None:
         """The text is compared as it was sent to this person, with the row's fields filled in."""
         bench.sender_id()

@@ -317,6 +317,18 @@ def test_every_21610_has_an_incident(entries: list[Entry]) -> None:
     ]
 
 
+def test_a_21610_read_in_the_providers_record_is_explained() -> None:
+    """Its callback was lost, and the row was in doubt: the record told, and needs an incident."""
+    row = message(state=State.SUPPRESSED, reason="provider_block", provider_code=21610)
+    incident = OpenedIncident(
+        message_id=row.id, door="callback", cause="imported_opted_out", raced_by_ms=None
+    )
+    assert account_of([create()], tables(row, incidents=(incident,))).kept
+    assert kinds(account_of([create()], tables(row))) == ["incident_missing"]
+    contradicted = [create(), callback(ADA, "delivered")]
+    assert not account_of(contradicted, tables(row, incidents=(incident,))).kept
+
+
 def test_a_row_without_a_reason_is_found() -> None:
     """Every row ends in a state with a stored reason."""
     assert kinds(account_of([create()], tables(message(reason="")))) == ["no_reason"]

@@ -70,7 +70,14 @@ class _Case:
     def met_block(self) -> bool:
         """Whether we were told 21610, at create or later."""
         at_create = any(one.is_opted_out for one in self.creates) and not self.is_unheard
-        return at_create or self.reported("failed", OPTED_OUT)
+        return at_create or self.reported("failed", OPTED_OUT) or self.found_block
+
+    @property
+    def found_block(self) -> bool:
+        """Whether we read the 21610 in the provider's own record: its callback never came."""
+        row = self.row
+        is_block = row.state is State.SUPPRESSED and row.provider_code == OPTED_OUT
+        return is_block and bool(self.accepted) and not self.final_callbacks
 
     def reported(self, status: str, code: int | None = None) -> bool:
         """Whether a callback said so."""
@@ -143,7 +150,7 @@ def _failure_explained(case: _Case) -> bool:
 def _suppression_explained(case: _Case) -> bool:
     """Nothing was accepted, or what was accepted met a block; a block is never tried again."""
     if case.accepted:
-        told = case.reported("failed", OPTED_OUT)
+        told = case.reported("failed", OPTED_OUT) or case.found_block
         return case.is_accepted_once and told and case.row.reason == BLOCKED
     if case.refusals:
         is_last = case.creates[-1].is_opted_out
