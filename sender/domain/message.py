@@ -81,7 +81,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 
 def sources_of(target: State) -> frozenset[State]:
-    """The states from which a row may move to ``target``; the WHERE clause of every update."""
+    """The states from which a row may move to ``target``: where later evidence may move it."""
     return frozenset(state for state, targets in TRANSITIONS.items() if target in targets)
 
 

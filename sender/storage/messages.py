@@ -68,7 +68,7 @@ _COVERS = """
             AND (s.scope = 0 OR s.scope IN (
                 SELECT ss.scope FROM sender_scope ss WHERE ss.sender_id = c.sender_id)))
 """
-_SUPPRESSED = f"EXISTS (SELECT FROM suppression s WHERE {_COVERS})"  # constants
+_SUPPRESSED = f"EXISTS (SELECT FROM suppression s WHERE {_COVERS})"
 
 
 def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:

@@ -228,7 +228,7 @@ def insert(tx: Transaction, campaign_id: int, spans: list[tuple[UUID, UUID]]) ->
 
 
 def wake(tx: Transaction, campaign_id: int) -> None:
-    """Make a campaign's resting slices due at once (after resume, or when a hold ends)."""
+    """Make a campaign's resting slices due at once, when it is resumed."""
     due = text("UPDATE slice SET due_at = NULL WHERE campaign_id = :id AND done_at IS NULL")
     tx.execute(due, {"id": campaign_id})
 
