@@ -78,7 +78,7 @@ class OptOuts:
             source_id=str(uuid4()),
             provider_at=datetime.now(UTC),
             author=author,
-            evidence=evidence,
+            evidence={"evidence": evidence} if evidence else {},
         )
         return self._enforced(self.db.run(self.enforcement.opt_out, event), wait)
 
@@ -119,18 +119,18 @@ class OptOuts:
 
 
 def _opt_in(active: Suppression, lift: Lift) -> NewConsentEvent:
-    override = " [override]" if lift.override else ""
     return NewConsentEvent(
         tenant_id=active.tenant_id,
         recipient=active.recipient,
         scope=active.scope,
         direction=Direction.OPT_IN,
         reason=active.reason,
-        source="api",
+        # The override stands in the log itself: evidence can be erased.
+        source="override" if active.reason in PROTECTED else "api",
         source_id=str(uuid4()),
         provider_at=datetime.now(UTC),
         author=lift.author,
-        evidence=f"{lift.reason}{override}: {lift.evidence}",
+        evidence={"reason": lift.reason, "evidence": lift.evidence},
     )
 
 

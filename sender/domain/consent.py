@@ -4,11 +4,12 @@ The fold is a pure function of a *set* of events: order, duplicates and late arr
 change its answer. Per reason class the latest event by the provider's clock decides; at equal
 times the opt-out wins; an event whose provider time is unknown counts as latest when it
 suppresses and not at all (yet) when it lifts. A lift by hand ends only what was recorded before
-it. So ignorance always errs towards not texting.
+it, and the undoing of an import only what came with that import. So ignorance always errs towards
+not texting.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -72,9 +73,13 @@ class NewConsentEvent:
     source_id: str
     #: When it happened by the provider's clock; ``None`` until that is known.
     provider_at: datetime | None
-    #: Who did it by hand, and on what evidence; empty for what the recipient did.
+    #: Who did it by hand; empty for what the recipient did.
     author: str = ""
-    evidence: str = ""
+    #: What it rests on, by kind: ``text``, ``sender``, ``channel``, ``reason``, ``evidence`` …
+    #: Kept beside the log, so that it can be erased. On a stored event: empty if it was.
+    evidence: Mapping[str, str] = field(default_factory=dict, hash=False)
+    #: The import it came with; on an opt-in, the import it undoes, and then it closes no other.
+    batch_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +123,8 @@ def _lifts(opt_in: ConsentEvent, opt_out: ConsentEvent) -> bool:
     recorded later. Its author knew of no opt-out that was recorded after it, and the clock of the
     host they worked on must not decide about one that was.
     """
+    if opt_in.batch_id is not None and opt_in.batch_id != opt_out.batch_id:
+        return False
     if opt_in.author:
         return opt_in.id > opt_out.id
     if opt_in.provider_at is None or opt_out.provider_at is None:

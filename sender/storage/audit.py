@@ -171,7 +171,8 @@ class Unfinished:
 _UNFINISHED = text("""
     SELECT (SELECT count(*) FROM enforcement WHERE enforced_at IS NULL) AS unenforced,
            (SELECT count(*) FROM inbound
-            WHERE provider_at IS NULL AND keyword IN ('STOP', 'START')) AS undated,
+            WHERE provider_at IS NULL
+              AND keyword IN ('STOP', 'START', 'FREE_TEXT', 'REVIEW')) AS undated,
            (SELECT count(*) FROM doubt d JOIN message m ON m.id = d.message_id
             WHERE m.state = 'in_doubt' AND d.checks = 0) AS unasked_doubts
 """)

@@ -1,9 +1,13 @@
 """The consent log and what follows from it: suppressions, and opt-outs to enforce."""
 
+import secrets
 from collections.abc import Sequence
 
 from sqlalchemy import RowMapping, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.expression import bindparam
 
+from sender.domain.chain import SALT_BYTES, evidence_digest
 from sender.domain.consent import (
     ConsentEvent,
     Direction,
@@ -13,17 +17,29 @@ from sender.domain.consent import (
     fold,
 )
 from sender.storage.database import Transaction
+from sender.storage.texts import storable_texts
 
-_LOCK_PERSON = text("SELECT pg_advisory_xact_lock(:tenant_id, hashint8(:recipient))")
+#: First part of the name of a tenant's lock, "cons" in ASCII; the second is the tenant's id. A lock
+#: on one bigint, so that it cannot meet the persons' locks, which are on two integers.
+_LIST_LOCK = 0x636F6E73
+
+_LOCK_PERSON = text("""
+    SELECT pg_advisory_xact_lock_shared(:list_lock),
+           pg_advisory_xact_lock(:tenant_id, hashint8(:recipient))
+""")
+_LOCK_LIST = text("SELECT pg_advisory_xact_lock(:list_lock)")
 
 _APPEND = text("""
     INSERT INTO consent_event (tenant_id, recipient, scope, direction, reason, source, source_id,
-                               provider_at, author, evidence)
+                               provider_at, author, batch_id, evidence_digest)
     VALUES (:tenant_id, :recipient, :scope, :direction, :reason, :source, :source_id,
-            :provider_at, :author, :evidence)
+            :provider_at, :author, :batch_id, :digest)
     ON CONFLICT DO NOTHING
     RETURNING id
 """)
+_KEEP_EVIDENCE = text("""
+    INSERT INTO consent_evidence (event_id, salt, content) VALUES (:event_id, :salt, :content)
+""").bindparams(bindparam("content", type_=JSONB))
 
 _SAME = text("""
     SELECT id FROM consent_event
@@ -33,10 +49,11 @@ _SAME = text("""
 
 _LOG = """
     SELECT e.id, e.tenant_id, e.recipient, e.scope, e.direction, e.reason, e.source, e.source_id,
-           coalesce(e.provider_at, i.provider_at) AS provider_at, e.author, e.evidence,
-           e.received_at
+           coalesce(e.provider_at, t.provider_at) AS provider_at, e.author, e.batch_id,
+           coalesce(v.content, '{}') AS evidence, e.received_at
     FROM consent_event e
-    LEFT JOIN inbound i ON e.source = 'inbound' AND i.sid = e.source_id
+    LEFT JOIN consent_time t ON e.source = 'inbound' AND t.source_id = e.source_id
+    LEFT JOIN consent_evidence v ON v.event_id = e.id
     WHERE e.tenant_id = :tenant_id
 """
 _EVENTS = text(f"{_LOG} AND e.recipient = :recipient ORDER BY e.id")
@@ -54,9 +71,27 @@ def lock_person(tx: Transaction, *, tenant_id: int, recipient: int) -> None:
     """Serialise changes to one person's consent until the transaction ends.
 
     Without it two transactions could each fold without the other's event, and the one that
-    lifts could overwrite the one that suppresses. Taken before any message row is locked.
+    lifts could overwrite the one that suppresses. Taken before any message row is locked. Waits
+    while an import holds the whole list.
     """
-    tx.execute(_LOCK_PERSON, {"tenant_id": tenant_id, "recipient": recipient})
+    values = {
+        "list_lock": _list_lock(tenant_id),
+        "tenant_id": tenant_id,
+        "recipient": recipient,
+    }
+    tx.execute(_LOCK_PERSON, values)
+
+
+def lock_list(tx: Transaction, *, tenant_id: int) -> None:
+    """Lock every person of a tenant's list at once: for a batch, and for a moment only.
+
+    Locks on single persons would not do: thousands of them exceed Postgres's table of locks.
+    """
+    tx.execute(_LOCK_LIST, {"list_lock": _list_lock(tenant_id)})
+
+
+def _list_lock(tenant_id: int) -> int:
+    return _LIST_LOCK << 32 | tenant_id
 
 
 def append(tx: Transaction, event: NewConsentEvent) -> int:
@@ -76,11 +111,18 @@ def append(tx: Transaction, event: NewConsentEvent) -> int:
         "source_id": event.source_id,
         "provider_at": event.provider_at,
         "author": event.author,
-        "evidence": event.evidence,
+        "batch_id": event.batch_id,
+        "digest": None,
     }
+    salt = secrets.token_bytes(SALT_BYTES)
+    evidence = storable_texts(event.evidence)
+    if evidence:
+        values["digest"] = evidence_digest(salt, evidence)
     stored = tx.execute(_APPEND, values).scalar_one_or_none()
     if stored is None:
         return int(tx.execute(_SAME, values).scalar_one())
+    if evidence:
+        tx.execute(_KEEP_EVIDENCE, {"event_id": stored, "salt": salt, "content": evidence})
     refold(tx, tenant_id=event.tenant_id, recipient=event.recipient)
     return int(stored)
 

@@ -62,11 +62,15 @@ class Undated:
 
 _UNDATED = text("""
     SELECT sid, tenant_id, recipient, keyword, received_at, lookups FROM inbound
-    WHERE provider_at IS NULL AND keyword IN ('STOP', 'START') AND recipient IS NOT NULL
+    WHERE provider_at IS NULL AND keyword IN ('STOP', 'START', 'FREE_TEXT', 'REVIEW')
+      AND recipient IS NOT NULL
       AND (next_lookup IS NULL OR next_lookup <= now())
     ORDER BY received_at LIMIT :limit
 """)
 _DATE = text("UPDATE inbound SET provider_at = :at WHERE sid = :sid AND provider_at IS NULL")
+_NOTE_TIME = text("""
+    INSERT INTO consent_time (source_id, provider_at) VALUES (:sid, :at) ON CONFLICT DO NOTHING
+""")
 _POSTPONE = text("""
     UPDATE inbound
     SET lookups = lookups + 1,
@@ -81,8 +85,9 @@ def undated(tx: Transaction, *, limit: int) -> list[Undated]:
 
 
 def set_provider_time(tx: Transaction, sid: str, at: datetime) -> None:
-    """Record when the provider received it; the first answer stands."""
+    """Record when the provider received it, in the log too; the first answer stands."""
     tx.execute(_DATE, {"sid": sid, "at": at})
+    tx.execute(_NOTE_TIME, {"sid": sid, "at": at})
 
 
 def postpone_lookup(tx: Transaction, sid: str) -> None:

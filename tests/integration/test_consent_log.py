@@ -182,9 +182,13 @@ class TestOptOuts:
         opt_outs.add(f"+{ANNA}", author="bob", evidence="letter")
         opt_outs.lift(f"+{ANNA}", LIFT)
         added, lifted = opt_outs.history(f"+{ANNA}")
-        assert (added.direction, added.author, added.evidence) == ("opt_out", "bob", "letter")
+        assert (added.direction, added.author, added.evidence) == (
+            "opt_out",
+            "bob",
+            {"evidence": "letter"},
+        )
         assert (lifted.direction, lifted.author, lifted.reason) == ("opt_in", "ann", "manual")
-        assert lifted.evidence == "signed up again: form 17"
+        assert lifted.evidence == {"reason": "signed up again", "evidence": "form 17"}
 
     def test_adding_waits_for_what_is_under_way(self, bench: Bench, opt_outs: OptOuts) -> None:
         """An opt-out by hand is in force only when no request can be under way."""
@@ -201,7 +205,7 @@ class TestOptOuts:
             opt_outs.lift(f"+{ANNA}", LIFT)
         override = Lift(author="ann", reason="court", evidence="file 3", override=True)
         assert opt_outs.lift(f"+{ANNA}", override) == []
-        assert "[override]" in opt_outs.history(f"+{ANNA}")[-1].evidence
+        assert opt_outs.history(f"+{ANNA}")[-1].source == "override"
 
     @pytest.mark.parametrize("missing", ["author", "reason", "evidence"])
     def test_a_lift_names_author_reason_evidence(self, missing: str) -> None:
