@@ -12,6 +12,7 @@ from typing import Any
 
 from sender.audience import Audience, Duplicate, Recipient, Rejected, admit
 from sender.closing import close_out
+from sender.domain.admission import DEFAULT_PACE
 from sender.domain.campaign import (
     CANCELABLE,
     ENDED,
@@ -22,7 +23,7 @@ from sender.domain.campaign import (
     MessageIds,
     Progress,
 )
-from sender.domain.phone import SenderKind, sender_kind
+from sender.domain.phone import sender_kind
 from sender.domain.template import Template
 from sender.errors import IdempotencyConflict, InvalidAudience, NotFound, WrongState
 from sender.storage import campaigns, holds, senders, slices
@@ -38,15 +39,6 @@ RESULTS_PAGE = 2000
 #: What Twilio takes as ValidityPeriod (error 21624 outside).
 SHORTEST_VALIDITY = timedelta(seconds=1)
 LONGEST_VALIDITY = timedelta(hours=10)
-
-#: Segments a second where nothing else is configured, by Twilio's defaults for the kind.
-DEFAULT_PACE = {
-    SenderKind.LONG_CODE: 1.0,
-    SenderKind.TOLL_FREE: 3.0,
-    SenderKind.SHORT_CODE: 100.0,
-    SenderKind.MESSAGING_SERVICE: 10.0,
-    SenderKind.ALPHANUMERIC: 10.0,
-}
 
 
 @dataclass(frozen=True, kw_only=True)

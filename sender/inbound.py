@@ -1,25 +1,35 @@
-"""STOP, START and HELP, applied once: what a person texts to one of our senders."""
+"""STOP, START and HELP, in whatever words, applied once: what a person texts to our senders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sender.domain.consent import (
     ALL_SENDERS,
+    CLOSED_BY_START,
     Direction,
     NewConsentEvent,
     ReasonClass,
     Suppression,
 )
 from sender.domain.inbound import InboundText
-from sender.domain.keywords import Keyword, classify
-from sender.domain.phone import digits
+from sender.domain.keywords import Keyword, classify, is_provider_keyword
+from sender.domain.phone import SenderKind, digits, sender_kind
+from sender.domain.replies import CONFIRM_WITHIN, Heard, reply
 from sender.enforcement import Enforcement
 from sender.errors import NotFound
-from sender.storage import consent, inbound, incidents, senders
+from sender.storage import consent, inbound, incidents, pools, replies, senders
 from sender.storage.database import Transaction
-from sender.storage.inbound import InboundRow
-from sender.storage.senders import SenderRow, Tenant
-from sender.storage.texts import storable
+from sender.storage.inbound import InboundRow, Kept
+from sender.storage.pools import Addressed
+from sender.storage.senders import Tenant
+from sender.storage.texts import storable, storable_texts
+
+#: What opts a person out, and the class of suppression it leads to.
+_OPT_OUTS = {
+    Keyword.STOP: ReasonClass.STOP,
+    Keyword.FREE_TEXT: ReasonClass.FREE_TEXT,
+    Keyword.REVIEW: ReasonClass.REVIEW,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +37,12 @@ class Applied:
     """What an inbound message led to."""
 
     keyword: Keyword
-    #: The opt-out to be enforced before the webhook is answered; ``None`` if it is none.
-    event_id: int | None
-    #: The person's suppressions now, for the Redis set; empty if nothing changed.
-    suppressions: Sequence[Suppression]
+    #: The opt-outs to be enforced before the webhook is answered; empty if it is none.
+    event_ids: tuple[int, ...] = ()
+    #: The person's suppressions now, for the Redis set; empty if nothing was added.
+    suppressions: Sequence[Suppression] = ()
+    #: What the webhook is answered with; empty for nothing.
+    reply: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +51,13 @@ class _Facts:
 
     text: InboundText
     tenant: Tenant
-    sender: SenderRow | None
+    addressed: Addressed
     recipient: int | None
     keyword: Keyword
+    #: What was made of it when it came first; ``None`` for a new one.
+    kept: Kept | None
+    #: Why the person was suppressed before it.
+    before: frozenset[ReasonClass]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +67,7 @@ class Inbound:
     enforcement: Enforcement
 
     def apply(self, tx: Transaction, text: InboundText) -> Applied:
-        """Keep the message and act on its keyword, in the caller's transaction.
+        """Keep the message and act on what it says, in the caller's transaction.
 
         Doing it again with the same MessageSid changes nothing and gives the same answer, so a
         webhook that is repeated waits for the same enforcement.
@@ -60,66 +76,55 @@ class Inbound:
             NotFound: no tenant has this AccountSid.
         """
         facts = self._facts(tx, text)
-        is_new = inbound.store(tx, _row(facts))
-        if is_new and (facts.sender is None or facts.recipient is None):
-            incidents.raise_alarm(tx, "inbound_unattributed", {"sid": text.sid, "to": text.to})
+        answer = _answer(tx, facts)
+        if facts.kept is None:
+            inbound.store(tx, _row(facts, answer))
+            if not facts.addressed.scopes or facts.recipient is None:
+                incidents.raise_alarm(tx, "inbound_unattributed", {"sid": text.sid, "to": text.to})
         if facts.recipient is None:
-            return Applied(keyword=facts.keyword, event_id=None, suppressions=())
-        event_id = self._act(tx, facts, facts.recipient)
-        active = consent.suppressions_of(tx, tenant_id=facts.tenant.id, recipient=facts.recipient)
-        return Applied(
-            keyword=facts.keyword,
-            event_id=event_id,
-            suppressions=active if event_id is not None else (),
-        )
+            return Applied(keyword=facts.keyword)
+        return self._act(tx, facts, facts.recipient, answer)
 
     def _facts(self, tx: Transaction, text: InboundText) -> _Facts:
         tenant = senders.tenant_by_account(tx, text.account_sid)
         if tenant is None:
             raise NotFound("no tenant has the AccountSid of this webhook")
         recipient = _recipient(text.from_)
-        keyword = classify(text.body, text.opt_out_type)
-        if keyword is Keyword.YES:
+        if recipient is not None:  # before anything is read that the answer depends on
+            consent.lock_person(tx, tenant_id=tenant.id, recipient=recipient)
+        before = _reasons(tx, tenant, recipient)
+        kept = inbound.kept(tx, text.sid)
+        return _Facts(
+            text=text,
+            tenant=tenant,
+            addressed=pools.addressed(tx, tenant.id, number=text.to, service=text.service_sid),
+            recipient=recipient,
             # A repeated webhook keeps its first meaning: the person's state may have changed.
-            kept = inbound.keyword_of(tx, text.sid)
-            keyword = Keyword(kept) if kept else self._meaning_of_yes(tx, tenant, recipient)
-        sender = self._sender(tx, tenant, text)
-        return _Facts(text=text, tenant=tenant, sender=sender, recipient=recipient, keyword=keyword)
+            keyword=Keyword(kept.keyword) if kept else _meaning(text, before),
+            kept=kept,
+            before=before,
+        )
 
-    def _sender(self, tx: Transaction, tenant: Tenant, text: InboundText) -> SenderRow | None:
-        """Whom the person answered: the Messaging Service, if the number is in one.
-
-        That the number is in it is noted for good: the service's suppressions cover it.
-        """
-        number = senders.find(tx, text.to)
-        service = senders.find(tx, text.service_sid) if text.service_sid else None
-        if number is not None and service is not None:
-            senders.add_scope(tx, sender_id=number.id, service_id=service.id)
-        found = service or number
-        return found if found is not None and found.tenant_id == tenant.id else None
-
-    def _meaning_of_yes(self, tx: Transaction, tenant: Tenant, recipient: int | None) -> Keyword:
-        """YES opts in only who is opted out; else it is an answer to whatever was asked."""
-        if recipient is None:
-            return Keyword.NONE
-        opted_out = inbound.opted_out_by_keyword(tx, tenant_id=tenant.id, recipient=recipient)
-        return Keyword.START if opted_out else Keyword.NONE
-
-    def _act(self, tx: Transaction, facts: _Facts, recipient: int) -> int | None:
-        if facts.keyword is Keyword.STOP:
-            event_id = self.enforcement.opt_out(tx, _stop(facts, recipient))
+    def _act(self, tx: Transaction, facts: _Facts, recipient: int, answer: str) -> Applied:
+        reason, event_ids = _OPT_OUTS.get(facts.keyword), []
+        if reason is ReasonClass.REVIEW:
+            for scope in _scopes_of_opt_out(facts):
+                consent.append(tx, _opt_out(facts, recipient, scope, reason))
+        elif reason is not None:
+            for scope in _scopes_of_opt_out(facts):
+                event = _opt_out(facts, recipient, scope, reason)
+                event_ids.append(self.enforcement.opt_out(tx, event))
             incidents.retrace_races(tx, tenant_id=facts.tenant.id, recipient=recipient)
-            return event_id
-        if facts.keyword is Keyword.START:
-            for scope in self._scopes_of_start(tx, facts):
-                consent.append(tx, _start(facts, recipient, scope))
-        return None
-
-    def _scopes_of_start(self, tx: Transaction, facts: _Facts) -> list[int]:
-        """What the person answered to opens again: the tenant's senders as a whole, this one."""
-        own = senders.scopes_of(tx, facts.sender.id) if facts.sender else ()
-        whole = [] if facts.tenant.stop_scope == "sender" else [ALL_SENDERS]
-        return [*whole, *own]
+        elif facts.keyword is Keyword.START:
+            for scope in _scopes_of_opt_in(facts):
+                consent.append(tx, _opt_in(facts, recipient, scope))
+        person = {"tenant_id": facts.tenant.id, "recipient": recipient}
+        return Applied(
+            keyword=facts.keyword,
+            event_ids=tuple(event_ids),
+            suppressions=consent.suppressions_of(tx, **person) if reason else (),
+            reply=answer,
+        )
 
 
 def _recipient(address: str) -> int | None:
@@ -129,33 +134,100 @@ def _recipient(address: str) -> int | None:
         return None
 
 
-def _row(facts: _Facts) -> InboundRow:
+def _reasons(tx: Transaction, tenant: Tenant, recipient: int | None) -> frozenset[ReasonClass]:
+    if recipient is None:
+        return frozenset()
+    active = consent.suppressions_of(tx, tenant_id=tenant.id, recipient=recipient)
+    return frozenset(one.reason for one in active)
+
+
+def _meaning(text: InboundText, before: frozenset[ReasonClass]) -> Keyword:
+    """What the message says, given why the person is suppressed.
+
+    YES opts in only who is opted out, else it answers whatever was asked; and never on a toll-free
+    number, whose network takes START and UNSTOP for an opt-in and nothing else
+    (support.twilio.com/hc/en-us/articles/360058144374). Nobody needs to read a doubtful text of a
+    person who has opted out.
+    """
+    found = classify(text.body, text.opt_out_type)
+    opted_out = bool(before & CLOSED_BY_START)
+    if found is Keyword.START and _kind(text.to) is SenderKind.TOLL_FREE:
+        return found if classify(text.body) is Keyword.START else Keyword.NONE
+    if found is Keyword.YES:
+        lifts = opted_out and _kind(text.to) is not SenderKind.TOLL_FREE
+        return Keyword.START if lifts else Keyword.NONE
+    if found is Keyword.REVIEW and opted_out:
+        return Keyword.NONE
+    return found
+
+
+def _kind(address: str) -> SenderKind | None:
+    try:
+        return sender_kind(address)
+    except ValueError:
+        return None
+
+
+def _answer(tx: Transaction, facts: _Facts) -> str:
+    """The reply, decided once: a repeated webhook gets the same, until it would be too late."""
+    if facts.kept is not None:
+        return facts.kept.reply if facts.kept.age < CONFIRM_WITHIN else ""
+    if facts.recipient is None:
+        return ""
+    heard = Heard(
+        keyword=facts.keyword,
+        kind=_kind(facts.text.to),
+        typed_by_provider=facts.text.opt_out_type is not None,
+        provider_keyword=is_provider_keyword(facts.text.body),
+        before=facts.before,
+    )
+    return reply(heard, replies.texts_of(tx, facts.addressed.sender_ids))
+
+
+def _row(facts: _Facts, answer: str) -> InboundRow:
     return InboundRow(
         sid=facts.text.sid,
         tenant_id=facts.tenant.id,
-        sender_id=facts.sender.id if facts.sender else None,
+        sender_id=next(iter(facts.addressed.sender_ids), None),
         recipient=facts.recipient,
         keyword=facts.keyword.value,
         body=storable(facts.text.body),
-        raw={storable(name): storable(value) for name, value in facts.text.raw.items()},
+        raw=storable_texts(facts.text.raw),
+        reply=answer,
     )
 
 
-def _stop(facts: _Facts, recipient: int) -> NewConsentEvent:
-    narrow = facts.tenant.stop_scope == "sender" and facts.sender is not None
+def _scopes_of_opt_out(facts: _Facts) -> tuple[int, ...]:
+    """All the tenant's senders, or those the person answered: the number with its services."""
+    narrow = facts.tenant.stop_scope == "sender" and facts.addressed.scopes
+    return facts.addressed.scopes if narrow else (ALL_SENDERS,)
+
+
+def _scopes_of_opt_in(facts: _Facts) -> tuple[int, ...]:
+    """What the person answered to opens again: the senders as a whole, and this one.
+
+    Where opt-outs are kept per sender, a START opens the whole only if it went, like the opt-out
+    that closed it, to an address we do not know.
+    """
+    narrow = facts.tenant.stop_scope == "sender" and facts.addressed.scopes
+    return facts.addressed.scopes if narrow else (ALL_SENDERS, *facts.addressed.scopes)
+
+
+def _opt_out(facts: _Facts, recipient: int, scope: int, reason: ReasonClass) -> NewConsentEvent:
     return NewConsentEvent(
         tenant_id=facts.tenant.id,
         recipient=recipient,
-        scope=facts.sender.id if narrow and facts.sender else ALL_SENDERS,
+        scope=scope,
         direction=Direction.OPT_OUT,
-        reason=ReasonClass.STOP,
+        reason=reason,
         source="inbound",
         source_id=facts.text.sid,
         provider_at=None,  # webhooks carry no time; the consumer asks for it
+        evidence=_evidence(facts.text),
     )
 
 
-def _start(facts: _Facts, recipient: int, scope: int) -> NewConsentEvent:
+def _opt_in(facts: _Facts, recipient: int, scope: int) -> NewConsentEvent:
     return NewConsentEvent(
         tenant_id=facts.tenant.id,
         recipient=recipient,
@@ -165,4 +237,18 @@ def _start(facts: _Facts, recipient: int, scope: int) -> NewConsentEvent:
         source="inbound",
         source_id=facts.text.sid,
         provider_at=None,
+        evidence=_evidence(facts.text),
     )
+
+
+def _evidence(text: InboundText) -> dict[str, str]:
+    """What the person wrote, where, and what Twilio made of it."""
+    found = {
+        "text": text.body,
+        "message_sid": text.sid,
+        "sender": text.to,
+        "service": text.service_sid or "",
+        "channel": text.from_.partition(":")[0] if ":" in text.from_ else "sms",
+        "opt_out_type": text.opt_out_type or "",
+    }
+    return {name: value for name, value in found.items() if value}

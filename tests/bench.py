@@ -183,7 +183,7 @@ class Bench:
         """Receive an inbound message; the event to be enforced, if any."""
         inbound = Inbound(enforcement=ENFORCEMENT)
         wanted = inbound_text(body, recipient, sid=sid, **facts)
-        return self.db.run(inbound.apply, wanted).event_id
+        return next(iter(self.db.run(inbound.apply, wanted).event_ids), None)
 
     def enforced(self, *event_ids: int) -> bool:
         """One round for these opt-outs; whether all are enforced."""

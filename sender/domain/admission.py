@@ -9,6 +9,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from sender.domain.phone import SenderKind
+
+#: Segments a second where nothing else is configured, by Twilio's defaults for the kind.
+DEFAULT_PACE = {
+    SenderKind.LONG_CODE: 1.0,
+    SenderKind.TOLL_FREE: 3.0,
+    SenderKind.SHORT_CODE: 100.0,
+    SenderKind.MESSAGING_SERVICE: 10.0,
+    SenderKind.ALPHANUMERIC: 10.0,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:

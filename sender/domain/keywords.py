@@ -17,6 +17,10 @@ class Keyword(StrEnum):
     #: An opt-in only from a person who is opted out; otherwise an answer to some question.
     YES = "YES"
     HELP = "HELP"
+    #: A clear opt-out in the person's own words.
+    FREE_TEXT = "FREE_TEXT"
+    #: May be an opt-out: a person has to read it.
+    REVIEW = "REVIEW"
     NONE = "NONE"
 
 
@@ -52,6 +56,11 @@ def classify(body: str, opt_out_type: str | None = None) -> Keyword:
     """
     by_twilio = _OPT_OUT_TYPES.get((opt_out_type or "").strip().casefold())
     return by_twilio or _KEYWORDS.get(_plain(body), Keyword.NONE)
+
+
+def is_provider_keyword(body: str) -> bool:
+    """Whether Twilio takes exactly this body for one of its default keywords, and so replies."""
+    return body.strip().casefold() in _KEYWORDS.keys() - {"opt out"}
 
 
 def _plain(body: str) -> str:

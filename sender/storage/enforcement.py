@@ -50,7 +50,8 @@ _IN_SCOPE = """
 """
 _STILL_SUPPRESSED = """
     EXISTS (SELECT FROM suppression s
-            WHERE s.recipient = e.recipient AND s.tenant_id = e.tenant_id AND s.scope = e.scope)
+            WHERE s.recipient = e.recipient AND s.tenant_id = e.tenant_id AND s.scope = e.scope
+              AND s.reason <> 'review')
 """
 
 _WITHDRAW = text(f"""

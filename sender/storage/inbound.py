@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -25,11 +25,13 @@ class InboundRow:
     body: str
     #: Every parameter of the webhook.
     raw: Mapping[str, str]
+    #: What the webhook is answered with; empty for nothing.
+    reply: str
 
 
 _STORE = text("""
-    INSERT INTO inbound (sid, tenant_id, sender_id, recipient, keyword, body, raw)
-    VALUES (:sid, :tenant_id, :sender_id, :recipient, :keyword, :body, :raw)
+    INSERT INTO inbound (sid, tenant_id, sender_id, recipient, keyword, body, raw, reply)
+    VALUES (:sid, :tenant_id, :sender_id, :recipient, :keyword, :body, :raw, :reply)
     ON CONFLICT (sid) DO NOTHING
 """).bindparams(bindparam("raw", type_=JSONB))
 
@@ -40,11 +42,25 @@ def store(tx: Transaction, row: InboundRow) -> bool:
     return tx.execute(_STORE, values).rowcount == 1
 
 
-def keyword_of(tx: Transaction, sid: str) -> str | None:
-    """How a kept message was read; ``None`` when it is not kept."""
-    kept = text("SELECT keyword FROM inbound WHERE sid = :sid")
-    found = tx.execute(kept, {"sid": sid}).scalar_one_or_none()
-    return None if found is None else str(found)
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What was made of an inbound message when it came first."""
+
+    keyword: str
+    reply: str
+    #: How long ago that was.
+    age: timedelta
+
+
+_KEPT = text("""
+    SELECT keyword, reply, clock_timestamp() - received_at AS age FROM inbound WHERE sid = :sid
+""")
+
+
+def kept(tx: Transaction, sid: str) -> Kept | None:
+    """How a kept message was read and answered; ``None`` when it is not kept."""
+    found = tx.execute(_KEPT, {"sid": sid}).mappings().one_or_none()
+    return None if found is None else Kept(**found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +109,3 @@ def set_provider_time(tx: Transaction, sid: str, at: datetime) -> None:
 def postpone_lookup(tx: Transaction, sid: str) -> None:
     """Ask again later, each time twice as late, at most hourly."""
     tx.execute(_POSTPONE, {"sid": sid})
-
-
-def opted_out_by_keyword(tx: Transaction, *, tenant_id: int, recipient: int) -> bool:
-    """Whether the person is opted out with the tenant, so that YES means START."""
-    found = text("""
-        SELECT EXISTS (SELECT FROM suppression WHERE recipient = :recipient
-                       AND tenant_id = :tenant_id
-                       AND reason IN ('stop', 'free_text', 'provider_block'))
-    """)
-    values = {"recipient": recipient, "tenant_id": tenant_id}
-    return bool(tx.execute(found, values).scalar_one())

@@ -15,6 +15,10 @@ from sender.domain.message import Guarded, State
 from sender.storage.database import Transaction
 from sender.storage.holds import HELD
 
+#: How often a row is looked at again whose recipient waits for a review: the longest that a text
+#: is late once the review was decided.
+REVIEW_REST = timedelta(minutes=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DueMessage:
@@ -69,6 +73,9 @@ _COVERS = """
                 SELECT ss.scope FROM sender_scope ss WHERE ss.sender_id = c.sender_id)))
 """
 _SUPPRESSED = f"EXISTS (SELECT FROM suppression s WHERE {_COVERS})"
+#: The same for a suppression that is final: one that only waits for a person to read what the
+#: recipient wrote (``review``) holds the row and does not settle it.
+_FOR_GOOD = f"EXISTS (SELECT FROM suppression s WHERE {_COVERS} AND s.reason <> 'review')"
 
 
 def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
@@ -142,17 +149,29 @@ _SETTLE = text("""
 _SUPPRESS = text(f"""
     WITH covered AS (
         SELECT m.id, (
-            SELECT s.reason FROM suppression s WHERE {_COVERS}
+            SELECT s.reason FROM suppression s WHERE {_COVERS} AND s.reason <> 'review'
             ORDER BY s.since, s.reason LIMIT 1) AS reason
         FROM message m JOIN campaign c ON c.id = m.campaign_id
-        WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state = 'pending' AND {_SUPPRESSED}
+        WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state = 'pending' AND {_FOR_GOOD}
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
     SET state = 'suppressed', reason = covered.reason, changed_at = clock_timestamp()
     FROM covered WHERE m.id = covered.id AND m.state = 'pending'
     RETURNING m.id
-""")  # noqa: S608  # built from the constant above only
+""")  # noqa: S608  # built from the constants above only
+
+_HOLD_FOR_REVIEW = text(f"""
+    WITH held AS (
+        SELECT m.id FROM message m JOIN campaign c ON c.id = m.campaign_id
+        WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state = 'pending' AND {_SUPPRESSED}
+        ORDER BY m.id FOR UPDATE OF m
+    )
+    UPDATE message m
+    SET reason = 'review', next_at = now() + :rest, changed_at = clock_timestamp()
+    FROM held WHERE m.id = held.id AND m.state = 'pending'
+    RETURNING m.id
+""")  # noqa: S608  # built from the constants above only
 
 _REFUSE = text("""
     WITH unfit AS (
@@ -243,8 +262,13 @@ class MessageTable:
         return {row.id for row in found}
 
     def suppress(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
-        """Settle those pending rows that a suppression covers, with Postgres's reason."""
-        return {row.id for row in tx.execute(_SUPPRESS, {"ids": list(ids)})}
+        """Settle those pending rows that a suppression covers, with Postgres's reason.
+
+        A row that only a review holds stays pending and rests. Returns the ids of both.
+        """
+        settled = {row.id for row in tx.execute(_SUPPRESS, {"ids": list(ids)})}
+        held = tx.execute(_HOLD_FOR_REVIEW, {"ids": list(ids), "rest": REVIEW_REST})
+        return settled | {row.id for row in held}
 
     def refuse(self, tx: Transaction, ids: Sequence[UUID], *, reason: str) -> None:
         """Fail pending rows that can never be sent as they are."""

@@ -53,11 +53,12 @@ _GIVE_UP = text("""
     WITH late AS (
         SELECT row.id,
                CASE c.state WHEN 'CANCELED' THEN 'canceled' ELSE 'expired' END AS state,
-               CASE c.state WHEN 'CANCELED' THEN 'campaign_canceled' ELSE 'campaign_deadline' END
-                   AS reason
+               CASE WHEN c.state = 'CANCELED' THEN 'campaign_canceled'
+                    WHEN row.reason = 'review' THEN 'review'
+                    ELSE 'campaign_deadline' END AS reason
         FROM slice s JOIN campaign c ON c.id = s.campaign_id
         CROSS JOIN LATERAL (
-            SELECT m.id FROM message m
+            SELECT m.id, m.reason FROM message m
             WHERE m.id BETWEEN s.first_id AND s.last_id AND m.campaign_id = s.campaign_id
               AND m.state = 'pending'
             ORDER BY m.id FOR UPDATE OF m
