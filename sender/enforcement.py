@@ -12,6 +12,7 @@ all that wait.
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -89,6 +90,18 @@ class Enforcement:
         db.run(self.table.mark_enforced, ids, horizon=self.horizon)
         return db.run(self.table.still_open, ids)
 
+    def wait(self, db: Database, ids: Sequence[int], *, within: timedelta) -> bool:
+        """Step until these opt-outs are enforced; ``False`` when that takes longer than that.
+
+        They stand all the same then, and the consumer finishes their enforcement.
+        """
+        give_up_at = time.monotonic() + within.total_seconds()
+        while ids and (ids := sorted(self.step(db, ids))):
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(TICK.total_seconds())
+        return True
+
     async def async_step(self, db: AsyncDatabase, ids: Sequence[int]) -> frozenset[int]:
         """The same from an event loop."""
         await db.run(self.table.withdraw, ids)
@@ -162,7 +175,7 @@ def _block_event(
 
 def _scopes(sender_id: int, known: Iterable[ConsentEvent], *, tenant_wide: bool) -> list[int]:
     """A block always covers its own sender, and the tenant unless a START came since the STOP."""
-    by_keyword = [event for event in known if event.source == "inbound"]
+    by_keyword = [e for e in known if e.source == "inbound" and e.reason is not ReasonClass.REVIEW]
     last = max(by_keyword, key=lambda e: e.provider_at or e.received_at, default=None)
     started = last is not None and last.direction is Direction.OPT_IN
     return [sender_id] if started or not tenant_wide else [sender_id, ALL_SENDERS]

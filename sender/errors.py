@@ -14,6 +14,8 @@
     ├── IdempotencyConflict     the key was used for something else
     ├── WrongState              the campaign is not in a state that allows this
     ├── LiftRefused             this suppression may not be lifted like this
+    ├── ReviewRefused           this review may not be decided like this
+    ├── InvalidRecipient        not a telephone number
     ├── PacingUnavailable       Redis cannot be asked; nothing is sent
     ├── SuppressionUnavailable  the set in Redis was not written, rebuilt or counted
     ├── RebuildRefused          another rebuild of the same suppression set is under way
@@ -68,6 +70,14 @@ class WrongState(SenderError):
 
 class LiftRefused(SenderError):
     """A complaint or an imported opt-out is lifted only with an explicit override."""
+
+
+class ReviewRefused(SenderError):
+    """A review needs an author and a note, and its latest message must have been read."""
+
+
+class InvalidRecipient(SenderError):
+    """Not a telephone number. Write it internationally: ``+`` and digits."""
 
 
 class PacingUnavailable(SenderError):

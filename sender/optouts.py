@@ -1,6 +1,5 @@
 """Suppression by hand: check, add, lift, history."""
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -15,9 +14,9 @@ from sender.domain.consent import (
     ReasonClass,
     Suppression,
 )
-from sender.domain.phone import InvalidNumber, canonical, digits
-from sender.enforcement import TICK, Enforcement
+from sender.enforcement import Enforcement
 from sender.errors import LiftRefused
+from sender.recipients import recipient_of
 from sender.storage import consent
 from sender.storage.database import Database, Transaction
 
@@ -50,7 +49,7 @@ class OptOuts:
         """What suppresses this number now, oldest first; empty if nothing does."""
         with self.db.transaction() as tx:
             return consent.suppressions_of(
-                tx, tenant_id=self.tenant_id, recipient=_recipient(number)
+                tx, tenant_id=self.tenant_id, recipient=recipient_of(number)
             )
 
     def add(
@@ -70,7 +69,7 @@ class OptOuts:
         """
         event = NewConsentEvent(
             tenant_id=self.tenant_id,
-            recipient=_recipient(number),
+            recipient=recipient_of(number),
             scope=ALL_SENDERS,
             direction=Direction.OPT_OUT,
             reason=reason,
@@ -80,15 +79,8 @@ class OptOuts:
             author=author,
             evidence={"evidence": evidence} if evidence else {},
         )
-        return self._enforced(self.db.run(self.enforcement.opt_out, event), wait)
-
-    def _enforced(self, event_id: int, wait: timedelta) -> bool:
-        give_up_at = time.monotonic() + wait.total_seconds()
-        while self.enforcement.step(self.db, [event_id]):
-            if time.monotonic() > give_up_at:
-                return False
-            time.sleep(TICK.total_seconds())
-        return True
+        stored = self.db.run(self.enforcement.opt_out, event)
+        return self.enforcement.wait(self.db, [stored], within=wait)
 
     def lift(self, number: str, lift: Lift) -> list[Suppression]:
         """End a number's suppressions; what is left of them (the platform-wide list, say).
@@ -98,7 +90,7 @@ class OptOuts:
         Raises:
             LiftRefused: a complaint or an imported opt-out is among them, without ``override``.
         """
-        return self.db.run(self._lift, _recipient(number), lift)
+        return self.db.run(self._lift, recipient_of(number), lift)
 
     def _lift(self, tx: Transaction, recipient: int, lift: Lift) -> list[Suppression]:
         person = {"tenant_id": self.tenant_id, "recipient": recipient}
@@ -115,7 +107,7 @@ class OptOuts:
     def history(self, number: str) -> list[ConsentEvent]:
         """All of a number's consent events, oldest first."""
         with self.db.transaction() as tx:
-            return consent.history(tx, tenant_id=self.tenant_id, recipient=_recipient(number))
+            return consent.history(tx, tenant_id=self.tenant_id, recipient=recipient_of(number))
 
 
 def _opt_in(active: Suppression, lift: Lift) -> NewConsentEvent:
@@ -132,9 +124,3 @@ def _opt_in(active: Suppression, lift: Lift) -> NewConsentEvent:
         author=lift.author,
         evidence={"reason": lift.reason, "evidence": lift.evidence},
     )
-
-
-def _recipient(number: str) -> int:
-    """A number as people write it internationally; a STOP may come from any that has digits."""
-    found = canonical(number)
-    return digits(number) if isinstance(found, InvalidNumber) else found.digits

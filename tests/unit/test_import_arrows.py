@@ -34,6 +34,7 @@ FOUNDATION = frozenset(
         "sender.enforcement",
         "sender.errors",
         "sender.permits",
+        "sender.recipients",
         "sender.settlement",
         "sender.settling",
         "sender.storage",
@@ -50,6 +51,7 @@ USE_CASES = frozenset(
         "sender.receipts",
         "sender.reconcile",
         "sender.recovery",
+        "sender.reviewing",
         "sender.sending",
     }
 )
@@ -65,6 +67,7 @@ ARROWS = {
     "sender.domain": frozenset[str](),
     "sender.permits": frozenset[str](),
     "sender.batching": frozenset[str](),
+    "sender.recipients": {"sender.domain", "sender.errors"},
     "sender.config": {"sender.errors"},
     "sender.audience": {"sender.domain", "sender.errors"},
     "sender.gateway": {"sender.domain", "sender.errors"},
