@@ -71,6 +71,12 @@ class Settings(BaseModel):
         validation_alias="PUBLIC_BASE_URL",
         description="what Twilio calls, without a path; signatures are checked over it",
     )
+    secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="SENDER_SECRET_KEY",
+        description="encrypts the credentials of further tenants in the database; several keys "
+        "may stand here, separated by a comma, the newest first",
+    )
     concurrency: int = Field(
         default=64,
         ge=1,
@@ -131,8 +137,12 @@ class Settings(BaseModel):
     @property
     def auth_tokens(self) -> tuple[str, ...]:
         """The auth tokens webhooks may be signed with, the primary first."""
-        raw = self.twilio_auth_token.get_secret_value()
-        return tuple(token.strip() for token in raw.split(",") if token.strip())
+        return _listed(self.twilio_auth_token)
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """See ``secret_key``."""
+        return _listed(self.secret_key)
 
     def require_twilio(self) -> None:
         """Refuse to go on without what a worker and the webhook app need of Twilio.
@@ -164,6 +174,23 @@ class GivenServers:
             database_url=os.environ.get("DATABASE_URL") or None,
             redis_url=os.environ.get("REDIS_URL") or None,
         )
+
+
+def environment_variable(name: str) -> str:
+    """The value of a variable that a tenant's credentials name.
+
+    Raises:
+        ConfigurationError: it is not set.
+    """
+    value = os.environ.get(name)
+    if not value:
+        raise ConfigurationError(f"a tenant's credentials name {name}, which is not set")
+    return value
+
+
+def _listed(secret: SecretStr) -> tuple[str, ...]:
+    parts = secret.get_secret_value().split(",")
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def _database_one(redis_url: str) -> str:

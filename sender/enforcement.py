@@ -30,7 +30,7 @@ from sender.domain.consent import (
     Suppression,
 )
 from sender.domain.incident import trace
-from sender.storage import consent, incidents, message_facts, senders
+from sender.storage import consent, incidents, message_facts, tenants
 from sender.storage.database import AsyncDatabase, Database, Transaction, told
 from sender.storage.enforcement import EnforcementTable, OptOut, request_enforcement
 
@@ -126,7 +126,7 @@ class Enforcement:
         consent.lock_person(tx, **person)
         known = consent.history(tx, **person)
         self._open_incident(tx, report, facts, known)
-        tenant = senders.tenant(tx, facts.tenant_id)
+        tenant = tenants.get(tx, facts.tenant_id)
         for scope in _scopes(facts.sender_id, known, tenant_wide=tenant.stop_scope == "tenant"):
             consent.append(tx, _block_event(report, facts, scope))
         return consent.suppressions_of(tx, **person)

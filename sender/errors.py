@@ -15,6 +15,7 @@
     ├── WrongState              the campaign is not in a state that allows this
     ├── LiftRefused             this suppression may not be lifted like this
     ├── ReviewRefused           this review may not be decided like this
+    ├── ErasureRefused          this may not be erased like this
     ├── InvalidRecipient        not a telephone number
     ├── PacingUnavailable       Redis cannot be asked; nothing is sent
     ├── SuppressionUnavailable  the set in Redis was not written, rebuilt or counted
@@ -74,6 +75,10 @@ class LiftRefused(SenderError):
 
 class ReviewRefused(SenderError):
     """A review needs an author and a note, and its latest message must have been read."""
+
+
+class ErasureRefused(SenderError):
+    """An erasure needs an author, and an age above zero."""
 
 
 class InvalidRecipient(SenderError):

@@ -17,11 +17,11 @@ from sender.domain.phone import SenderKind, digits, sender_kind
 from sender.domain.replies import CONFIRM_WITHIN, Heard, reply
 from sender.enforcement import Enforcement
 from sender.errors import NotFound
-from sender.storage import consent, inbound, incidents, pools, replies, senders
+from sender.storage import consent, inbound, incidents, pools, replies, tenants
 from sender.storage.database import Transaction
 from sender.storage.inbound import InboundRow, Kept
 from sender.storage.pools import Addressed
-from sender.storage.senders import Tenant
+from sender.storage.tenants import Tenant
 from sender.storage.texts import storable, storable_texts
 
 #: What opts a person out, and the class of suppression it leads to.
@@ -86,7 +86,7 @@ class Inbound:
         return self._act(tx, facts, facts.recipient, answer)
 
     def _facts(self, tx: Transaction, text: InboundText) -> _Facts:
-        tenant = senders.tenant_by_account(tx, text.account_sid)
+        tenant = tenants.by_account(tx, text.account_sid)
         if tenant is None:
             raise NotFound("no tenant has the AccountSid of this webhook")
         recipient = _recipient(text.from_)

@@ -10,7 +10,7 @@ import structlog
 from sender.domain.consent import Suppression
 from sender.domain.keywords import Keyword
 from sender.domain.provider import MessageRecord
-from sender.errors import ProviderUnavailable
+from sender.errors import ConfigurationError, ProviderUnavailable
 from sender.storage import consent, inbound
 from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.inbound import Undated
@@ -40,6 +40,13 @@ class SuppressionCache(Protocol):
         """Take these numbers out of these (tenant, scope) pairs."""
 
 
+class ProviderLogs(Protocol):
+    """Each tenant's log."""
+
+    async def of(self, tenant_id: int) -> ProviderLog:
+        """The tenant's log; ``ConfigurationError`` where it cannot sign in."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProviderTimes:
     """Fetches the provider times of keywords, and folds again what they change.
@@ -49,7 +56,7 @@ class ProviderTimes:
     """
 
     db: AsyncDatabase
-    provider: ProviderLog
+    providers: ProviderLogs
     cache: SuppressionCache
 
     async def fetch(self) -> int:
@@ -72,21 +79,22 @@ class ProviderTimes:
 
     async def _ask(self, undated: Undated) -> datetime | None:
         try:
-            return _time_of(undated, await self.provider.fetch(undated.sid))
-        except ProviderUnavailable as exc:
+            provider = await self.providers.of(undated.tenant_id)
+            return _time_of(undated, await provider.fetch(undated.sid))
+        except (ProviderUnavailable, ConfigurationError) as exc:
             log.warning("provider_time_unknown", sid=undated.sid, error=str(exc))
             return None
 
 
 def _time_of(undated: Undated, record: MessageRecord | None) -> datetime | None:
-    """The provider's time; for a STOP whose record is gone for good, when we received it.
+    """The provider's time; for an opt-out whose record is gone for good, when we received it.
 
     That is later than the truth, so it suppresses for longer, never for shorter. A START
     without a record never lifts.
     """
     if record is not None:
         return record.date_created
-    gone = undated.keyword == Keyword.STOP and undated.lookups >= LOOKUPS
+    gone = undated.keyword != Keyword.START and undated.lookups >= LOOKUPS
     return undated.received_at if gone else None
 
 

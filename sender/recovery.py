@@ -17,7 +17,7 @@ from sender.domain.provider import MessageRecord
 from sender.domain.receipt import ReceiptMeaning, state_of
 from sender.domain.template import Template
 from sender.enforcement import BlockReport, Enforcement, SuppressionCache
-from sender.errors import ProviderUnavailable
+from sender.errors import ConfigurationError, ProviderUnavailable
 from sender.storage import doubts, slices, sweeping, workers
 from sender.storage.database import AsyncDatabase, Database, Transaction
 from sender.storage.doubts import Doubt
@@ -105,6 +105,13 @@ class ProviderLog(Protocol):
         """Outbound messages to a recipient created since then."""
 
 
+class ProviderLogs(Protocol):
+    """Each tenant's log."""
+
+    async def of(self, tenant_id: int) -> ProviderLog:
+        """The tenant's log; ``ConfigurationError`` where it cannot sign in."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resolver:
     """Asks Twilio about messages in doubt. A hit proves acceptance; a miss proves nothing."""
@@ -113,7 +120,7 @@ class Resolver:
     messages: MessageTable
     enforcement: Enforcement
     cache: SuppressionCache
-    provider: ProviderLog
+    providers: ProviderLogs
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def resolve(self) -> int:
@@ -136,8 +143,9 @@ class Resolver:
 
     async def _look_into(self, doubt: Doubt) -> bool:
         try:
-            records = await self.provider.list_to(doubt.recipient, doubt.guarded_at - CLOCK_SLACK)
-        except ProviderUnavailable as exc:
+            provider = await self.providers.of(doubt.tenant_id)
+            records = await provider.list_to(doubt.recipient, doubt.guarded_at - CLOCK_SLACK)
+        except (ProviderUnavailable, ConfigurationError) as exc:
             log.warning("doubt_not_resolved", message=str(doubt.message_id), error=str(exc))
             return False
         body = Template.parse(doubt.body).render(doubt.fields)

@@ -6,19 +6,21 @@ parts; there is no setting that could.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from sender.accounts import Account, Accounts
 from sender.audience import admit
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
-from sender.config import Settings
+from sender.config import Settings, environment_variable
+from sender.credentials import Secrets, Vault
 from sender.domain.receipt import Receipt
 from sender.enforcement import Enforcement, EnforcementQueue
-from sender.gateway import Credentials, SignatureVerifier, TwilioGateway
+from sender.gateways import Gateways, Verifiers
 from sender.inbound import Inbound
 from sender.liveness import living
 from sender.mirroring import Mirror
@@ -30,13 +32,13 @@ from sender.recovery import Kicker, Resolver, Sweeper
 from sender.sending import Pump
 from sender.settlement import Settlement
 from sender.settling import Settler
-from sender.storage import senders
+from sender.storage import tenants
 from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transaction
 from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import MessageTable
 from sender.storage.migrate import require_usable
-from sender.storage.senders import DEFAULT_TENANT
 from sender.storage.slices import SliceTable
+from sender.storage.tenants import DEFAULT_TENANT
 from sender.suppression import (
     RedisCache,
     RedisSets,
@@ -94,7 +96,7 @@ class WebhookRuntime:
     """The webhook app's use cases."""
 
     db: AsyncDatabase
-    verifier: SignatureVerifier
+    verifiers: Verifiers
     inbound: Inbound
     receipts: Batcher[Receipt, Answer]
     queue: EnforcementQueue
@@ -140,7 +142,7 @@ class Runtime:
         settings, parts = self.settings, self.parts
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack, settings.slice_threads + SPARE_CONNECTIONS)
-            gateway = await stack.enter_async_context(self._gateway())
+            gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(settings.redis_url)
             stack.push_async_callback(redis.aclose)
             cache = RedisCache(redis)
@@ -158,7 +160,7 @@ class Runtime:
                 messages=parts.messages,
                 lookup=SuppressionLookup(redis),
                 repair=cache,
-                gateway=gateway,
+                gateways=gateways,
                 settler=Settler(settlement, db),
                 permits=permits,
                 owner=owner,
@@ -169,7 +171,7 @@ class Runtime:
                 messages=parts.messages,
                 enforcement=self._enforcement(),
                 cache=cache,
-                provider=gateway,
+                providers=gateways,
             )
             yield WorkerRuntime(pump=pump, resolver=resolver)
 
@@ -181,10 +183,13 @@ class Runtime:
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             enforcement = self._enforcement()
-            tokens, base_url = self.settings.auth_tokens, self.settings.public_base_url
             yield WebhookRuntime(
                 db=db,
-                verifier=SignatureVerifier(tokens, base_url),
+                verifiers=Verifiers(
+                    db=db,
+                    accounts=self._accounts(),
+                    public_base_url=self.settings.public_base_url,
+                ),
                 inbound=Inbound(enforcement=enforcement),
                 receipts=self._receipts(db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
@@ -196,7 +201,7 @@ class Runtime:
         """The consumer's use cases."""
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
-            gateway = await stack.enter_async_context(self._gateway())
+            gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             sets = RedisSets(connect_sync(self.settings.redis_url))
@@ -204,7 +209,7 @@ class Runtime:
                 db=db,
                 enforcement=self._enforcement(),
                 mirror=Mirror(db=self._sync_db(), sets=sets),
-                times=ProviderTimes(db=db, provider=gateway, cache=RedisCache(redis)),
+                times=ProviderTimes(db=db, providers=gateways, cache=RedisCache(redis)),
             )
 
     def _receipts(self, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
@@ -227,23 +232,25 @@ class Runtime:
         await db.run(_claim_account, self.settings.twilio_account_sid)
         return db
 
-    def _gateway(self) -> Any:
+    def _gateways(self, db: AsyncDatabase) -> AbstractAsyncContextManager[Gateways]:
+        return Gateways.open(
+            db,
+            self._accounts(),
+            callback_base=self.settings.public_base_url,
+            base_url=self.settings.twilio_api_base_url,
+        )
+
+    def _accounts(self) -> Accounts:
         settings = self.settings
-        return TwilioGateway.open(
-            _credentials(settings),
-            status_callback_base=settings.public_base_url,
-            base_url=settings.twilio_api_base_url,
+        secrets = Secrets(
+            auth_tokens=settings.auth_tokens,
+            api_key=settings.twilio_api_key,
+            api_secret=settings.twilio_api_secret.get_secret_value(),
         )
-
-
-def _credentials(settings: Settings) -> Credentials:
-    if settings.twilio_api_key:
-        secret = settings.twilio_api_secret.get_secret_value()
-        return Credentials.from_api_key(
-            settings.twilio_account_sid, settings.twilio_api_key, secret
-        )
-    return Credentials.from_auth_token(settings.twilio_account_sid, settings.auth_tokens[0])
+        own = Account(tenant_id=DEFAULT_TENANT, sid=settings.twilio_account_sid, secrets=secrets)
+        vault = Vault(keys=settings.secret_keys)
+        return Accounts(default=own, vault=vault, variable=environment_variable)
 
 
 def _claim_account(tx: Transaction, account_sid: str) -> None:
-    senders.set_account(tx, DEFAULT_TENANT, account_sid)
+    tenants.set_account(tx, DEFAULT_TENANT, account_sid)

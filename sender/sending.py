@@ -26,7 +26,7 @@ from sender.domain.message import Guarded, OutboundText
 from sender.domain.outage import Streak
 from sender.domain.outcome import Outcome
 from sender.domain.provider import HandOff
-from sender.errors import PacingUnavailable
+from sender.errors import ConfigurationError, PacingUnavailable
 from sender.permits import Permits
 from sender.settlement import Handed
 from sender.settling import Settler
@@ -55,6 +55,13 @@ class Gateway(Protocol):
 
     async def send(self, text: OutboundText, *, deadline: float, connect_by: float) -> HandOff:
         """Make one create request, or none; never raises for what the wire does."""
+
+
+class Gateways(Protocol):
+    """Each tenant's way to Twilio."""
+
+    async def of(self, tenant_id: int) -> Gateway:
+        """The tenant's gateway; ``ConfigurationError`` where it cannot sign in."""
 
 
 class Lookup(Protocol):
@@ -98,7 +105,7 @@ class Pump:
     messages: MessageTable
     lookup: Lookup
     repair: CacheRepair
-    gateway: Gateway
+    gateways: Gateways
     settler: Settler
     permits: Permits
     #: This process's worker id, which owns the rows it guards.
@@ -165,11 +172,15 @@ class _SliceRun:
     async def drain(self) -> _Rests:
         """Send what is due, then wait for what is in flight; how long to rest then."""
         try:
+            self.gateway = await self.pump.gateways.of(self.work.tenant_id)
             while not await self._must_end():
                 texts = await self.texts.read()
                 if texts is None:
                     break
                 await self._send(deque(texts))
+        except ConfigurationError as exc:
+            log.error("tenant_cannot_sign_in", tenant=self.work.tenant_id, error=str(exc))
+            self._stop(sender=BUG_REST)
         except PacingUnavailable as exc:
             log.warning("pacing_unavailable", slice=self.work.slice_id, error=str(exc))
             self._stop(sender=REST)
@@ -296,7 +307,7 @@ class _SliceRun:
             validity=self.work.validity,
         )
         try:
-            hand_off = await self.pump.gateway.send(
+            hand_off = await self.gateway.send(
                 outbound,
                 deadline=began + SEND_DEADLINE.total_seconds(),
                 connect_by=began + BEGIN_WITHIN.total_seconds(),

@@ -21,7 +21,7 @@ from sender.domain.outcome import Accepted, Outcome
 from sender.domain.provider import HandOff
 from sender.enforcement import Enforcement
 from sender.inbound import Inbound
-from sender.storage import senders, workers
+from sender.storage import tenants, workers
 from sender.storage.database import Database
 from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import DueMessage, MessageTable
@@ -221,7 +221,7 @@ def bench_at(url: str) -> Iterator[Bench]:
     """A bench on a migrated database whose default tenant has its account."""
     db = Database.connect(url, pool_size=10)
     with db.transaction() as tx:
-        senders.set_account(tx, TENANT, ACCOUNT)
+        tenants.set_account(tx, TENANT, ACCOUNT)
     try:
         yield Bench(url=url, db=db)
     finally:
@@ -283,6 +283,10 @@ class FakeGateway:
     sent: list[OutboundText] = field(default_factory=list)
     #: The deadline of each request, and when it had to begin, by the monotonic clock.
     limits: list[tuple[float, float]] = field(default_factory=list)
+
+    async def of(self, _tenant_id: int) -> "FakeGateway":
+        """Every tenant's gateway."""
+        return self
 
     async def send(self, text: OutboundText, *, deadline: float, connect_by: float) -> HandOff:
         """Keep the request and answer it."""

@@ -73,7 +73,7 @@ def pump_rig(bench: Bench, db: AsyncDatabase, redis: Redis, redis_url: str, owne
         messages=bench.messages,
         lookup=SuppressionLookup(redis),
         repair=cache,
-        gateway=gateway,
+        gateways=gateway,
         settler=Settler(_settlement(bench, cache), db),
         permits=Permits(64),
         owner=owner,

@@ -1,7 +1,8 @@
 """The ASGI app that Twilio calls: ``workers.webhooks:app`` for any ASGI server."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -17,13 +18,13 @@ from sender import logs
 from sender.config import STOP_PATIENCE, Settings
 from sender.domain.inbound import InboundText
 from sender.domain.receipt import Receipt
-from sender.errors import MalformedWebhook, NotFound, SenderError
+from sender.errors import ConfigurationError, MalformedWebhook, NotFound, SenderError
 from sender.gateway import (
     TWIML_CONTENT_TYPE,
-    TWIML_EMPTY,
     inbound_from_form,
     parse_form,
     receipt_from_form,
+    twiml,
 )
 from sender.receipts import Refusal
 from sender.runtime import Parts, Runtime, WebhookRuntime
@@ -85,15 +86,17 @@ async def _receive(use_cases: WebhookRuntime, text: InboundText) -> Response:
         return Response(status_code=_NOT_STORED)
     metrics.INBOUND.labels(applied.keyword).inc()
     await use_cases.cache.add(applied.suppressions)
-    if applied.event_id is not None and not await _enforced(use_cases, applied.event_id):
+    if applied.event_ids and not await _enforced(use_cases, applied.event_ids):
         log.warning("stop_not_enforced_yet", sid=text.sid)
         return Response(status_code=_NOT_STORED)
-    return Response(TWIML_EMPTY, media_type=TWIML_CONTENT_TYPE)
+    return Response(twiml(applied.reply), media_type=TWIML_CONTENT_TYPE)
 
 
-async def _enforced(use_cases: WebhookRuntime, event_id: int) -> bool:
+async def _enforced(use_cases: WebhookRuntime, event_ids: Sequence[int]) -> bool:
+    """Wait for all of an opt-out's events: one, or one for each sender that it covers."""
     began = time.monotonic()
-    enforced = await use_cases.queue.enforced(event_id, within=STOP_PATIENCE)
+    waiting = [use_cases.queue.enforced(one, within=STOP_PATIENCE) for one in event_ids]
+    enforced = all(await asyncio.gather(*waiting))
     metrics.STOPS.labels("enforced" if enforced else "not_yet").inc()
     if enforced:
         metrics.STOP_SECONDS.observe(time.monotonic() - began)
@@ -140,9 +143,13 @@ async def _signed_form(request: Request) -> list[tuple[str, str]] | Response:
         return await _refuse(request, Refused.TOO_LARGE)
     except MalformedWebhook:
         return await _refuse(request, Refused.UNREADABLE)
-    if not _use_cases(request).verifier.verify(_path_and_query(request), form, request.headers):
-        return await _refuse(request, Refused.SIGNATURE)
-    return form
+    verifiers = _use_cases(request).verifiers
+    try:
+        signed = await verifiers.verify(_path_and_query(request), form, request.headers)
+    except (DatabaseError, ConfigurationError) as exc:
+        log.error("signature_not_checked", error=told(exc))
+        return Response(status_code=_NOT_STORED)
+    return form if signed else await _refuse(request, Refused.SIGNATURE)
 
 
 async def _refuse(request: Request, why: Refused, **detail: str) -> Response:

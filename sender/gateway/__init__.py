@@ -1,6 +1,6 @@
 """Everything that knows Twilio's wire: the client, the codes, the webhooks."""
 
-from sender.gateway.client import TWILIO_API, Credentials, TwilioGateway
+from sender.gateway.client import TWILIO_API, Credentials, GatewayFactory, TwilioGateway
 from sender.gateway.codes import TABLE, CodeEntry, callback_verdict, create_outcome
 from sender.gateway.transport import RECIPIENT_LOGGERS
 from sender.gateway.webhooks import (
@@ -11,6 +11,7 @@ from sender.gateway.webhooks import (
     inbound_from_form,
     parse_form,
     receipt_from_form,
+    twiml,
 )
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "CodeEntry",
     "Credentials",
     "Form",
+    "GatewayFactory",
     "SignatureVerifier",
     "TwilioGateway",
     "callback_verdict",
@@ -29,4 +31,5 @@ __all__ = [
     "inbound_from_form",
     "parse_form",
     "receipt_from_form",
+    "twiml",
 ]

@@ -84,11 +84,45 @@ class Credentials:
         return cls(account_sid=account_sid, username=key_sid, password=secret)
 
 
+class GatewayFactory:
+    """Gateways of several accounts over one pool of connections. Open it with :meth:`open`."""
+
+    def __init__(self, http: LeanHttpClient, *, status_callback_base: str, base_url: str) -> None:
+        """Use :meth:`open`, which also closes the connections."""
+        self.http = http
+        self._callback_base, self._base_url = status_callback_base, base_url
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, *, status_callback_base: str, base_url: str = TWILIO_API, max_connections: int = 0
+    ) -> AsyncIterator[Self]:
+        """A factory with its own connection pool, closed at the end of the block.
+
+        Args:
+            status_callback_base: the public URL in front of ``/twilio/status/…``.
+            base_url: Twilio's API, or a simulator or proxy in its place.
+            max_connections: 0 for as many as there are requests at a time.
+
+        Raises:
+            ConfigurationError: a URL is not an absolute http(s) URL.
+        """
+        _check_url(base_url)
+        _check_url(status_callback_base)
+        async with LeanHttpClient(max_connections=max_connections) as http:
+            yield cls(http, status_callback_base=status_callback_base, base_url=base_url)
+
+    def gateway(self, credentials: Credentials) -> "TwilioGateway":
+        """The gateway of one account."""
+        client = _sdk_client(credentials, self._base_url, self.http)
+        return TwilioGateway(client, status_callback_base=self._callback_base)
+
+
 class TwilioGateway:
     """One account at Twilio. Open it with :meth:`open`, inside the loop that uses it."""
 
     def __init__(self, client: Client, *, status_callback_base: str) -> None:
-        """Use :meth:`open`, which also closes the connections."""
+        """Use :meth:`open` or a :class:`GatewayFactory`, which also close the connections."""
         self._client = client
         self._callback_base = status_callback_base.rstrip("/")
 
@@ -102,21 +136,13 @@ class TwilioGateway:
         base_url: str = TWILIO_API,
         max_connections: int = 0,
     ) -> AsyncIterator[Self]:
-        """A gateway with its own connection pool, closed at the end of the block.
-
-        Args:
-            credentials: the account's.
-            status_callback_base: the public URL in front of ``/twilio/status/…``.
-            base_url: Twilio's API, or a simulator or proxy in its place.
-            max_connections: 0 for as many as there are requests at a time.
-
-        Raises:
-            ConfigurationError: a URL is not an absolute http(s) URL.
-        """
-        _check_url(base_url)
-        _check_url(status_callback_base)
-        async with LeanHttpClient(max_connections=max_connections) as http_client:
-            client = _sdk_client(credentials, base_url, http_client)
+        """A gateway with a connection pool of its own; arguments as for the factory."""
+        async with GatewayFactory.open(
+            status_callback_base=status_callback_base,
+            base_url=base_url,
+            max_connections=max_connections,
+        ) as factory:
+            client = _sdk_client(credentials, base_url, factory.http)
             yield cls(client, status_callback_base=status_callback_base)
 
     async def send(self, text: OutboundText, *, deadline: float, connect_by: float) -> HandOff:

@@ -1,6 +1,8 @@
 """What Twilio sends to us: is it Twilio, and what does the form say."""
 
+import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
@@ -25,6 +27,11 @@ Form = list[tuple[str, str]]
 #: person as a reply, and a STOP confirmation of our own would be the second one.
 TWIML_EMPTY: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 TWIML_CONTENT_TYPE: Final = "text/xml"
+_TWIML_MESSAGE: Final = (
+    '<?xml version="1.0" encoding="UTF-8"?><Response><Message>{}</Message></Response>'
+)
+#: What XML 1.0 cannot say, even escaped.
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 #: An inbound MMS with ten pictures and add-ons has about 50; more is no message of Twilio's.
 _MAX_FIELDS: Final = 100
@@ -74,6 +81,11 @@ class SignatureVerifier:
         algorithm = get_signature_algorithm(given.get(SIGNATURE_SETTINGS_HEADER))
         fields = MultiDict(form)
         return any(v.validate(url, fields, signature, algorithm) for v in self._validators)
+
+
+def twiml(reply: str) -> str:
+    """The answer to an inbound message that has this text sent back; none, if it is empty."""
+    return _TWIML_MESSAGE.format(escape(_NOT_XML.sub("", reply))) if reply else TWIML_EMPTY
 
 
 def parse_form(raw: bytes) -> Form:

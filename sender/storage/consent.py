@@ -101,7 +101,7 @@ def append(tx: Transaction, event: NewConsentEvent) -> int:
         The event's id, new or old.
     """
     lock_person(tx, tenant_id=event.tenant_id, recipient=event.recipient)
-    values = {
+    values: dict[str, object] = {
         "tenant_id": event.tenant_id,
         "recipient": event.recipient,
         "scope": event.scope,

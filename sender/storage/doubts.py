@@ -14,6 +14,7 @@ class Doubt:
     """An ``in_doubt`` message and what to look for in the provider's log."""
 
     message_id: UUID
+    tenant_id: int
     recipient: int
     sender: str
     sender_kind: str
@@ -43,7 +44,7 @@ _CLAIM = text("""
         FROM due WHERE d.message_id = due.message_id
         RETURNING d.message_id
     )
-    SELECT m.id AS message_id, m.recipient, s.address AS sender, s.kind AS sender_kind,
+    SELECT m.id AS message_id, c.tenant_id, m.recipient, s.address AS sender, s.kind AS sender_kind,
            c.body, coalesce(m.fields, '{}') AS fields, m.guarded_at
     FROM claimed
     JOIN message m ON m.id = claimed.message_id

@@ -1,4 +1,4 @@
-"""Senders and the tenants they belong to."""
+"""Senders, and the scopes that count for them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,8 +7,6 @@ from sqlalchemy import text
 
 from sender.errors import ConfigurationError
 from sender.storage.database import Transaction
-
-DEFAULT_TENANT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,50 +91,6 @@ _SERVICES = text("""
 def scopes_of(tx: Transaction, sender_id: int) -> tuple[int, ...]:
     """The sender's own scope and those of the services it is or was in."""
     return tuple(row.scope for row in tx.execute(_SERVICES, {"id": sender_id}))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tenant:
-    """A client with its own Twilio account."""
-
-    id: int
-    name: str
-    account_sid: str | None
-    #: ``tenant``: a STOP covers all senders. ``sender``: only the one it was sent to.
-    stop_scope: str
-
-
-_TENANT_BY_ACCOUNT = text("""
-    SELECT id, name, account_sid, stop_scope FROM tenant WHERE account_sid = :account_sid
-""")
-_CLAIM_ACCOUNT = text("""
-    UPDATE tenant SET account_sid = :account_sid
-    WHERE id = :id AND account_sid IS DISTINCT FROM :account_sid
-""")
-
-
-def tenant_by_account(tx: Transaction, account_sid: str) -> Tenant | None:
-    """The tenant whose Twilio account this is, or ``None``."""
-    found = tx.execute(_TENANT_BY_ACCOUNT, {"account_sid": account_sid}).mappings().one_or_none()
-    return None if found is None else Tenant(**found)
-
-
-def set_account(tx: Transaction, tenant_id: int, account_sid: str) -> None:
-    """Record which Twilio account is the tenant's.
-
-    Raises:
-        ConfigurationError: it is another tenant's.
-    """
-    owner = tenant_by_account(tx, account_sid)
-    if owner is not None and owner.id != tenant_id:
-        raise ConfigurationError(f"account {account_sid} belongs to tenant {owner.name}")
-    tx.execute(_CLAIM_ACCOUNT, {"id": tenant_id, "account_sid": account_sid})
-
-
-def tenant(tx: Transaction, tenant_id: int) -> Tenant:
-    """A tenant by its id."""
-    found = text("SELECT id, name, account_sid, stop_scope FROM tenant WHERE id = :id")
-    return Tenant(**tx.execute(found, {"id": tenant_id}).mappings().one())
 
 
 _ALL_SCOPES = text("""

@@ -29,6 +29,10 @@ class _Log:
     away: bool = False
     asked: list[tuple[int, datetime]] = field(default_factory=list)
 
+    async def of(self, _tenant_id: int) -> "_Log":
+        """Every tenant's log."""
+        return self
+
     async def list_to(self, recipient: int, since: datetime) -> list[MessageRecord]:
         """What it holds."""
         self.asked.append((recipient, since))
@@ -92,7 +96,7 @@ class TestDoubts:
             messages=bench.messages,
             enforcement=Enforcement(table=EnforcementTable(), horizon=timedelta(seconds=120)),
             cache=_NoCache(),
-            provider=log,
+            providers=log,
         )
 
     def test_every_doubt_is_noted(self, bench: Bench, doubted: int) -> None:

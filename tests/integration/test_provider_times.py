@@ -24,6 +24,10 @@ class _Log:
     away: bool = False
     asked: list[str] = field(default_factory=list)
 
+    async def of(self, _tenant_id: int) -> "_Log":
+        """Every tenant's log."""
+        return self
+
     async def fetch(self, sid: str) -> MessageRecord | None:
         """One record."""
         self.asked.append(sid)
@@ -72,7 +76,7 @@ def cache() -> _Cache:
 
 
 def _times(db: AsyncDatabase, log: _Log, cache: _Cache) -> ProviderTimes:
-    return ProviderTimes(db=db, provider=log, cache=cache)  # type: ignore[arg-type]  # lists only
+    return ProviderTimes(db=db, providers=log, cache=cache)  # type: ignore[arg-type]  # lists only
 
 
 async def test_a_start_counts_once_it_is_dated(

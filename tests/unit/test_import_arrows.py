@@ -26,10 +26,12 @@ PACKAGES = ("sender", "workers")
 #: What every use case may stand on. Use cases do not import each other: these are none.
 FOUNDATION = frozenset(
     {
+        "sender.accounts",
         "sender.audience",
         "sender.batching",
         "sender.closing",
         "sender.config",
+        "sender.credentials",
         "sender.domain",
         "sender.enforcement",
         "sender.errors",
@@ -51,14 +53,18 @@ USE_CASES = frozenset(
         "sender.receipts",
         "sender.reconcile",
         "sender.recovery",
+        "sender.erasing",
         "sender.reviewing",
+        "sender.sealing",
+        "sender.tenancy",
+        "sender.verifying",
         "sender.sending",
     }
 )
 RUNTIME = (
     FOUNDATION
     | USE_CASES
-    | {"sender.gateway", "sender.liveness", "sender.logs", "sender.suppression"}
+    | {"sender.gateway", "sender.gateways", "sender.liveness", "sender.logs", "sender.suppression"}
 )
 
 #: Part → the other parts of ours it may import. A part that is not listed is a use case.
@@ -67,6 +73,9 @@ ARROWS = {
     "sender.domain": frozenset[str](),
     "sender.permits": frozenset[str](),
     "sender.batching": frozenset[str](),
+    "sender.credentials": {"sender.errors"},
+    "sender.accounts": {"sender.credentials", "sender.errors", "sender.storage"},
+    "sender.gateways": {"sender.accounts", "sender.gateway", "sender.storage"},
     "sender.recipients": {"sender.domain", "sender.errors"},
     "sender.config": {"sender.errors"},
     "sender.audience": {"sender.domain", "sender.errors"},

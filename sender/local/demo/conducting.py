@@ -21,7 +21,7 @@ from sender.mirroring import CURSOR
 from sender.storage import audit, cursors
 from sender.storage.database import Database, Transaction
 from sender.storage.enforcement import EnforcementTable
-from sender.storage.senders import DEFAULT_TENANT
+from sender.storage.tenants import DEFAULT_TENANT
 from sender.suppression import RedisSets, connect_sync
 
 #: How often the campaign is looked at.

@@ -249,6 +249,7 @@ CREATE TABLE consent_evidence (
 
 -- Append-only: when the provider received a keyword, once that is known.
 CREATE TABLE consent_time (
+    id          bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
     source_id   text PRIMARY KEY,
     provider_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -257,16 +258,22 @@ CREATE TABLE consent_time (
 CREATE INDEX consent_time_order ON consent_time (written_by);
 
 -- Append-only: the chain over both. Each link seals what was written by the transactions from
--- from_xid up to, not including, upto_xid, all of which had ended.
+-- from_xid up to, not including, upto_xid, all of which had ended. The ids bound it as well: after
+-- a dump was restored, transaction ids begin anew, and ids do not.
 CREATE TABLE consent_seal (
-    id        bigint PRIMARY KEY,
-    from_xid  bigint NOT NULL,
-    upto_xid  bigint NOT NULL,
-    events    bigint NOT NULL,
-    times     bigint NOT NULL,
+    id          bigint PRIMARY KEY,
+    from_xid    bigint NOT NULL,
+    upto_xid    bigint NOT NULL,
+    after_event bigint NOT NULL,
+    last_event  bigint NOT NULL,
+    after_time  bigint NOT NULL,
+    last_time   bigint NOT NULL,
+    -- How many events and times it seals.
+    events      bigint NOT NULL,
+    times       bigint NOT NULL,
     -- SHA-256 over the digest before it and everything sealed.
-    digest    bytea NOT NULL,
-    sealed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    digest      bytea NOT NULL,
+    sealed_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     CHECK (from_xid < upto_xid)
 );
 

@@ -1,0 +1,109 @@
+"""A way to Twilio for each tenant, and a check of its webhooks, over one pool of connections."""
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Self
+
+from sender.accounts import Account, Accounts
+from sender.gateway import Credentials, Form, GatewayFactory, SignatureVerifier, TwilioGateway
+from sender.storage.database import AsyncDatabase
+
+#: How long a tenant's changed credentials may go unnoticed.
+FRESH = timedelta(seconds=30)
+#: Accounts remembered for webhooks, those that are no tenant's included: anybody can name one.
+REMEMBERED = 2_000
+
+
+@dataclass(kw_only=True)
+class Gateways:
+    """One worker's or consumer's gateways, by tenant."""
+
+    db: AsyncDatabase
+    accounts: Accounts
+    factory: GatewayFactory
+    _known: dict[int, tuple[float, Account, TwilioGateway]] = field(default_factory=dict)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, db: AsyncDatabase, accounts: Accounts, *, callback_base: str, base_url: str
+    ) -> AsyncIterator[Self]:
+        """Gateways over one pool of connections, closed at the end of the block."""
+        async with GatewayFactory.open(
+            status_callback_base=callback_base, base_url=base_url
+        ) as factory:
+            yield cls(db=db, accounts=accounts, factory=factory)
+
+    async def of(self, tenant_id: int) -> TwilioGateway:
+        """A tenant's gateway.
+
+        Raises:
+            ConfigurationError: the tenant's credentials are missing or cannot be read.
+            DatabaseError: they could not be asked for.
+        """
+        now = time.monotonic()
+        known = self._known.get(tenant_id)
+        if known is not None and now < known[0]:
+            return known[2]
+        account = await self.db.run(self.accounts.of, tenant_id)
+        if known is not None and known[1] == account:
+            gateway = known[2]
+        else:
+            gateway = self.factory.gateway(_credentials(account))
+        self._known[tenant_id] = (now + FRESH.total_seconds(), account, gateway)
+        return gateway
+
+
+def _credentials(account: Account) -> Credentials:
+    secrets = account.secrets
+    if secrets.api_key:
+        return Credentials.from_api_key(account.sid, secrets.api_key, secrets.api_secret)
+    return Credentials.from_auth_token(account.sid, secrets.auth_tokens[0])
+
+
+@dataclass(kw_only=True)
+class Verifiers:
+    """Checks webhooks against the secrets of the tenant whose account they name."""
+
+    db: AsyncDatabase
+    accounts: Accounts
+    public_base_url: str
+    #: Latest use last; an account that is no tenant's has the default tenant's verifier.
+    _known: OrderedDict[str, tuple[float, SignatureVerifier]] = field(default_factory=OrderedDict)
+
+    async def verify(self, path_and_raw_query: str, form: Form, headers: Mapping[str, str]) -> bool:
+        """Whether the tenant's account that the form names has signed it.
+
+        A form that names no tenant's account is checked with the default tenant's tokens: what
+        those signed is certainly Twilio's, and the caller can say what is wrong with it.
+
+        Raises:
+            ConfigurationError: the tenant's secrets are missing or cannot be read.
+            DatabaseError: they could not be asked for.
+        """
+        sid = next((value for name, value in form if name == "AccountSid"), "")
+        verifier = await self._verifier(sid)
+        return verifier.verify(path_and_raw_query, form, headers)
+
+    async def _verifier(self, sid: str) -> SignatureVerifier:
+        now = time.monotonic()
+        known = self._known.get(sid)
+        if known is None or now >= known[0]:
+            account = await self._account(sid)
+            verifier = SignatureVerifier(account.secrets.auth_tokens, self.public_base_url)
+            known = (now + FRESH.total_seconds(), verifier)
+            self._known[sid] = known
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        self._known.move_to_end(sid)
+        return known[1]
+
+    async def _account(self, sid: str) -> Account:
+        default = self.accounts.default
+        if sid == default.sid:
+            return default
+        return await self.db.run(self.accounts.with_sid, sid) or default
