@@ -1,40 +1,37 @@
-"""STOP, START and HELP in an inbound message.
+"""What an inbound message asks for: to stop, to start, for help, or nothing of these.
 
-Only a whole body is a keyword: "I'll stop by" and "STOP 12345" are conversation. Spelling is
-read generously (case, punctuation, emoji, full-width letters), because Twilio may or may not
-count ``Stop.`` and a person who wrote it meant it.
+In this order: Twilio's own ``OptOutType``; reactions, which quote our words and are nobody's
+opt-out; the keywords of Twilio and the FCC as whole messages; whole messages that mean the same in
+other languages; and a person's own words (`sender.domain.revocation`). Spelling is read generously
+(case, punctuation, emoji, accents, full-width letters), because Twilio may or may not count
+``Stop.``, and a person who wrote it meant it.
+
+A keyword that Twilio or the FCC names is ``STOP``. Everything else that is clear is ``FREE_TEXT``:
+it has the same force with us, but Twilio has blocked nobody for it.
 """
 
-import unicodedata
 from enum import StrEnum
+
+from sender.domain import keyword_lists as lists
+from sender.domain.revocation import Clarity, clarity
+from sender.domain.tapbacks import is_tapback
+from sender.domain.wording import plain
 
 
 class Keyword(StrEnum):
     """What a whole inbound message says."""
 
     STOP = "STOP"
-    START = "START"
-    #: An opt-in only from a person who is opted out; otherwise an answer to some question.
-    YES = "YES"
-    HELP = "HELP"
     #: A clear opt-out in the person's own words.
     FREE_TEXT = "FREE_TEXT"
     #: May be an opt-out: a person has to read it.
     REVIEW = "REVIEW"
+    START = "START"
+    #: An opt-in only from a person who is opted out; otherwise an answer to some question.
+    YES = "YES"
+    HELP = "HELP"
     NONE = "NONE"
 
-
-# Twilio's eight opt-out words and the list of the FCC, 47 CFR 64.1200(a)(10), in force since
-# 2025-04-11, which adds the two-word "opt out" that Twilio does not know.
-# https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out
-_STOP = ("stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "opt out")
-
-_KEYWORDS: dict[str, Keyword] = {
-    **dict.fromkeys(_STOP, Keyword.STOP),
-    **dict.fromkeys(("start", "unstop"), Keyword.START),
-    **dict.fromkeys(("help", "info"), Keyword.HELP),
-    "yes": Keyword.YES,
-}
 
 _OPT_OUT_TYPES = {
     "stop": Keyword.STOP,
@@ -42,9 +39,25 @@ _OPT_OUT_TYPES = {
     "help": Keyword.HELP,
 }
 
+#: The lists' words in the spelling that is compared, the surest meaning last: it wins.
+_WHOLE = {
+    **dict.fromkeys(map(plain, lists.DOUBTFUL), Keyword.REVIEW),
+    **{plain(word): Keyword.FREE_TEXT for words in lists.OPT_OUTS.values() for word in words},
+    **dict.fromkeys(map(plain, lists.YES), Keyword.YES),
+    **dict.fromkeys(map(plain, lists.HELP), Keyword.HELP),
+    **dict.fromkeys(map(plain, lists.START), Keyword.START),
+    **dict.fromkeys(map(plain, lists.STOP), Keyword.STOP),
+}
+
+#: Twilio's default keywords: the FCC's "opt out" in two words is not among them.
+_PROVIDERS = frozenset((*lists.STOP, *lists.START, *lists.HELP, *lists.YES)) - {"opt out"}
+
+#: Twilio's longest message; what is longer was not typed by a person.
+_LONGEST = 1_600
+
 
 def classify(body: str, opt_out_type: str | None = None) -> Keyword:
-    """Tell which keyword an inbound message is.
+    """Tell what an inbound message asks for.
 
     Args:
         body: The text as received.
@@ -52,25 +65,37 @@ def classify(body: str, opt_out_type: str | None = None) -> Keyword:
             it knows the service's own keywords and languages; absent or unknown, the body does.
 
     Returns:
-        The keyword; ``NONE`` for every other text.
+        The keyword; ``NONE`` for conversation.
     """
     by_twilio = _OPT_OUT_TYPES.get((opt_out_type or "").strip().casefold())
-    return by_twilio or _KEYWORDS.get(_plain(body), Keyword.NONE)
+    if by_twilio:
+        return by_twilio
+    if is_tapback(body):
+        return Keyword.NONE
+    words = plain(body[:_LONGEST])
+    return _whole(words) or _own_words(body[:_LONGEST])
+
+
+def _whole(words: str) -> Keyword | None:
+    """The keyword that the whole message is, letters set apart or doubled included."""
+    if found := _WHOLE.get(words):
+        return found
+    letters = words.split()
+    if len(letters) > 1 and all(len(one) == 1 for one in letters):
+        return _WHOLE.get("".join(letters))
+    return None
+
+
+def _own_words(body: str) -> Keyword:
+    match clarity(body):
+        case Clarity.CLEAR:
+            return Keyword.FREE_TEXT
+        case Clarity.DOUBTFUL:
+            return Keyword.REVIEW
+        case Clarity.NONE:
+            return Keyword.NONE
 
 
 def is_provider_keyword(body: str) -> bool:
     """Whether Twilio takes exactly this body for one of its default keywords, and so replies."""
-    return body.strip().casefold() in _KEYWORDS.keys() - {"opt out"}
-
-
-def _plain(body: str) -> str:
-    """Letters and digits, folded, with single spaces where anything else stood."""
-    folded = unicodedata.normalize("NFKC", body).casefold()
-    return " ".join("".join(map(_letter_or_gap, folded)).split())
-
-
-def _letter_or_gap(character: str) -> str:
-    if character.isalnum():
-        return character
-    # Invisible characters (joiners, soft hyphens, direction marks) stand inside words.
-    return "" if unicodedata.category(character) == "Cf" else " "
+    return body.strip().casefold() in _PROVIDERS

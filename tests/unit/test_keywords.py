@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sender.domain.keywords import Keyword, classify
+from sender.domain import keyword_lists as lists
+from sender.domain.keywords import Keyword, classify, is_provider_keyword
 
 STOPS = ["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"]
 
@@ -32,7 +33,15 @@ def test_all_opt_out_words(body: str) -> None:
         ("INFO", Keyword.HELP),
         ("STOP 12345", Keyword.NONE),
         ("I'll stop by", Keyword.NONE),
-        ("Stop please", Keyword.NONE),
+        ("Stop please", Keyword.FREE_TEXT),
+        ("S.T.O.P", Keyword.STOP),
+        ("s t o p", Keyword.STOP),
+        ("ARRÊT", Keyword.FREE_TEXT),
+        ("退订", Keyword.FREE_TEXT),
+        ("रोकें", Keyword.FREE_TEXT),
+        ("Dừng", Keyword.FREE_TEXT),
+        ("İPTAL", Keyword.FREE_TEXT),
+        ("no", Keyword.REVIEW),
         ("don't stop", Keyword.NONE),
         ("Reply STOP to opt out", Keyword.NONE),
         ("stops", Keyword.NONE),
@@ -73,5 +82,39 @@ def test_decoration_never_hides_a_stop(word: str, before: str, after: str) -> No
 
 @given(st.text(), st.sampled_from(STOPS))
 def test_a_word_among_others_is_no_keyword(text: str, word: str) -> None:
-    """Letters beside the word make it a sentence."""
-    assert classify(f"x{text} {word} 1", None) is Keyword.NONE
+    """Letters beside the word make it a sentence: never a keyword, at most a person's own words."""
+    assert classify(f"x{text} {word} 1", None) is not Keyword.STOP
+
+
+@given(st.text())
+def test_every_text_has_a_meaning(text: str) -> None:
+    """Whatever is typed is classified, and the same way every time."""
+    assert classify(text, None) is classify(text, None)
+
+
+@pytest.mark.parametrize("words", lists.OPT_OUTS.values(), ids=lists.OPT_OUTS.keys())
+def test_other_languages(words: tuple[str, ...]) -> None:
+    """Each language's words opt out as they stand in the list, shouted and decorated."""
+    for word in words:
+        assert {classify(word), classify(f"{word.upper()}!")} <= {
+            Keyword.STOP,
+            Keyword.FREE_TEXT,
+        }, word
+
+
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [
+        ("STOP", True),
+        (" stop\n", True),
+        ("Yes", True),
+        ("info", True),
+        ("stop.", False),
+        ("opt out", False),
+        ("PARAR", False),
+        ("stop texting me", False),
+    ],
+)
+def test_twilio_replies_to_its_own_words_only(body: str, *, known: bool) -> None:
+    """What Twilio documents as its keyword, and nothing that it may not take for one."""
+    assert is_provider_keyword(body) is known
