@@ -1,76 +1,220 @@
 """Opt-outs in words of other languages: the phrases that carry most of them.
 
 Patterns are looked for in plain text (`sender.domain.wording.plain`): lower case, Latin letters
-without accents. Each needs an intent with its object, as in English: "停止" alone is a keyword, but
-"停止線" is a line on the road. What these miss is conversation to us; Twilio's own keywords and the
-lists of whole words come before.
+without accents. In each language there are the same ways to say it: do not write to me, I do not
+want your messages, take me off the list, delete my number, unsubscribe me, stop sending. Each
+needs the intent with its object: "停止" alone is a keyword, but "停止線" is a line on the road.
+What is said with a "do not" before it ("no dejen de mandarme las ofertas") is no opt-out, and a
+question about it is for a person to read.
 """
 
 import re
 
-#: By language; each is one way to say "do not write to me", "remove me" or "unsubscribe me".
-_PHRASES = {
+from sender.domain.clarity import Clarity
+
+_OPT_OUTS = {
     "es": (
-        r"\b(?:no|ya no|nunca) (?:me |nos ){0,2}(?:\w+ ){0,3}?(?:mand|envi|contact|text)e[ns]?\b",
-        r"\b(?:no|ya no|nunca) (?:me |nos ){0,2}(?:\w+ ){0,3}?(?:escriba|molest[ae])[ns]?\b",
-        r"\bno quiero (?:recibir |mas |sus |estos |tus ){1,3}(?:mensajes?|textos?|sms)",
-        r"\bdej(?:en|e|a|ar) de (?:mandar|enviar|escribir|molestar|contactar|llamar)",
-        r"\b(?:quit|saqu|borr|elimin)(?:en|e|a|ar)?(?:me)? (?:\w+ ){0,2}?(?:lista|numero)",
-        r"\b(?:dar|dame|denme|darme|deme) de baja|\bcancelar (?:la |mi )?suscripcion",
+        (
+            r"\b(?:no|ya no|nunca|ni) (?:me |nos |vuelvan a |vuelva a ){0,2}(?:\w+ ){0,2}?"
+            r"(?:mand|envi|contact|text|molest|llam)(?:e|en|es|ar|arme)\b"
+        ),
+        r"\bno (?:me |nos )?(?:escrib(?:a|an|as)|(?:vuelvan?|vuelvas) a escribir)",
+        r"\bno (?:quiero|deseo|necesito) (?:\w+ ){0,3}?(?:mensajes?|textos?|sms|promociones)",
+        (
+            r"\b(?:dejen|deje|deja|dejar|paren|pare"
+            r"|para) de (?:mandar|enviar|escribir|molest|contact)"
+        ),
+        (
+            r"\b(?:quit|saqu|borr|elimin|remuev)\w* (?:\w+ ){0,4}?(?:lista"
+            r"|numero|telefono|datos|base)"
+        ),
+        (
+            r"\b(?:dar|dame|denme|darme|deme|quiero darme) de baja"
+            r"|\bcancelar (?:la |mi )?suscripcion"
+        ),
     ),
     "fr": (
         r"\barret(?:e|ez|er) (?:de |les |vos |ces |d){0,2}(?:m|me )?(?:envoyer|ecrire|contacter)",
-        r"\barret(?:e|ez|er) (?:les |vos |ces )?(?:sms|textos|messages)",
-        r"\bm(?:e |)(?:ecrivez|envoyez|contactez|textez) (?:plus|pas)",
-        r"\bveux plus (?:recevoir|de|vos)|\bdesabonnez|\bdesinscrivez",
-        r"\b(?:me|moi) (?:desabonner|desinscrire)|\b(?:desabonner|desinscrire) moi",
-        r"\b(?:retir|enlev|supprim)(?:er|ez) (?:\w+ ){0,4}?(?:liste|base|fichier|contacts)",
+        r"\barret(?:e|ez|er) (?:les |vos |ces )?(?:sms|textos|messages|pubs?)",
+        (
+            r"\bm(?:e )?(?:ecrivez|envoyez|contactez|textez) (?:plus"
+            r"|pas)|\bplus (?:de|aucun) (?:sms|messages|textos|pubs?)"
+        ),
+        r"\b(?:veux|souhaite|desire) (?:plus|pas) (?:\w+ ){0,3}?(?:sms|messages?|textos?|pubs?)",
+        r"\bdesabonnez|\bdesinscri(?:vez|re)|\b(?:me|moi) desabonner|\bdesabonner moi",
+        (
+            r"\b(?:retir|enlev|supprim|efface)\w* (?:\w+ ){0,4}?(?:liste"
+            r"|base|fichier|contacts|numero)"
+        ),
+        r"\b(?:fout|fich|laiss)\w* (?:moi )?(?:la paix|tranquille)",
     ),
     "pt": (
-        r"\bparem? de (?:me )?(?:mandar|enviar|ligar|escrever|perturbar)",
-        r"\bnao (?:quero|desejo) (?:mais )?(?:receber|sms|mensage)",
-        r"\bnao (?:me )?(?:mande|envie|manda|escreva)m? mais",
-        r"\b(?:tira|tire|tirem|remova|remove|exclua|exclui) (?:\w+ ){0,3}?(?:lista|numero)",
-        r"\bcancelar (?:a |minha )?inscricao|\bdescadastr",
+        r"\b(?:parem?|para) de (?:me )?(?:mandar|enviar|ligar|escrever|perturbar|encher)",
+        r"\bnao (?:quero|desejo) (?:\w+ ){0,2}?(?:receb\w+|sms|mensage\w+)",
+        r"\bnao (?:me )?(?:mande|envie|manda|escreva|perturbe)m?\b",
+        r"\b(?:tir|remov|exclu|apag|delet)\w* (?:\w+ ){0,3}?(?:lista|numero|contato|cadastro)",
+        r"\bcancelar (?:\w+ )?(?:inscricao|recebimento|assinatura)|\bdescadastr",
     ),
     "de": (
-        r"\bkeine (?:weiteren |solchen |mehr )?(?:sms|nachrichten|werbung|texte)",
-        r"\bhor(?:en sie|t)? (?:bitte )?auf|\bschreiben sie mir nicht",
-        r"\b(?:nehm|streich|losch)\w* (?:sie )?(?:bitte )?(?:mich|meine (?:handy)?nummer)",
-        r"\bnicht mehr (?:schreiben|anschreiben|kontaktieren)",
-        r"^(?:bitte )?(?:abmelden|abbestellen)(?: bitte)?$",
+        (
+            r"\bkeine (?:weiteren |solchen |mehr )?(?:sms"
+            r"|nachrichten|werbung|texte|werbenachrichten)"
+        ),
+        (
+            r"\b(?:hor(?:en sie|t)?|auf) (?:bitte )?(?:auf"
+            r"|mit)\b.{0,20}(?:schreib|sms|nachricht|send|schick)"
+        ),
+        (
+            r"\bhoren? sie (?:bitte )?auf|\bschreiben? (?:sie )?mir nicht"
+            r"|\blass(?:t|en sie)? mich (?:\w+ )?in ruhe"
+        ),
+        r"\b(?:nehm|nimm|streich|losch|entfern)\w* (?:\w+ ){0,2}?(?:mich|(?:handy)?nummer|daten)",
+        (
+            r"\bnicht mehr (?:schreiben|anschreiben|kontaktieren"
+            r"|an)|\bwiderruf\w* (?:\w+ ){0,3}?einwilligung"
+        ),
+        (
+            r"^(?:bitte )?(?:abmelden|abbestellen"
+            r"|austragen)(?: bitte)?$|\b(?:mochte|will) mich abmelden"
+        ),
     ),
     "it": (
-        r"\bnon (?:mi )?(?:mandate|inviate|scrivete|contattate)(?:mi)? (?:piu|altri)",
-        r"\bnon voglio (?:piu )?(?:ricevere|messaggi)|\bcancella(?:temi|te)|\bsmett\w+ di",
+        r"\bnon (?:mi )?(?:mandat|inviat|scriv|contattat|disturb)\w*(?: piu| altri| messaggi|$)",
+        (
+            r"\bnon voglio (?:piu )?(?:ricevere|messaggi)"
+            r"|\bcancella(?:te|re|tevi|temi| )|\bsmett\w+ di"
+        ),
+        (
+            r"\bbasta (?:messaggi|sms|pubblicita)|\b(?:toglie"
+            r"|rimuov)\w* (?:\w+ ){0,3}?(?:lista|numero)"
+        ),
     ),
-    "pl": (r"\bnie (?:wysylaj|pisz|dzwon|przysylaj)|\bwypisz|\brezygnuj",),
-    "nl": (r"\bgeen (?:sms|berichten) meer|\buitschrijven",),
+    "pl": (
+        (
+            r"\bnie (?:wysyla\w*|pisz\w*|dzwon\w*|przysyla\w*)"
+            r"|\bwypisz|\brezygnuj|\busun\w* (?:moj )?numer"
+        ),
+    ),
+    "nl": (r"\bgeen (?:sms|berichten) meer|\buitschrijven|\bstop met (?:sms|stur|bericht)",),
     "ru": (
-        r"\bне (?:пиши|присыла|шли|звони|беспоко|отправля)|\bотпиш\w+ меня|\bхочу отписаться",
-        r"\bудалите (?:\w+ )?(?:номер|меня)|\b(?:больше|хватит) (?:писать|слать|присылать)",
+        (
+            r"\bне (?:пиши|присыла|шли|звони|беспоко"
+            r"|отправля)|\bотпиш\w+ меня|\b(?:хочу )?отписаться"
+        ),
+        (
+            r"\b(?:удалите|уберите) (?:\w+ ){0,2}?(?:номер|меня)|\b(?:больше|хватит|прекрати\w+) "
+            r"(?:мне )?(?:писать|слать|присылать)|\bне хочу (?:\w+ )?(?:получать|смс|сообщени)"
+        ),
     ),
     "zh": (
-        r"退订|退訂|取消订阅|取消訂閱|别再发",
-        r"(?:不要|别|勿|請勿|请勿|停止)再?(?:[给給向]我)?(?:发|發|联系|聯繫|打扰|骚扰)",
+        r"退订|退訂|取消订阅|取消訂閱|别再发|別再發",
+        (
+            r"(?:不要|别|別|勿|請勿|请勿|停止)再?(?:[给給向我]){0,2}(?:发"
+            r"|發|联系|聯繫|打扰|打擾|骚扰|騷擾)"
+        ),
+        (
+            r"(?:删除|刪除|移除|删掉)我?的?(?:号码|號碼|手机"
+            r"|電話)|(?:号码|號碼)\S{0,6}(?:删除|刪除|移除)"
+            r"|不想(?:再)?收到"
+        ),
     ),
-    "ja": (r"配信を?停止|停止して|(?:送ら|送信し|連絡し)ないで|登録を?解除",),
-    "ko": (r"수신 ?거부|그만 ?보내|보내지 ?마|(?:문자|연락) ?(?:그만|하지 ?마|거부)",),
-    "hi": (r"मत भेज|न भेज|(?:मैसेज|संदेश|एसएमएस) (?:\S+ ){0,2}?(?:बंद|रोक)",),
-    "bn": (r"(?:মেসেজ|এসএমএস) (?:\S+ )?(?:পাঠাবেন না|বন্ধ)",),
-    "ur": (r"(?:پیغام|میسج) (?:\S+ )?(?:نہ|مت|بند)",),
-    "ar": (r"لا (?:ترسل|تراسل|تتصل)|الغاء الاشتراك|اوقفوا? |توقفوا? عن",),
-    "vi": (r"\bdung (?:nhan|gui|goi|lien)|\b(?:ngung|thoi) (?:nhan|gui)|\bhuy dang ky",),
-    "tr": (r"\b(?:mesaj|sms) (?:atma|gonderme|yollama|istemiyor)|\blisteden (?:cik|sil)",),
-    "id": (r"\b(?:jangan|stop|berhenti) (?:kirim|mengirim|sms|hubungi|ganggu)|\bhapus nomor",),
+    "ja": (
+        (
+            r"配信を?停止|停止して|(?:送ら|送信し|連絡し"
+            r"|メールし)ないで|(?:登録|配信)を?(?:解除|消|削除)"
+        ),
+        (
+            r"送ってこないで|解除して|(?:番号|リスト)\S{0,6}(?:削除"
+            r"|消|外)|(?:いらない|いりません)(?:です|$|の)"
+        ),
+    ),
+    "ko": (
+        (
+            r"수신 ?거부|그만 ?보내|보내지 ?(?:마|말)|(?:문자"
+            r"|연락|광고) ?(?:그만|하지 ?마|거부|보내지)"
+        ),
+        r"(?:번호|명단)\S{0,3} ?(?:삭제|지워|빼)|받고 ?싶지 ?않",
+    ),
+    "hi": (
+        r"मत भेज|न भेज|(?:मैसेज|संदेश|एसएमएस) (?:\S+ ){0,2}?(?:बंद|रोक)|नहीं चाहिए",
+        r"(?:नंबर|नम्बर) (?:\S+ ){0,3}?(?:हटा|निकाल|मिटा)",
+        r"\b(?:band|bandh) kar|\bmat (?:bhej|karo)|\bnahi chahiye|\bnumber (?:\w+ ){0,2}?hata",
+    ),
+    "bn": (r"(?:মেসেজ|এসএমএস) (?:\S+ )?(?:পাঠাবেন না|বন্ধ|দিবেন না)|নম্বর (?:\S+ )?(?:মুছে|সরি)",),
+    "ur": (
+        r"(?:پیغام|میسج|میسیج) (?:\S+ )?(?:نہ|مت|بند)|(?:نمبر) (?:\S+ ){0,3}?(?:نکال|ہٹا|حذف)",
+        r"مت بھیج|نہ بھیج",
+    ),
+    "ar": (
+        r"لا (?:ترسل|تراسل|تتصل|تبعت)|(?:الغاء|الغي) (?:ال)?اشتراك|اوقفوا? |توقفوا? عن",
+        (
+            r"لا (?:اريد|ارغب|نريد) (?:\S+ ){0,2}?(?:رسائل|الرسائل"
+            r"|استقبال)|(?:حذف|احذف|ازاله|احذفوا) (?:\S+ )?رقم"
+        ),
+    ),
+    "vi": (
+        r"\bdung (?:nhan|gui|goi|lien)|\b(?:ngung|thoi) (?:nhan|gui)|\bhuy (?:dang ky|nhan)",
+        r"\bkhong (?:muon|can) (?:nhan|tin)|\bxoa so|\btu choi (?:nhan|tin)",
+    ),
+    "tr": (
+        (
+            r"\b(?:mesaj|sms) (?:\w+ )?(?:atma|gonderme"
+            r"|yollama|istemi)|\blisteden (?:cik|sil|kaldir)"
+        ),
+        r"\bnumarami (?:sil|cikar|kaldir)|\b(?:aboneligi|uyeligi)\w* iptal",
+    ),
+    "id": (
+        r"\b(?:jangan|stop|berhenti) (?:lagi )?(?:kirim|mengirim|sms|hubungi|ganggu|langganan)",
+        r"\bhapus (?:nomor|no)|\btidak (?:mau|ingin) (?:\w+ )?(?:terima|menerima|sms)",
+    ),
     "tl": (
-        r"\b(?:hu)?wag (?:na |niyo |nyo |mo |po |kayo |kang ){1,4}(?:mag ?)?(?:text|txt|padala)",
+        (
+            r"\b(?:hu)?wag (?:na |niyo |nyo |mo |po |kayo "
+            r"|kang ){1,4}(?:mag ?)?(?:text|txt|padala|send)"
+        ),
+        (
+            r"\btanggal\w* (?:\w+ ){0,4}?(?:number|list)"
+            r"|\b(?:i)?tigil\w* (?:na |nyo |niyo |po )|\bayo?ko (?:na )"
+        ),
     ),
-    "sw": (r"\b(?:usitume|msitume|acha kutuma)",),
+    "sw": (r"\b(?:usitume|msitume|acha(?:ni)? kutuma)|\bondoa namba",),
 }
-_ANY = re.compile("|".join(phrase for phrases in _PHRASES.values() for phrase in phrases))
+_ANY = re.compile("|".join(phrase for phrases in _OPT_OUTS.values() for phrase in phrases))
+
+#: The contrary: do not stop.
+_KEEP = re.compile(
+    r"\bno (?:dejen|deje|deja|paren|me (?:quiten|borren|saquen|elimin\w+))"
+    r"|\bnao (?:parem?|pare|me tir\w+)|\b(?:n|ne )?arretez pas|\bpas (?:arreter|me desabonner)"
+    r"|\bnicht (?:aufhoren|abmelden|loschen)|\bnon smett|\bне (?:отпис|удал|прекращ|убира)"
+    r"|不要(?:停|取消|退订|删除)|別(?:停|取消)|やめないで|止めないで|멈추지"
+)
+#: A question about it, where no question mark shows it.
+_ASKS = re.compile(
+    r"什么意思|甚麼意思|如何|怎么|怎麼|吗|嗎|\bque pasa si\b|\bwas passiert wenn\b|ですか|인가요"
+)
+
+#: The writer is not whom we meant, or will complain.
+_DOUBTFUL = re.compile(
+    r"\b(?:numero|telefono) (?:equivocado|errado|incorrecto|sbagliato)|\b(?:faux|mauvais) numero"
+    r"|\bfalsche nummer|\bnumara yanlis|\byanlis numara|\bsalah (?:nomor|sambung)|\bnham so"
+    r"|打错|發錯|发错|不是我|番号が違|間違い|잘못 ?(?:보내|거)"
+    r"|ошиблись|не тот номер|رقم خاطئ|الرقم خطا"
+    r"|\bdenunci|\bplainte|\bharcel|\banzeige"
+    r"|\banwalt|\breclama[rt]|举报|舉報|投诉|投訴|迷惑|通報|신고"
+    r"|\bжалоб|\bполици|\bquien (?:eres|es|habla)|\bqui etes vous|\bwer (?:bist|sind|ist da)"
+    r"|你是谁|誰ですか|누구(?:세요|야)|\bпаз?зачем вы|\bкто это"
+)
 
 
-def is_foreign_opt_out(text: str) -> bool:
-    """Whether plain text has one of the phrases."""
-    return _ANY.search(text) is not None
+def foreign_clarity(text: str, *, asks: bool) -> Clarity:
+    """How sure it is that plain text has one of the phrases, meant as an opt-out.
+
+    Args:
+        text: Plain text.
+        asks: Whether there was a question mark in it.
+    """
+    if _KEEP.search(text):
+        return Clarity.NONE
+    if _ANY.search(text):
+        return Clarity.DOUBTFUL if asks or _ASKS.search(text) else Clarity.CLEAR
+    return Clarity.DOUBTFUL if _DOUBTFUL.search(text) else Clarity.NONE

@@ -26,6 +26,7 @@ OPT_OUTS: dict[str, tuple[str, ...]] = {
     "en": (
         *("remove", "remove me", "unsub", "delete me", "opt me out", "opting out", "stop all"),
         *("no more", "td", "take me off", "get me off", "do not contact", "do not text"),
+        *("un subscribe", "dnc", "discontinue", "quit it", "cut it out", "knock it off"),
     ),
     "es": (
         *("parar", "alto", "baja", "dar de baja", "darme de baja", "detener", "cancelar"),
@@ -57,7 +58,7 @@ OPT_OUTS: dict[str, tuple[str, ...]] = {
 
 #: Whole messages that may be opt-outs: they mean other things as well.
 DOUBTFUL = (
-    *("no", "no thanks", "no thank you", "not interested", "enough", "spam", "halt", "go away"),
-    *("leave me alone", "block", "blocked", "fin", "ende", "fine", "para", "stop it", "nope"),
-    *("no gracias", "nein", "non", "nao", "нет", "不要", "いらない", "fuck off", "wrong number"),
+    *("no thanks", "no thank you", "not interested", "enough", "spam", "halt", "go away"),
+    *("leave me alone", "block", "blocked", "fin", "ende", "fine", "para", "unsubscribed"),
+    *("no gracias", "不要", "いらない", "fuck off", "wrong number", "removed"),
 )

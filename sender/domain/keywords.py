@@ -13,7 +13,8 @@ it has the same force with us, but Twilio has blocked nobody for it.
 from enum import StrEnum
 
 from sender.domain import keyword_lists as lists
-from sender.domain.revocation import Clarity, clarity
+from sender.domain.clarity import Clarity
+from sender.domain.revocation import clarity
 from sender.domain.tapbacks import is_tapback
 from sender.domain.wording import plain
 

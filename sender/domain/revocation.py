@@ -11,35 +11,31 @@ Source of the standard: 47 CFR 64.1200(a)(10), "any reasonable means".
 
 import re
 from collections.abc import Iterable
-from enum import IntEnum
 
-from sender.domain.foreign_revocation import is_foreign_opt_out
-from sender.domain.wording import english, plain
-
-
-class Clarity(IntEnum):
-    """How sure it is that a text is an opt-out."""
-
-    NONE = 0
-    #: A person must read it.
-    DOUBTFUL = 1
-    CLEAR = 2
-
+from sender.domain.clarity import Clarity
+from sender.domain.foreign_revocation import foreign_clarity
+from sender.domain.keyword_lists import OPT_OUTS
+from sender.domain.wording import english, plain, slips
 
 _SENTENCE = re.compile(
     r"[.!?…;\n\r。！？।]+(?:\s|$)|\s[-–—]\s|\n|(?<=[^\W\d_]{3})[.!?;]+(?=[^\W\d_]{3})"
 )
 #: Our own instruction, quoted back: "Reply STOP to opt out".
 _INSTRUCTION = re.compile(
-    r"\b(?:reply |text |send |txt )?(?:stop|sair|stopp) (?:to|2|para|pour|zum) "
+    r"\b(?:(?:reply|text|send|txt) \w+|stop|sair|stopp) (?:to|2|para|pour|zum) "
     r"(?:opt out|optout|end|cancel|quit|unsubscribe|stop|[a-z]+)\b"
 )
 
 _ANY = r"(?:\w+ ){0,%d}?"
-_TEXTS = r"(?:texting|text|message|messaging|spam|spamming|junk|crap|ads?|promos?|notifications?)"
+_TEXTS = (
+    r"(?:texting|text|message|messaging|spam|spamming|junk|crap|shit|bullshit|ads?|advertising"
+    r"|marketing|promos?|promotions?|notifications?"
+    r"|reminders?|alerts?|updates|offers|newsletters?"
+    r"|communications?|correspondence|solicitations?)"
+)
 _SENDING = (
     r"(?:texting|messaging|contacting|spamming|bothering|harassing|bugging|sending|blowing up"
-    r"|hitting|annoying|reaching out)"
+    r"|hitting|annoying|pestering|reaching out)"
 )
 _STOP = r"(?:stop|quit|cease|cease and desist|discontinue|halt)"
 _NOT = r"(?:do not|never|not|no longer|never ever)"
@@ -57,13 +53,19 @@ def _words(pattern: str) -> re.Pattern[str]:
 #: A sentence that says the contrary, asks about stopping, or tells of somebody else's.
 _KEEP = _words(
     rf"(?:do not|never|not|can not|did not|why did you|you) (?:want to |ask to |ever )?(?:be )?"
-    rf"(?:{_STOP}|stopped|remove|removed|unsubscribe|opt out|delete)"
-    r"|keep (?:the |them |those |your )?(?:text|message|coupons?|coming|sending|texting)"
+    rf"(?:{_STOP}|stopped|remove|removed|unsubscribe|opt out|delete|take me off)"
+    r"|(?<!need to )keep (?:the |them |those |your )?(?:text"
+    r"|message|coupons?|coming|sending|texting)"
     r"|just kidding|jk|lol jk"
 )
 _ASKING = _words(
-    r"how (?:do|can|to|would|does)|what (?:happens|if)|if i|does|do i have|is it|can i still"
-    r"|will i|should i"
+    r"how (?:do|can|to|would|does)|what (?:happens|if)|does"
+    r"|do i (?:lose|still|get|need)|is it|can i still|will i|should i"
+    r"|did (?:you|i|we)|what does|have you"
+)
+#: Who asks what an opt-out would do has not opted out.
+_CONSEQUENCES = _words(
+    r"(?:what happens )?if i (?:ever )?(?:\w+ ){0,2}?(?:stop|unsubscribe|opt out|quit)"
 )
 _CALLS_ONLY = _words(r"text only|only text|just text|text instead|text me instead")
 
@@ -73,28 +75,37 @@ _CLEAR = tuple(
         # Stop texting me, quit sending these, stop it with these messages, end these texts.
         rf"{_STOP} {_ANY % 3}{_SENDING}",
         rf"{_STOP} (?:it |with |all |the |these |this |those |your |sending |me ){{0,4}}{_TEXTS}",
-        rf"(?:end|cancel|discontinue) (?:all |the |these |this |those |your |my ){{1,3}}{_TEXTS}",
+        rf"(?:end|cancel|discontinue) (?:all |the |these |this |those |your |my ){{0,3}}{_TEXTS}",
         rf"(?:cancel|end) {_ANY % 3}subscription {_ANY % 3}{_TEXTS}",
-        rf"(?:no more|enough (?:with|of)|done with|fed up with) (?:the |these |your )*{_TEXTS}",
+        (
+            rf"(?:no more|enough (?:with|of)|done with"
+            rf"|fed up with) (?:of )?(?:the |these |your )*{_TEXTS}"
+        ),
+        rf"no need (?:for you )?to (?:keep |continue )?(?:{_SENDING}|text|message|contact|send)",
         r"(?:asked|told|telling|tell|begged|warned) you (?:\w+ ){0,4}?to stop",
         r"(?:i|have|we) (?:said|say) (?:to )?stop|said no more",
         r"stop (?:calling|contacting) (?:and texting )?(?:me|us|this number)",
         # Do not text me, never contact me again, you may no longer text me.
         (
-            rf"{_NOT} (?:ever |please |to |you |call |or |email |and |again ){{0,4}}(?:text|texting"
+            rf"{_NOT} (?:ever |please |to |you |call |or "
+            rf"|email |and |again ){{0,4}}(?:text|texting"
             r"|message|messaging|contact|contacting)(?: (?:me|us|this|my|it|again|anymore|here|"
             r"with|any|at|on|the|number)|$)"
         ),
         (
-            rf"{_NOT} (?:please )?send (?:me |us |this number )?(?:any |anymore |these |this |more "
+            rf"{_NOT} (?:please )?send (?:me |us "
+            rf"|this number )?(?:any |anymore |these |this |more "
             rf"|of |your |another |further ){{0,4}}(?:{_TEXTS}|them|these|stuff|anymore|anything)"
         ),
         (
-            rf"{_NOT} (?:want|wish|like|care|need|wanting) (?:to )?(?:get |receive |have |see |be "
-            rf"(?:on|in) )?(?:any |anymore |these |this |more |of |your |from you |the ){{0,4}}"
-            rf"(?:{_TEXTS}|list|contacted|texted|messages)"
+            rf"{_NOT} (?:want|wish|like|care|need"
+            rf"|wanting) (?:to )?(?:get |receive |have |see |be "
+            rf"(?:on|in) )?(?:\w+ ){{0,3}}?(?:{_TEXTS}|list|contacted|texted)"
         ),
-        rf"(?:rather not|prefer not to|would not like to) (?:get|receive|have) {_ANY % 2}{_TEXTS}",
+        (
+            rf"(?:rather not|prefer not to|would not like to) (?:get"
+            rf"|receive|have) {_ANY % 2}{_TEXTS}"
+        ),
         rf"(?:mind|appreciate) (?:you )?not {_SENDING}",
         r"(?:may|can|must|should) (?:no longer|not) (?:text|message|contact) (?:me|this|us)",
         # Remove me, take my number off, lose my number, get me off this list.
@@ -102,10 +113,10 @@ _CLEAR = tuple(
         r"remove(?:d)? me",
         (
             r"(?:remove|delete|erase|lose|drop|scratch|clear|block|forget) (?:my |this |the |our "
-            r"|his |her |that ){1,2}(?:\w+ )?(?:number|name|phone|data|info|contact)"
+            r"|his |her |that ){1,2}(?:\w+ )?(?:number|name|phone|data|info|contact|line)"
         ),
         (
-            r"(?:take|get|put|keep) (?:me|my \w*number|my \w+ number|this number|us|it) "
+            r"(?:take|get|put|keep|leave) (?:me|my \w*number|my \w+ number|this number|us|it) "
             r"(?:off|of|out)"
             rf"(?: of)?(?: (?:of|the|this|that|your|ur|all|any|whatever|mailing|text|texting|call"
             rf"|contact|sms|marketing|distribution)){{0,4}}(?: {_LIST}| please|$)"
@@ -114,11 +125,22 @@ _CLEAR = tuple(
             rf"(?:remove|take|delete|get|block) {_ANY % 5}(?:from|off|out of) "
             rf"(?:the |this |that |your |all |any ){{0,2}}(?:\w+ )?{_LIST}"
         ),
-        r"(?:on|to) (?:your |the )?(?:do not (?:call|contact|text)|dnc|no contact) (?:list)?",
+        (
+            r"(?:on|to) (?:your |the )?(?:\w+ )?(?:do not (?:call"
+            r"|contact|text)|dnc|no contact)(?: list)?"
+        ),
         r"(?:number|phone|line) is on the (?:\w+ ){0,2}do not call",
         r"no need to keep me",
         # Unsubscribe, opt out of these, revoke my consent.
-        r"(?:please |want to |wish to |like to |need to |^)(?:unsubscribe|opt out)$",
+        (
+            r"(?:please|(?:want|wish|like|need|prefer) (?:you )?to"
+            r"|^) (?:unsubscribe|opt out)(?: of all)?"
+            r"(?: (?:now|please|today|thanks|immediately|asap))*$"
+        ),
+        (
+            r"(?:may|can|could|please|(?:want|like|wish|need) to) (?:i |we )?be (?:unsubscribed"
+            r"|removed|taken off|deleted|opted out)"
+        ),
         r"unsubscribe (?:me|us|this|my|from|please|now|immediately)",
         (
             r"opt (?:me|us|this number) out|opt out (?:of|from) "
@@ -132,9 +154,11 @@ _CLEAR = tuple(
 )
 #: One of these says that the writer is not whom we meant, or where they will complain.
 _STRANGER = _words(
-    r"wrong (?:number|person|guy|girl|phone|no)|(?:nobody|no one|noone) (?:here )?by that name"
+    r"wrong (?:number|person|guy|girl|phone|no)(?! of)"
+    r"|(?:nobody|no one|noone) (?:here )?by that name"
     r"|this is not (?!fair|funny|good|ok|cool|right|working|mine|true)\w+(?:s phone|s number)?$"
-    r"|(?:his|her|their) old number|not (?:my|his|her) number"
+    r"|(?:his|her|their) old number|not (?:my|his|her) number|(?:somebody|someone) else"
+    r"|previous owner|new owner of this|(?:got|have) this number"
 )
 _THREAT = _words(
     r"lawyer|attorney|sue|suing|lawsuit|fcc|ftc|tcpa|gdpr|ccpa|report(?:ing|ed)? (?:you|it|this)"
@@ -167,6 +191,23 @@ _DOUBTFUL = tuple(
     )
 )
 
+#: What an opt-out does, and to what; and what else these words are about.
+_ENDS = _words(
+    r"stop|unsubscribe|unsubscribed|unenroll|opt out|opted out|opt me|quit|remove|delete|erase"
+    r"|cease|discontinue|revoke|withdraw|off|no permission|not have permission|without my consent"
+    r"|no"
+)
+_OBJECT = _words(
+    rf"{_TEXTS}|{_LIST}|(?:my|this) (?:number|name|phone|info|data)|unenroll me|me off this"
+)
+_OTHER_OBJECT = _words(
+    rf"{_NOT_OURS}|sale|price|% off|percent off|dollars? off|refund|code|coupon|address|picture|"
+    r"photo|file|calendar|meeting|lesson|delivery|pickup"
+    r"|time off|day off|number (?:for|of)|get (?:a|the|"
+    r"your|my) (?:text|message)|text me|send (?:me|the"
+    r"|a)|received?|got|did not get|no problem|no worries"
+)
+
 #: Words that change nothing beside a stop word that stands alone: "please stop now, thank you".
 _FILLERS = frozenset(
     {
@@ -174,7 +215,10 @@ _FILLERS = frozenset(
         *("immediately", "i", "said", "just", "omg", "already", "with", "asap", "again", "and"),
         *("the", "for", "last", "time", "um", "uh", "hey", "hi", "hello", "sir", "madam", "guys"),
         *("everything", "this", "these", "that", "right", "away", "today", "must", "so", "yes"),
-        *("no", "want", "to", "would", "like", "will"),
+        *("no", "want", "to", "would", "like", "will", "reply", "send", "type", "of", "more"),
+        *("fucking", "fuckin", "fkn", "damn", "goddamn", "freaking", "bloody", "bitch", "asshole"),
+        *("svp", "merci", "bitte", "danke", "gracias", "favor", "por", "grazie", "obrigado"),
+        *("your", "annoying", "bro", "dude", "man", "lady", "people", "gracias", "thats", "enough"),
     }
 )
 _STRONG = frozenset({"stop", "unsubscribe", "optout", "stopall", "unsub"})
@@ -194,17 +238,30 @@ _SOLITARY = frozenset(
         "remove",
     }
 )
+_STRONG_PAIRS = _words(r"opt out|no more")
+_PHRASES = frozenset(OPT_OUTS["en"]) - {"remove", "td"}
 #: In these the fillers make another sense.
-_NOT_SOLITARY = _words(r"will stop|to stop$|stop (?:and|for|today|it all|to)|no stop")
+_NOT_SOLITARY = _words(
+    r"will stop|would stop|like to stop|stop (?:and|for|today|it all|to)|no stop"
+)
+#: A stop word at the very end, which is no noun and nobody else's: "how often must I say stop".
+_LAST_WORD = re.compile(
+    r"(?<!the)(?<!my)(?<!next)(?<!bus)(?<!pit)(?<!non)(?<!full)(?<!which)(?<!a)(?<!last)(?<!this)"
+    r"(?<!not)(?<!never)(?<!to)(?<!your)(?<!truck)(?<!first)(?<!will)(?<!one)(?<!it)(?<!that)"
+    r"(?<!what) stop$"
+)
 
 
 def clarity(body: str) -> Clarity:
     """How sure it is that a text, which is no keyword and no reaction, is an opt-out."""
-    if is_foreign_opt_out(plain(body)):
-        return Clarity.CLEAR
+    foreign = foreign_clarity(plain(body), asks="?" in body or "？" in body)
+    if foreign is Clarity.CLEAR:
+        return foreign
     sentences = [english(plain(part)) for part in _SENTENCE.split(body)]
     sentences = [_INSTRUCTION.sub(" ", one).strip() for one in sentences]
-    found = max(map(_of_sentence, sentences), default=Clarity.NONE)
+    found = max((foreign, *map(_of_sentence, sentences)))
+    if found is Clarity.NONE:
+        found = min(Clarity.DOUBTFUL, max(map(_of_sentence, map(slips, sentences))))
     return _in_context(found, " ".join(" ".join(sentences).split()))
 
 
@@ -216,9 +273,18 @@ def _of_sentence(sentence: str) -> Clarity:
     asks, keeps = _ASKING.search(sentence), _KEEP.search(sentence)
     if not (asks or keeps or _CALLS_ONLY.search(sentence)) and _any(_CLEAR, sentence):
         return Clarity.DOUBTFUL if _words(_NOT_OURS).search(sentence) else Clarity.CLEAR
-    if keeps:
+    if keeps or _CONSEQUENCES.search(sentence):
         return Clarity.NONE
-    return Clarity.DOUBTFUL if _any(_DOUBTFUL, sentence) else Clarity.NONE
+    if not asks and _LAST_WORD.search(sentence):
+        return Clarity.CLEAR
+    is_doubtful = _any(_DOUBTFUL, sentence) or _has_signs(sentence)
+    return Clarity.DOUBTFUL if is_doubtful else Clarity.NONE
+
+
+def _has_signs(sentence: str) -> bool:
+    """The words of an opt-out in no order that a rule knows, and of nothing else."""
+    ends, object_ = _ENDS.search(sentence), _OBJECT.search(sentence)
+    return bool(ends and object_) and not _OTHER_OBJECT.search(sentence)
 
 
 def _in_context(found: Clarity, whole: str) -> Clarity:
@@ -233,8 +299,10 @@ def _in_context(found: Clarity, whole: str) -> Clarity:
 
 def _is_solitary(sentence: str) -> bool:
     """A stop word with nothing beside it that would give it another sense."""
+    if sentence in _PHRASES:
+        return True
     words = set(sentence.split())
-    if not words & _STRONG and "opt out" not in sentence:
+    if not words & _STRONG and not _STRONG_PAIRS.search(sentence):
         return False
     return words <= _SOLITARY | _FILLERS and not _NOT_SOLITARY.search(sentence)
 

@@ -5,7 +5,14 @@ import unicodedata
 
 # Written out before anything else looks at them; apostrophes are gone by then.
 _EXPANDED = {
-    **dict.fromkeys(("dont", "dnt", "donot"), "do not"),
+    **dict.fromkeys(("dont", "dnt", "donot", "dnot"), "do not"),
+    **dict.fromkeys(("nomore",), "no more"),
+    **dict.fromkeys(("these", "dese", "theses", "thes"), "these"),
+    **dict.fromkeys(("da", "the", "teh", "tha"), "the"),
+    **dict.fromkeys(("tel", "cell", "cellphone", "mobile", "digits"), "number"),
+    **dict.fromkeys(("cancel", "canel", "cancle", "cancell"), "cancel"),
+    **dict.fromkeys(("delete", "delet", "delte", "deleet"), "delete"),
+    **dict.fromkeys(("otu", "ouy"), "out"),
     **dict.fromkeys(("didnt", "doesnt"), "did not"),
     **dict.fromkeys(("cant", "cannot", "wont", "couldnt", "wouldnt"), "can not"),
     **dict.fromkeys(("isnt", "arent"), "is not"),
@@ -38,7 +45,8 @@ def plain(body: str) -> str:
     Accents go from Latin letters, which people leave out as they please, and from no others: in
     Devanagari, say, the marks are vowels.
     """
-    folded = unicodedata.normalize("NFKC", body).casefold().replace("đ", "d").replace("ı", "i")
+    folded = unicodedata.normalize("NFKC", body).casefold()
+    folded = folded.replace("đ", "d").replace("ı", "i").replace("#", " number ")
     kept: list[str] = []
     latin = False
     for character in unicodedata.normalize("NFD", folded):
@@ -63,11 +71,14 @@ def plain(body: str) -> str:
 
 def english(text: str) -> str:
     """Plain text with contractions, text-speak and slips of the words that matter written out."""
-    return " ".join(_word(word) for word in text.split())
+    words = " ".join(_word(word) for word in text.split())
+    return words.replace("un subscribe", "unsubscribe").replace("quite texting", "quit texting")
 
 
 def _word(word: str) -> str:
     squeezed = _REPEATED.sub(r"\1", word)
+    if not squeezed.isdigit():
+        squeezed = squeezed.replace("0", "o")
     if squeezed in _EXPANDED:
         return _EXPANDED[squeezed]
     if squeezed in _STOP_SLIPS or squeezed == "stop":
@@ -78,6 +89,81 @@ def _word(word: str) -> str:
         if squeezed[0] == right[0] and _is_near(squeezed, right, distance):
             return right
     return squeezed
+
+
+#: The words that rules look for, which a slip of the finger may hide.
+_LONGEST_SLIP = 6  # letters of a whole message that may be a misspelt "stop"
+_WANTED = (
+    *("stop", "not", "text", "texting", "message", "remove", "delete", "take", "list", "number"),
+    *("contact", "more", "unsubscribe", "cancel", "sending", "opt", "out"),
+)
+#: Words one slip away from them that are words themselves.
+_THEMSELVES = frozenset(
+    {
+        *("note", "next", "test", "tent", "talk", "taken", "make", "last", "lost", "least", "let"),
+        *(
+            "move",
+            "mare",
+            "store",
+            "shop",
+            "step",
+            "top",
+            "stoop",
+            "slop",
+            "strop",
+            "stops",
+            "store",
+        ),
+        *("numbers", "contacts", "lists", "texts", "nor", "now", "hot", "got", "lot", "dot", "net"),
+        *("our", "oat", "but", "cut", "put", "opt", "apt", "tax", "taxing", "testing", "list"),
+        *("morel", "moore", "mode", "core", "fore", "pore", "sore", "tore", "wore", "bore", "lore"),
+        *("cake", "lake", "wake", "bake", "fake", "sake", "rake", "tale", "tape", "tame", "mist"),
+        *("gist", "lint", "lift", "fist", "wist", "live", "line", "like", "removed", "sanding"),
+        *("ending", "pending", "vending", "bending", "lending", "mending", "spending", "tending"),
+        *(
+            "knot",
+            "snot",
+            "nut",
+            "nit",
+            "not",
+            "nope",
+            "noted",
+            "non",
+            "nov",
+            "nod",
+            "morn",
+            "most",
+        ),
+        *("listen", "lisa", "lis", "stay", "star", "start", "spot", "soap", "soup", "shot", "slot"),
+    }
+)
+
+
+def slips(text: str) -> str:
+    """The text with what may be typing slips of the wanted words put right."""
+    joined = text.replace(" ", "")
+    if len(joined) <= _LONGEST_SLIP and _wanted(joined) == "stop":
+        return "stop"
+    return " ".join(_wanted(word) for word in text.split())
+
+
+def _wanted(word: str) -> str:
+    if len(word) < 3 or word in _THEMSELVES or word in _WANTED:  # noqa: PLR2004  # shorter ones tell nothing
+        return word
+    return next((right for right in _WANTED if _one_slip(word, right)), word)
+
+
+def _one_slip(word: str, right: str) -> bool:
+    """Whether one letter is wrong, missing, too many, or two neighbours are swapped."""
+    if word[0] != right[0] or abs(len(word) - len(right)) > 1:
+        return False
+    start = next(
+        (i for i, (a, b) in enumerate(zip(word, right, strict=False)) if a != b),
+        min(len(word), len(right)),
+    )
+    left, wanted = word[start:], right[start:]
+    swapped = left[:2] == wanted[:2][::-1] and left[2:] == wanted[2:]
+    return swapped or left[1:] == wanted[1:] or left[1:] == wanted or left == wanted[1:]
 
 
 def _is_near(word: str, right: str, distance: int) -> bool:

@@ -41,7 +41,6 @@ def test_all_opt_out_words(body: str) -> None:
         ("रोकें", Keyword.FREE_TEXT),
         ("Dừng", Keyword.FREE_TEXT),
         ("İPTAL", Keyword.FREE_TEXT),
-        ("no", Keyword.REVIEW),
         ("don't stop", Keyword.NONE),
         ("Reply STOP to opt out", Keyword.NONE),
         ("stops", Keyword.NONE),
