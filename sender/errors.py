@@ -11,6 +11,8 @@
     ├── UnsafeDatabase          the database may lose commits
     ├── NotFound                no such campaign, sender or message
     ├── InvalidAudience         the audience cannot be read at all
+    ├── InvalidList             the list of opt-outs cannot be read or written
+    ├── ImportRefused           this list may not be imported, or undone, like this
     ├── IdempotencyConflict     the key was used for something else
     ├── WrongState              the campaign is not in a state that allows this
     ├── LiftRefused             this suppression may not be lifted like this
@@ -59,6 +61,14 @@ class NotFound(SenderError):
 
 class InvalidAudience(SenderError):
     """The audience cannot be read at all. Single bad rows never raise; they are reported."""
+
+
+class InvalidList(SenderError):
+    """The list cannot be read or written at all. Single bad rows never raise; they are counted."""
+
+
+class ImportRefused(SenderError):
+    """An import needs an author and a list that is new; an undo needs an author and a reason."""
 
 
 class IdempotencyConflict(SenderError):

@@ -103,6 +103,13 @@ def database_url(postgres: str, migrated_template: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def other_database_url(postgres: str, migrated_template: str) -> Iterator[str]:
+    """The same of a second one."""
+    with _database(postgres, template=migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
 def empty_database_url(postgres: str) -> Iterator[str]:
     """The SQLAlchemy URL of a fresh database without our schema."""
     with _database(postgres) as url:

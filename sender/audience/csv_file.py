@@ -43,35 +43,63 @@ def read_csv(
         InvalidAudience: Empty file, no or several number columns, undecodable bytes.
         OSError: The path cannot be read.
     """
-    file = CsvSource.from_source(source)
-    with file.open() as text:
-        delimiter = _sniff(text)
-    with file.open() as text:
-        header = next(_records(_Lines(text), delimiter), None)
-    if not isinstance(header, _Record):
-        raise InvalidAudience("the file is empty" if header is None else "the header is not CSV")
+    table = CsvTable.from_source(source)
     layout = Layout.from_header(
-        header.cells, recipient=recipient, region=region, region_column=region_column
+        table.header, recipient=recipient, region=region, region_column=region_column
     )
 
     def rows() -> Iterator[Candidate | Rejected]:
-        with file.open() as text:
-            records = _records(_Lines(text), delimiter)
-            next(records)  # the header
-            for record in records:
-                if isinstance(record, _Record):
-                    yield layout.read(record.line, record.cells)
-                else:
-                    yield record
+        for record in table.rows():
+            if isinstance(record, Record):
+                yield layout.read(record.line, record.cells)
+            else:
+                yield record
 
     return Audience(fields=layout.names, rows=rows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Record:
+class Record:
+    """A row of a CSV."""
+
     #: The physical line where it starts.
     line: int
     cells: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvTable:
+    """A CSV with a header, whatever its delimiter and encoding, to be read again and again."""
+
+    file: CsvSource
+    delimiter: str
+    header: list[str]
+
+    @classmethod
+    def from_source(cls, source: str | PathLike[str] | IO[str] | IO[bytes]) -> Self:
+        """Find out the encoding, the delimiter and the header.
+
+        Raises:
+            InvalidAudience: Empty file, undecodable bytes.
+            OSError: The path cannot be read.
+        """
+        file = CsvSource.from_source(source)
+        with file.open() as text:
+            delimiter = _sniff(text)
+        with file.open() as text:
+            header = next(_records(_Lines(text), delimiter), None)
+        if not isinstance(header, Record):
+            raise InvalidAudience(
+                "the file is empty" if header is None else "the header is not CSV"
+            )
+        return cls(file=file, delimiter=delimiter, header=header.cells)
+
+    def rows(self) -> Iterator[Record | Rejected]:
+        """The rows after the header, and what is no row."""
+        with self.file.open() as text:
+            records = _records(_Lines(text), self.delimiter)
+            next(records)  # the header
+            yield from records
 
 
 class _Lines:
@@ -114,7 +142,7 @@ def _sniff(text: Iterable[str]) -> str:
     return max(_DELIMITERS, key=bare.count)
 
 
-def _records(lines: _Lines, delimiter: str) -> Iterator[_Record | Rejected]:
+def _records(lines: _Lines, delimiter: str) -> Iterator[Record | Rejected]:
     """Parse records strictly, and go on after a broken one at its second physical line.
 
     A lenient parser lets one stray quote swallow the rows up to the next quote or the end of the
@@ -133,4 +161,4 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[_Record | Rejected]:
             reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
             continue
         if cells:
-            yield _Record(line=line, cells=cells)
+            yield Record(line=line, cells=cells)

@@ -110,6 +110,15 @@ def known_region(region: str | None) -> str | None:
     return region
 
 
+def find_number(header: Sequence[str]) -> int:
+    """The index of the column that holds the number, by its usual names.
+
+    Raises:
+        InvalidAudience: none does, or several may.
+    """
+    return _find_number(header, _field_names(header))
+
+
 def _field_names(header: Sequence[str]) -> tuple[str, ...]:
     names: list[str] = []
     for ordinal, cell in enumerate(header, 1):

@@ -1,6 +1,7 @@
 """The consent log and what follows from it: suppressions, and opt-outs to enforce."""
 
 import secrets
+from collections import defaultdict
 from collections.abc import Sequence
 
 from sqlalchemy import RowMapping, text
@@ -154,6 +155,40 @@ def refold(tx: Transaction, *, tenant_id: int, recipient: int) -> frozenset[Supp
     for entry in sorted(active, key=lambda s: (s.scope, s.reason)):
         tx.execute(_REMEMBER, _suppression_values(entry))
     return active
+
+
+_EVENTS_OF_MANY = text(f"{_LOG} AND e.recipient = ANY (CAST(:recipients AS bigint[]))")
+_FORGET_MANY = text("""
+    DELETE FROM suppression
+    WHERE tenant_id = :tenant_id AND recipient = ANY (CAST(:recipients AS bigint[]))
+""")
+_REMEMBER_MANY = text("""
+    INSERT INTO suppression (recipient, tenant_id, scope, reason, event_id, since)
+    SELECT r, :tenant_id, s, w, e, t
+    FROM unnest(CAST(:persons AS bigint[]), CAST(:scopes AS integer[]), CAST(:reasons AS text[]),
+                CAST(:events AS bigint[]), CAST(:times AS timestamptz[])) AS one (r, s, w, e, t)
+""")
+
+
+def refold_many(tx: Transaction, *, tenant_id: int, recipients: Sequence[int]) -> None:
+    """Fold many people at once; the whole list must be locked."""
+    if not recipients:
+        return
+    who = {"tenant_id": tenant_id, "recipients": list(recipients)}
+    events: defaultdict[int, list[ConsentEvent]] = defaultdict(list)
+    for row in tx.execute(_EVENTS_OF_MANY, who).mappings():
+        events[row["recipient"]].append(_event(row))
+    entries = [entry for person in recipients for entry in fold(events[person])]
+    tx.execute(_FORGET_MANY, who)
+    values = {
+        "tenant_id": tenant_id,
+        "persons": [entry.recipient for entry in entries],
+        "scopes": [entry.scope for entry in entries],
+        "reasons": [entry.reason.value for entry in entries],
+        "events": [entry.event_id for entry in entries],
+        "times": [entry.since for entry in entries],
+    }
+    tx.execute(_REMEMBER_MANY, values)
 
 
 def _suppression_values(entry: Suppression) -> dict[str, object]:

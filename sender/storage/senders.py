@@ -93,6 +93,12 @@ def scopes_of(tx: Transaction, sender_id: int) -> tuple[int, ...]:
     return tuple(row.scope for row in tx.execute(_SERVICES, {"id": sender_id}))
 
 
+def ids_of(tx: Transaction, tenant_id: int) -> dict[str, int]:
+    """All of a tenant's senders, by address."""
+    found = text("SELECT address, id FROM sender WHERE tenant_id = :tenant_id")
+    return {row.address: row.id for row in tx.execute(found, {"tenant_id": tenant_id})}
+
+
 _ALL_SCOPES = text("""
     SELECT 0 AS tenant_id, 0 AS scope
     UNION SELECT id, 0 FROM tenant

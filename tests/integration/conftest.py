@@ -19,6 +19,13 @@ def bench(database_url: str) -> Iterator[Bench]:
 
 
 @pytest.fixture
+def other_bench(other_database_url: str) -> Iterator[Bench]:
+    """A second one, on a database of its own."""
+    with bench_at(other_database_url) as bench:
+        yield bench
+
+
+@pytest.fixture
 async def loop_db(database_url: str) -> AsyncIterator[AsyncDatabase]:
     """Transactions for event loops, on the bench's database."""
     db = AsyncDatabase.connect(database_url, pool_size=10)
