@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory(prefix="sender-bench-") as folder:
-        print(json.dumps(_measure(Path(folder), rows), indent=2))  # noqa: T201  # the result
+        print(json.dumps(_measure(Path(folder), rows), indent=2))
 
 
 def _measure(folder: Path, rows: int) -> dict[str, float | int]:

@@ -25,18 +25,27 @@ from sender.domain.message import State
 from sender.domain.template import TemplateError
 from sender.errors import (
     ConfigurationError,
+    ErasureRefused,
     IdempotencyConflict,
+    ImportRefused,
     InvalidAudience,
+    InvalidList,
+    InvalidRecipient,
     LiftRefused,
     NotFound,
+    ReviewRefused,
     SchemaOutdated,
     SenderError,
     UnsafeDatabase,
     WrongState,
 )
+from sender.listfile import ListFile, Role, open_list
 from sender.optouts import Lift
+from sender.reviewing import Review
 from sender.storage.campaigns import LeftOut, Result
 from sender.storage.queries import from_select
+from sender.suppression_list import SuppressionList
+from sender.verifying import Verdict
 
 __all__ = [
     "Audience",
@@ -45,26 +54,37 @@ __all__ = [
     "Client",
     "ConfigurationError",
     "ConsentEvent",
+    "ErasureRefused",
     "IdempotencyConflict",
+    "ImportRefused",
     "InvalidAudience",
+    "InvalidList",
+    "InvalidRecipient",
     "LeftOut",
     "Lift",
     "LiftRefused",
+    "ListFile",
     "NotFound",
     "Progress",
     "ReasonClass",
     "Result",
+    "Review",
+    "ReviewRefused",
+    "Role",
     "SchemaOutdated",
     "SenderError",
     "Settings",
     "State",
     "Suppression",
+    "SuppressionList",
     "TemplateError",
     "UnsafeDatabase",
+    "Verdict",
     "WrongState",
     "connect",
     "from_iterable",
     "from_select",
+    "open_list",
     "read_csv",
     "write_rejects",
 ]

@@ -8,9 +8,10 @@ from sender.audience import Audience
 from sender.campaigns import Campaigns, Plan
 from sender.config import Settings
 from sender.domain.campaign import Progress
-from sender.optouts import OptOuts
 from sender.runtime import ApiRuntime, Runtime
 from sender.storage.campaigns import LeftOut, Result
+from sender.storage.tenants import DEFAULT_NAME
+from sender.suppression_list import SuppressionList
 
 __all__ = ["Campaign", "Client", "connect"]
 
@@ -135,20 +136,25 @@ class Client:
         return self._runtime.campaigns.release(sender, author=author)
 
     @property
-    def suppression(self) -> OptOuts:
-        """The suppression list: ``check``, ``add``, ``lift``, ``history``."""
-        return self._runtime.opt_outs
+    def suppression(self) -> SuppressionList:
+        """The tenant's suppression list: ask, add, lift, import, export, review, verify."""
+        return self._runtime.suppression
 
     def close(self) -> None:
         """Close the connections."""
         self._runtime.db.close()
 
 
-def connect(settings: Settings | None = None) -> Client:
+def connect(settings: Settings | None = None, *, tenant: str = DEFAULT_NAME) -> Client:
     """A client for the database in ``DATABASE_URL`` (and the other settings), or ``settings``.
+
+    Args:
+        settings: instead of the environment's.
+        tenant: whose campaigns, senders and list it sees and changes; no other's.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
+        NotFound: there is no such tenant.
     """
-    runtime = Runtime(settings=settings or Settings.from_environment()).api()
-    return Client(runtime)
+    runtime = Runtime(settings=settings or Settings.from_environment())
+    return Client(runtime.api(tenant))

@@ -67,6 +67,8 @@ class OptOuts:
             Whether it was enforced within ``wait``: no request to it can begin any more. If not,
             the suppression stands all the same, and the consumer finishes the enforcement.
         """
+        if not author.strip():
+            raise LiftRefused("suppressing by hand needs an author")
         event = NewConsentEvent(
             tenant_id=self.tenant_id,
             recipient=recipient_of(number),

@@ -18,9 +18,13 @@ from sender.batching import Batcher
 from sender.campaigns import Campaigns
 from sender.config import Settings, environment_variable
 from sender.credentials import Secrets, Vault
+from sender.domain.consent import PLATFORM
 from sender.domain.receipt import Receipt
 from sender.enforcement import Enforcement, EnforcementQueue
+from sender.erasing import Erasures
+from sender.exporting import Exports
 from sender.gateways import Gateways, Verifiers
+from sender.importing import Imports
 from sender.inbound import Inbound
 from sender.liveness import living
 from sender.mirroring import Mirror
@@ -29,6 +33,8 @@ from sender.permits import Permits
 from sender.receipts import Answer, Receipts
 from sender.reconcile import ProviderTimes
 from sender.recovery import Kicker, Resolver, Sweeper
+from sender.reviewing import Reviews
+from sender.sealing import Sealer
 from sender.sending import Pump
 from sender.settlement import Settlement
 from sender.settling import Settler
@@ -38,7 +44,7 @@ from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import MessageTable
 from sender.storage.migrate import require_usable
 from sender.storage.slices import SliceTable
-from sender.storage.tenants import DEFAULT_TENANT
+from sender.storage.tenants import DEFAULT_NAME, DEFAULT_TENANT
 from sender.suppression import (
     RedisCache,
     RedisSets,
@@ -46,6 +52,9 @@ from sender.suppression import (
     connect_async,
     connect_sync,
 )
+from sender.suppression_list import SuppressionList
+from sender.tenancy import Tenancy
+from sender.verifying import Verification
 
 #: Status callbacks come twice a message: gathered this long, they share a transaction.
 RECEIPT_GATHER = timedelta(milliseconds=10)
@@ -75,7 +84,7 @@ class ApiRuntime:
 
     db: Database
     campaigns: Campaigns
-    opt_outs: OptOuts
+    suppression: SuppressionList
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +120,7 @@ class ConsumerRuntime:
     enforcement: Enforcement
     mirror: Mirror
     times: ProviderTimes
+    sealer: Sealer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +130,41 @@ class Runtime:
     settings: Settings
     parts: Parts = field(default_factory=Parts)
 
-    def api(self) -> ApiRuntime:
-        """For code that creates and watches campaigns. Opens nothing before it is used."""
+    def api(self, tenant: str = DEFAULT_NAME) -> ApiRuntime:
+        """For code that creates and watches a tenant's campaigns.
+
+        Opens nothing before it is used, unless it has to ask who the tenant is.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
         db = Database.connect(self.settings.database_url)
-        campaigns = Campaigns(db=db, tenant_id=DEFAULT_TENANT, admit=self.parts.admit)
-        opt_outs = OptOuts(db=db, tenant_id=DEFAULT_TENANT, enforcement=self._enforcement())
-        return ApiRuntime(db=db, campaigns=campaigns, opt_outs=opt_outs)
+        tenant_id = DEFAULT_TENANT
+        if tenant != DEFAULT_NAME:
+            tenant_id = db.run(tenants.by_name, tenant).id
+        campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit)
+        return ApiRuntime(db=db, campaigns=campaigns, suppression=self._suppression(db, tenant_id))
+
+    def platform(self) -> SuppressionList:
+        """The platform-wide list, which covers every tenant: the operator's own."""
+        return self._suppression(self._sync_db(), PLATFORM)
+
+    def tenancy(self) -> Tenancy:
+        """Tenants, as the operator keeps them."""
+        accounts = self._accounts()
+        return Tenancy(db=self._sync_db(), vault=accounts.vault, accounts=accounts)
+
+    def _suppression(self, db: Database, tenant_id: int) -> SuppressionList:
+        enforcement = self._enforcement()
+        return SuppressionList(
+            tenant_id=tenant_id,
+            opt_outs=OptOuts(db=db, tenant_id=tenant_id, enforcement=enforcement),
+            imports=Imports(db=db, tenant_id=tenant_id, enforcement=enforcement),
+            exports=Exports(db=db, tenant_id=tenant_id),
+            reviews=Reviews(db=db, tenant_id=tenant_id, enforcement=enforcement),
+            erasures=Erasures(db=db, tenant_id=tenant_id),
+            verification=Verification(db=db),
+        )
 
     def kicker(self, publish: Callable[[int], None]) -> Kicker:
         """Offers slices through ``publish``."""
@@ -210,6 +249,7 @@ class Runtime:
                 enforcement=self._enforcement(),
                 mirror=Mirror(db=self._sync_db(), sets=sets),
                 times=ProviderTimes(db=db, providers=gateways, cache=RedisCache(redis)),
+                sealer=Sealer(db=self._sync_db()),
             )
 
     def _receipts(self, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:

@@ -1,8 +1,8 @@
 """``python -m workers.consumer``: the suppression consumer.
 
 It finishes the enforcement of opt-outs that are stored but not enforced, keeps the Redis set
-equal to Postgres, and fetches the provider times of STOPs and STARTs. It may be ended and
-restarted at any instant: all it knows is in Postgres.
+equal to Postgres, fetches the provider times of STOPs and STARTs, and seals the consent log. It may
+be ended and restarted at any instant: all it knows is in Postgres.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 ENFORCE_EVERY = timedelta(milliseconds=100)
 MIRROR_EVERY = timedelta(milliseconds=250)
 DATE_EVERY = timedelta(milliseconds=500)
+SEAL_EVERY = timedelta(seconds=5)
 #: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
 INSPECT_EVERY = timedelta(seconds=2)
 COMPARE_EVERY = timedelta(minutes=1)
@@ -50,10 +51,14 @@ def _duties(
     async def mirror() -> object:
         return await asyncio.to_thread(upkeep.round)
 
+    async def seal() -> object:
+        return await asyncio.to_thread(use_cases.sealer.seal)
+
     return [
         (enforce, ENFORCE_EVERY),
         (mirror, MIRROR_EVERY),
         (use_cases.times.fetch, DATE_EVERY),
+        (seal, SEAL_EVERY),
     ]
 
 

