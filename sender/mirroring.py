@@ -1,19 +1,20 @@
 """Keeps the Redis set equal to Postgres: follows the consent log, rebuilds what is cold."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from sender.domain.admission import ScopeSize
-from sender.storage import consent, consent_log, cursors, senders
-from sender.storage.database import Database, Transaction
+from sender.storage import consent_log, cursors, senders
+from sender.storage.consent_log import Standing
+from sender.storage.database import Database
 
 log = structlog.get_logger(__name__)
 
-#: The name under which the position in the consent log is kept.
+#: The name under which Postgres keeps how far the mirror has come, for others to look at.
 CURSOR = "redis_set"
 
 
@@ -21,7 +22,16 @@ class SuppressionSets(Protocol):
     """The sets in Redis, by (tenant, scope)."""
 
     def size(self, tenant_id: int, scope: int) -> ScopeSize:
-        """Count one scope's set."""
+        """Count one scope's set, bucket by bucket."""
+
+    def ailing(self, scopes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those whose set wants a rebuild, by a look whose cost does not grow with the sets."""
+
+    def position(self) -> int | None:
+        """Up to which transaction the sets have followed the log; ``None`` if they have not."""
+
+    def note_position(self, position: int) -> None:
+        """Note that everything before this transaction is in the sets."""
 
     def write(
         self,
@@ -39,7 +49,12 @@ class SuppressionSets(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """Postgres's suppressions, mirrored into Redis. One instance works at a time."""
+    """Postgres's suppressions, mirrored into Redis. One instance works at a time.
+
+    How far it has come stands in Redis, beside the sets: a server that comes back with an old
+    snapshot comes back with its old position, and one that comes back empty with none. What
+    Postgres keeps of it is for others to look at.
+    """
 
     db: Database
     sets: SuppressionSets
@@ -50,38 +65,57 @@ class Mirror:
         It writes each person's *current* suppressions, so reading a stretch twice, or late, can
         neither over-block nor under-block.
         """
-        position = self.db.run(cursors.read, CURSOR)
+        position = self._position()
         if position is None:
             return 0
-        stretch = self.db.run(consent_log.changed_since, position)
-        for tenant_id, recipient in stretch.people:
-            self._write_person(tenant_id, recipient)
-        if stretch.upto != position:
-            self.db.run(cursors.write, CURSOR, stretch.upto)
-        return len(stretch.people)
+        upto = self.db.run(consent_log.oldest_running)
+        if upto == position:
+            return 0
+        changed = 0
+        with self.db.transaction() as tx:
+            for people in consent_log.changed_between(tx, position, upto):
+                self._write(self.db.run(consent_log.standing, people))
+                changed += len(people)
+        self._note(upto)
+        return changed
 
-    def _write_person(self, tenant_id: int, recipient: int) -> None:
-        known, active = self.db.run(_scopes_of, tenant_id, recipient)
-        self.sets.write(
-            add=[(tenant_id, scope, recipient) for scope in active],
-            remove=[(tenant_id, scope, recipient) for scope in known - active],
-        )
+    def _position(self) -> int | None:
+        """Where to go on; ``None`` where nothing can be followed: rebuild."""
+        position = self.sets.position()
+        if position is not None and position > self.db.run(consent_log.next_transaction):
+            log.warning("mirror_ahead_of_postgres", position=position)
+            return None
+        return position
+
+    def _write(self, people: Iterable[Standing]) -> None:
+        add, remove = [], []
+        for one in people:
+            add += [(one.tenant_id, scope, one.recipient) for scope in one.suppressed]
+            gone = one.known - one.suppressed
+            remove += [(one.tenant_id, scope, one.recipient) for scope in gone]
+        self.sets.write(add=add, remove=remove)
+
+    def _note(self, position: int) -> None:
+        self.sets.note_position(position)
+        self.db.run(cursors.write, CURSOR, position)
 
     def repair(self, *, compare_counts: bool) -> list[tuple[int, int]]:
-        """Rebuild each scope's set that is cold, or (if asked) has another size than Postgres.
+        """Rebuild each scope's set that is not well, or (if asked) of another size than Postgres.
 
         Returns:
             The (tenant, scope) pairs that were rebuilt.
         """
-        if self.db.run(cursors.read, CURSOR) is None:
-            # Noted before the first rebuild reads: what comes later is followed from here.
-            self.db.run(cursors.write, CURSOR, self.db.run(consent_log.oldest_running))
         scopes = self.db.run(senders.all_scopes)
-        wrong = [pair for pair in scopes if self.sets.size(*pair).cold]
+        position = self._position()
+        wrong = list(scopes) if position is None else self.sets.ailing(scopes)
         if compare_counts:
             wrong += [pair for pair in scopes if pair not in wrong and self._differs(pair)]
+        # Read before the first rebuild does: what comes later is followed from there.
+        upto = self.db.run(consent_log.oldest_running)
         for tenant_id, scope in wrong:
             self._rebuild(tenant_id, scope)
+        if position is None:
+            self._note(upto)
         return wrong
 
     def _differs(self, pair: tuple[int, int]) -> bool:
@@ -106,11 +140,3 @@ class Mirror:
         """Opened when first read: after the next generation is, so no write falls in between."""
         with self.db.transaction() as tx:
             yield from consent_log.members(tx, tenant_id=tenant_id, scope=scope)
-
-
-def _scopes_of(tx: Transaction, tenant_id: int, recipient: int) -> tuple[set[int], set[int]]:
-    """Every scope a person's events name, and those they are suppressed in now."""
-    events = consent.history(tx, tenant_id=tenant_id, recipient=recipient)
-    active = consent.suppressions_of(tx, tenant_id=tenant_id, recipient=recipient)
-    scopes = {one.scope for one in active if one.tenant_id == tenant_id}
-    return {event.scope for event in events}, scopes

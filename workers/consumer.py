@@ -31,6 +31,8 @@ SEAL_EVERY = timedelta(seconds=5)
 #: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
 INSPECT_EVERY = timedelta(seconds=2)
 COMPARE_EVERY = timedelta(minutes=1)
+#: A full count takes seconds at millions of numbers: a fiftieth of the time may go there.
+COMPARE_SHARE = 50
 
 
 async def consume(runtime: Runtime) -> None:
@@ -74,9 +76,11 @@ class _Upkeep:
         if now >= self._inspect_at:
             compare = now >= self._compare_at
             self._mirror.repair(compare_counts=compare)
+            took = time.monotonic() - now
             self._inspect_at = now + INSPECT_EVERY.total_seconds()
             if compare:
-                self._compare_at = now + COMPARE_EVERY.total_seconds()
+                pause = max(COMPARE_EVERY.total_seconds(), COMPARE_SHARE * took)
+                self._compare_at = now + took + pause
         self._mirror.follow()
 
 

@@ -1,6 +1,6 @@
 """The consent log and the list as the Redis set's reader sees them: what changed, what is in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -10,11 +10,23 @@ from sender.storage.database import Transaction
 _OLDEST_RUNNING = text("""
     SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)
 """)
-_WRITTEN_BETWEEN = text("""
-    SELECT DISTINCT tenant_id, recipient FROM consent_event
-    WHERE written_by >= CAST(CAST(:position AS text) AS xid8)
-      AND written_by < CAST(CAST(:upto AS text) AS xid8)
+_CURRENT_TRANSACTION = text("""
+    SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)
 """)
+_WITHIN = """
+    written_by >= CAST(CAST(:position AS text) AS xid8)
+    AND written_by < CAST(CAST(:upto AS text) AS xid8)
+"""
+#: Events, and times that became known of older ones: both change what a person's events amount to.
+_CHANGED = text(f"""
+    SELECT DISTINCT tenant_id, recipient FROM (
+        SELECT tenant_id, recipient FROM consent_event WHERE {_WITHIN}
+        UNION ALL
+        SELECT e.tenant_id, e.recipient
+        FROM (SELECT source_id FROM consent_time WHERE {_WITHIN}) AS t
+        JOIN consent_event e ON e.source = 'inbound' AND e.source_id = t.source_id
+    ) AS changed
+""")  # noqa: S608  # built from the constant above only
 
 
 def oldest_running(tx: Transaction) -> int:
@@ -22,26 +34,67 @@ def oldest_running(tx: Transaction) -> int:
     return int(tx.execute(_OLDEST_RUNNING).scalar_one())
 
 
-@dataclass(frozen=True, kw_only=True)
-class LogStretch:
-    """A stretch of the consent log whose transactions have all ended."""
-
-    #: Where the next read begins.
-    upto: int
-    #: The (tenant, recipient) pairs whose consent changed in it.
-    people: tuple[tuple[int, int], ...]
+def next_transaction(tx: Transaction) -> int:
+    """The next transaction id: a position beyond it is of another history (a restored dump)."""
+    return int(tx.execute(_CURRENT_TRANSACTION).scalar_one())
 
 
-def changed_since(tx: Transaction, position: int) -> LogStretch:
-    """Whose consent changed in transactions from ``position`` to the oldest one still running.
+#: A tenant and a recipient.
+Person = tuple[int, int]
+#: People whose entries are read at once.
+PEOPLE_AT_A_TIME = 5_000
+
+
+def changed_between(tx: Transaction, position: int, upto: int) -> Iterator[list[Person]]:
+    """Whose consent changed in the transactions from ``position`` to before ``upto``, by pages.
 
     Positions are transaction ids, not event ids: those are handed out before commit, so a
     smaller event id may appear after a larger one. Below the oldest running transaction nothing
     can appear any more.
     """
-    upto = oldest_running(tx)
-    rows = tx.execute(_WRITTEN_BETWEEN, {"position": str(position), "upto": str(upto)})
-    return LogStretch(upto=upto, people=tuple((r.tenant_id, r.recipient) for r in rows))
+    values = {"position": str(position), "upto": str(upto)}
+    streamed = {"yield_per": PEOPLE_AT_A_TIME}
+    with tx.execute(_CHANGED, values, execution_options=streamed) as found:
+        for page in found.partitions():
+            yield [(row.tenant_id, row.recipient) for row in page]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """In which scopes a person was ever concerned, and where they are suppressed now."""
+
+    tenant_id: int
+    recipient: int
+    known: frozenset[int]
+    suppressed: frozenset[int]
+
+
+_STANDING = text("""
+    SELECT p.tenant_id, p.recipient,
+           ARRAY(SELECT DISTINCT e.scope FROM consent_event e
+                 WHERE e.tenant_id = p.tenant_id AND e.recipient = p.recipient) AS known,
+           ARRAY(SELECT DISTINCT s.scope FROM suppression s
+                 WHERE s.tenant_id = p.tenant_id AND s.recipient = p.recipient) AS suppressed
+    FROM unnest(CAST(:tenants AS integer[]), CAST(:recipients AS bigint[]))
+         AS p (tenant_id, recipient)
+""")
+
+
+def standing(tx: Transaction, people: Sequence[Person]) -> list[Standing]:
+    """How things stand now with these people."""
+    values = {
+        "tenants": [tenant_id for tenant_id, _ in people],
+        "recipients": [recipient for _, recipient in people],
+    }
+    return [
+        Standing(
+            tenant_id=row.tenant_id,
+            recipient=row.recipient,
+            known=frozenset(row.known),
+            suppressed=frozenset(row.suppressed),
+        )
+        for row in tx.execute(_STANDING, values)
+    ]
 
 
 _SCOPE_COUNT = text("""
@@ -49,7 +102,7 @@ _SCOPE_COUNT = text("""
     WHERE tenant_id = :tenant_id AND scope = :scope
 """)
 _SCOPE_MEMBERS = text("""
-    SELECT DISTINCT recipient FROM suppression WHERE tenant_id = :tenant_id AND scope = :scope
+    SELECT recipient FROM suppression WHERE tenant_id = :tenant_id AND scope = :scope
 """)
 
 
@@ -60,8 +113,8 @@ def scope_size(tx: Transaction, *, tenant_id: int, scope: int) -> int:
 
 
 def members(tx: Transaction, *, tenant_id: int, scope: int) -> Iterator[int]:
-    """The recipients one (tenant, scope) suppresses, streamed."""
-    streamed = tx.execution_options(yield_per=20_000)
-    with streamed.execute(_SCOPE_MEMBERS, {"tenant_id": tenant_id, "scope": scope}) as found:
+    """The recipients one (tenant, scope) suppresses, streamed; once for each reason."""
+    values, streamed = {"tenant_id": tenant_id, "scope": scope}, {"yield_per": 20_000}
+    with tx.execute(_SCOPE_MEMBERS, values, execution_options=streamed) as found:
         for row in found:
             yield row.recipient

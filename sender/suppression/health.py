@@ -5,6 +5,8 @@ snapshot, a failover to a replica that lagged): for that a caller compares `SetH
 the number of suppressions in Postgres.
 """
 
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +19,9 @@ from sender.suppression.keys import INTSET_LIMIT, bucket_key, pointer_key, senti
 
 #: Buckets asked about in one pipeline.
 BUCKETS_A_PIPELINE: Final = 5_000
+
+#: Buckets looked at in one quick inspection of all sets.
+SAMPLED: Final = 1_000
 
 #: How often to start again when a rebuild switches generations under the count.
 ATTEMPTS: Final = 3
@@ -64,6 +69,86 @@ def inspect(redis: Redis, *, tenant_id: int, scope: int) -> SetHealth:
     except RedisError as exc:
         raise SuppressionUnavailable(f"the set was not counted: {exc!r}") from exc
     raise SuppressionUnavailable(f"{pointer} was rebuilt {ATTEMPTS} times while being counted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What a pointer says."""
+
+    generation: int
+    buckets: int
+    #: Whether a lookup met a bucket of this generation that was not whole.
+    met_cold: bool
+
+
+def ailing(
+    redis: Redis, scopes: Sequence[tuple[int, int]], *, chance: random.Random
+) -> list[tuple[int, int]]:
+    """The (tenant, scope) pairs whose set wants a rebuild, as far as a quick look can tell.
+
+    A set that was never built, in which a lookup met a bucket that is not whole, or in which a
+    sampled bucket is not whole or has outgrown its compact form. Two pipelines, of
+    ``SAMPLED`` buckets in all, however many scopes and numbers there are.
+
+    Raises:
+        SuppressionUnavailable: Redis failed.
+    """
+    try:
+        seen = _pointers(redis, scopes)
+        return [
+            pair
+            for pair, one, well in zip(
+                scopes, seen, _samples(redis, scopes, seen, chance), strict=True
+            )
+            if not one.generation or one.met_cold or not well
+        ]
+    except RedisError as exc:
+        raise SuppressionUnavailable(f"the sets were not inspected: {exc!r}") from exc
+
+
+def _pointers(redis: Redis, scopes: Sequence[tuple[int, int]]) -> list[_Seen]:
+    with redis.pipeline(transaction=False) as pipeline:
+        for pair in scopes:
+            pipeline.hmget(pointer_key(*pair), "generation", "buckets", "met_cold")
+        return [
+            _Seen(
+                generation=int(generation or 0),
+                buckets=int(buckets or 0),
+                met_cold=met is not None and met == generation,
+            )
+            for generation, buckets, met in pipeline.execute()
+        ]
+
+
+def _samples(
+    redis: Redis,
+    scopes: Sequence[tuple[int, int]],
+    seen: Sequence[_Seen],
+    chance: random.Random,
+) -> list[bool]:
+    """For each scope, whether all of its sampled buckets are whole and compact."""
+    each = max(1, SAMPLED // max(1, len(scopes)))
+    counts = []
+    with redis.pipeline(transaction=False) as pipeline:
+        for pair, one in zip(scopes, seen, strict=True):
+            chosen = chance.sample(range(one.buckets), min(each, one.buckets))
+            counts.append(len(chosen))
+            for bucket in chosen:
+                key = bucket_key(pointer_key(*pair), one.generation, bucket)
+                pipeline.sismember(key, str(sentinel(one.generation)))
+                pipeline.scard(key)
+        replies = iter(pipeline.execute())
+    return [_all_well(replies, count) for count in counts]
+
+
+def _all_well(replies: Iterator[int], buckets: int) -> bool:
+    """Take the two replies of each bucket, all of them, whatever the first ones say."""
+    found = [_is_well(next(replies), next(replies)) for _ in range(buckets)]
+    return all(found)
+
+
+def _is_well(whole: int, members: int) -> bool:
+    return bool(whole) and members <= INTSET_LIMIT
 
 
 def _in_force(redis: Redis, pointer: str) -> tuple[int, int]:

@@ -8,6 +8,9 @@ key                                            type   holds
 ============================================== ====== =======================================
 ``{tenant}:suppressed:{scope}``                hash   the *pointer* of a scope, see below
 ``{tenant}:suppressed:{scope}:{gen}:{bucket}`` set    members of one bucket of one generation
+``suppressed:position``                        string up to which transaction of Postgres the sets
+                                                      have followed the consent log; lost or set
+                                                      back together with them
 ``{tenant}:pace:{sender}``                     string microseconds of the server's clock up to
                                                       which the sender's segments are spoken for;
                                                       expires by itself
@@ -27,6 +30,7 @@ Fields of a pointer:
   *cold*.
 * ``next_generation``, ``next_buckets``, ``next_lease``: the rebuild under way, to which writers
   write as well, and the server's time in milliseconds after which another rebuild may take over.
+* ``met_cold``: the generation in which a lookup met a bucket that was not whole.
 * ``old_generation``, ``old_buckets``: what the last rebuild replaced, so that a rebuild which died
   before it removed those keys is tidied up by the next one.
 
@@ -54,6 +58,11 @@ LARGEST_NUMBER = 10**15 - 1
 def pointer_key(tenant_id: int, scope: int) -> str:
     """The hash that says which generation of a scope's set is in force."""
     return f"{{{tenant_id}}}:suppressed:{scope}"
+
+
+#: Where the mirror notes how far it has come. It stands beside the sets and not in Postgres: a
+#: snapshot that is restored brings its own position back, and what came since is followed again.
+POSITION_KEY = "suppressed:position"
 
 
 def bucket_key(pointer: str, generation: int, bucket: int) -> str:

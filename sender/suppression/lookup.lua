@@ -27,6 +27,8 @@ local function scopes_in_force()
     local pointer = redis.call('HMGET', KEYS[k], 'generation', 'buckets')
     if pointer[1] and pointer[2] then
       scopes[#scopes + 1] = {
+        key = KEYS[k],
+        generation = pointer[1],
         prefix = KEYS[k] .. ':' .. pointer[1] .. ':',
         sentinel = '-' .. pointer[1],
         buckets = tonumber(pointer[2]),
@@ -36,6 +38,13 @@ local function scopes_in_force()
   return scopes, #scopes == #KEYS - 1
 end
 
+-- A bucket was met that is not whole: the mirror looks for this field and rebuilds the scope. It
+-- names the generation, so that what was met before a rebuild says nothing about the next one.
+local function note_cold(scope)
+  if not scope.noted then redis.call('HSET', scope.key, 'met_cold', scope.generation) end
+  scope.noted = true
+end
+
 local function verdict(number, scopes, all_built)
   local warm = all_built
   for _, scope in ipairs(scopes) do
@@ -43,6 +52,7 @@ local function verdict(number, scopes, all_built)
     local found = redis.call('SMISMEMBER', string.format('%s%.0f', scope.prefix, bucket),
       scope.sentinel, string.format('%.0f', (number - bucket) / scope.buckets))
     if found[2] == 1 then return SUPPRESSED end
+    if found[1] ~= 1 then note_cold(scope) end
     warm = warm and found[1] == 1
   end
   return warm and CLEAR or COLD

@@ -8,12 +8,14 @@ from redis import Redis
 
 from sender.domain.consent import Direction, NewConsentEvent, ReasonClass
 from sender.mirroring import Mirror
-from sender.storage import consent, senders
+from sender.storage import consent, inbound, senders
 from sender.suppression import RedisSets, SuppressionWriter, connect_sync
+from sender.suppression.keys import INTSET_LIMIT
 from sender.suppression.writing import Entry
 from tests.bench import ANNA, BERT, SENDER, TENANT, Bench, consent_event, crowd
 
 EVERYBODY = (TENANT, 0)
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -84,6 +86,60 @@ class TestRepair:
         assert mirror.repair(compare_counts=True) == [EVERYBODY]
         assert _members(sets) == 1
 
+    def test_a_restored_snapshot(
+        self, bench: Bench, mirror: Mirror, sets: RedisSets, redis: Redis
+    ) -> None:
+        """An old snapshot brings its old position back: what came since is followed again."""
+        bench.opt_out(ANNA)
+        mirror.repair(compare_counts=False)
+        mirror.follow()
+        snapshot = {key: redis.dump(key) for key in redis.keys("*")}
+        bench.opt_out(BERT)
+        bench.db.run(consent.append, _start(ANNA))
+        mirror.follow()
+        redis.flushdb()
+        for key, content in snapshot.items():
+            redis.restore(key, 0, content)
+        assert mirror.repair(compare_counts=False) == []
+        assert mirror.follow() == 2
+        (bucket,) = redis.keys("{1}:suppressed:0:*")
+        assert {int(one) for one in redis.smembers(bucket) if int(one) > 0} == {BERT}
+        assert _members(sets) == 1
+
+    def test_what_a_lookup_met(self, bench: Bench, mirror: Mirror, redis: Redis) -> None:
+        """A lookup that met a lost bucket has the scope rebuilt, however many buckets there are."""
+        for who in crowd(30):
+            bench.opt_out(who)
+        mirror.repair(compare_counts=False)
+        redis.hset("{1}:suppressed:0", "met_cold", redis.hget("{1}:suppressed:0", "generation"))
+        assert mirror.repair(compare_counts=False) == [EVERYBODY]
+        assert mirror.repair(compare_counts=False) == []
+
+    def test_a_set_that_outgrew_its_buckets(
+        self, bench: Bench, mirror: Mirror, sets: RedisSets
+    ) -> None:
+        """A set built for a few that has become large is built anew, with more buckets."""
+        mirror.repair(compare_counts=False)
+        for who in crowd(INTSET_LIMIT + 1):
+            bench.opt_out(who)
+        mirror.follow()
+        assert mirror.repair(compare_counts=False) == [EVERYBODY]
+        assert _members(sets) == INTSET_LIMIT + 1
+
+    def test_a_position_of_another_history(
+        self, bench: Bench, mirror: Mirror, sets: RedisSets
+    ) -> None:
+        """Where Postgres came back from a dump, transaction ids begin anew: all is rebuilt."""
+        mirror.repair(compare_counts=False)
+        sets.note_position(1 << 50)
+        bench.opt_out(ANNA)
+        assert mirror.follow() == 0
+        assert EVERYBODY in mirror.repair(compare_counts=False)
+        assert _members(sets) == 1
+        bench.opt_out(BERT)
+        assert mirror.follow() >= 1
+        assert _members(sets) == 2
+
     def test_a_new_sender(self, bench: Bench, mirror: Mirror) -> None:
         """A sender that is entered later gets its set as well."""
         mirror.repair(compare_counts=False)
@@ -122,6 +178,21 @@ class TestFollow:
         mirror.follow()
         bench.db.run(consent.append, _start())
         mirror.follow()
+        assert _members(sets) == 0
+
+    def test_a_time_that_became_known(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
+        """That a STOP is older than the START is followed when it is learnt."""
+        bench.stop(ANNA, sid="SM1")
+        bench.text("START", ANNA, sid="SM2")
+        mirror.repair(compare_counts=False)
+        mirror.follow()
+        assert _members(sets) == 1
+        with bench.db.transaction() as tx:
+            for minutes, sid in enumerate(("SM1", "SM2")):
+                inbound.set_provider_time(tx, sid, NOON + timedelta(minutes=minutes))
+            consent.lock_person(tx, tenant_id=TENANT, recipient=ANNA)
+            consent.refold(tx, tenant_id=TENANT, recipient=ANNA)
+        assert mirror.follow() == 1
         assert _members(sets) == 0
 
     def test_the_current_fold_counts(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
