@@ -33,7 +33,7 @@ from sender.suppression.scripts import run, script
 BATCH: Final = 100_000
 
 #: How long a rebuild may be silent before another may take over; renewed with every batch.
-LEASE: Final = timedelta(seconds=60)
+LEASE: Final = timedelta(seconds=20)
 
 #: Sentinels in one pipeline.
 BUCKETS_A_PIPELINE: Final = 20_000
