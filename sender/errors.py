@@ -23,8 +23,11 @@
     ├── SuppressionUnavailable  the set in Redis was not written, rebuilt or counted
     ├── RebuildRefused          another rebuild of the same suppression set is under way
     ├── ProviderUnavailable     Twilio cannot be asked (never raised by a send)
+    ├── ProviderBusy            Twilio has been asked too often in this minute
     └── MalformedWebhook        a webhook's body cannot be read
 """
+
+from datetime import timedelta
 
 
 class SenderError(Exception):
@@ -109,6 +112,15 @@ class RebuildRefused(SenderError):
 
 class ProviderUnavailable(SenderError):
     """Twilio cannot be asked just now. Ask again later; a send never raises this."""
+
+
+class ProviderBusy(SenderError):
+    """Twilio has been asked too often in this minute. Ask again after ``wait``."""
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__(f"Twilio wants to be left alone for {wait.total_seconds():.0f} s")
+        #: How long.
+        self.wait = wait
 
 
 class MalformedWebhook(SenderError):

@@ -9,7 +9,14 @@ from datetime import timedelta
 from typing import Self
 
 from sender.accounts import Account, Accounts
-from sender.gateway import Credentials, Form, GatewayFactory, SignatureVerifier, TwilioGateway
+from sender.gateway import (
+    ConsentsGateway,
+    Credentials,
+    Form,
+    GatewayFactory,
+    SignatureVerifier,
+    TwilioGateway,
+)
 from sender.storage.database import AsyncDatabase
 
 #: How long a tenant's changed credentials may go unnoticed.
@@ -56,6 +63,11 @@ class Gateways:
             gateway = self.factory.gateway(_credentials(account))
         self._known[tenant_id] = (now + FRESH.total_seconds(), account, gateway)
         return gateway
+
+    async def consents(self, tenant_id: int) -> ConsentsGateway:
+        """A tenant's way to Twilio's Consent API; raises as `of` does."""
+        account = await self.db.run(self.accounts.of, tenant_id)
+        return ConsentsGateway(self.factory.client(_credentials(account)))
 
 
 def _credentials(account: Account) -> Credentials:

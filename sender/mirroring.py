@@ -131,10 +131,10 @@ class Mirror:
         return self.sets.size(tenant_id, scope).members == wanted
 
     def _rebuild(self, tenant_id: int, scope: int) -> None:
-        count = self.db.run(consent_log.scope_size, tenant_id=tenant_id, scope=scope)
+        count = self.db.run(consent_log.entries_in, tenant_id=tenant_id, scope=scope)
         entries = self._members(tenant_id, scope)
         self.sets.rebuild(tenant_id, scope, entries, count=count, floor=int(time.time()))
-        log.info("suppression_set_rebuilt", tenant=tenant_id, scope=scope, members=count)
+        log.info("suppression_set_rebuilt", tenant=tenant_id, scope=scope, entries=count)
 
     def _members(self, tenant_id: int, scope: int) -> Iterator[int]:
         """Opened when first read: after the next generation is, so no write falls in between."""

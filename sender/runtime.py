@@ -22,6 +22,7 @@ from sender.domain.consent import PLATFORM
 from sender.domain.receipt import Receipt
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.erasing import Erasures
+from sender.errors import NotFound
 from sender.exporting import Exports
 from sender.gateways import Gateways, Verifiers
 from sender.importing import Imports
@@ -30,6 +31,7 @@ from sender.liveness import living
 from sender.mirroring import Mirror
 from sender.optouts import OptOuts
 from sender.permits import Permits
+from sender.pushing import Pushes, PushPlan, PushReport
 from sender.receipts import Answer, Receipts
 from sender.reconcile import ProviderTimes
 from sender.recovery import Kicker, Resolver, Sweeper
@@ -141,13 +143,32 @@ class Runtime:
         db = Database.connect(self.settings.database_url)
         tenant_id = DEFAULT_TENANT
         if tenant != DEFAULT_NAME:
-            tenant_id = db.run(tenants.by_name, tenant).id
+            tenant_id = _id_of(db, tenant)
         campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit)
         return ApiRuntime(db=db, campaigns=campaigns, suppression=self._suppression(db, tenant_id))
 
     def platform(self) -> SuppressionList:
         """The platform-wide list, which covers every tenant: the operator's own."""
         return self._suppression(self._sync_db(), PLATFORM)
+
+    async def push_opt_outs(
+        self, tenant: str, *, dry_run: bool, progress: Callable[[int], object]
+    ) -> PushPlan | PushReport:
+        """Tell Twilio of a tenant's opt-outs, or only what there is to tell."""
+        self.settings.require_twilio()
+        db = AsyncDatabase.connect(self.settings.database_url)
+        try:
+            async with self._gateways(db) as gateways:
+                tenant_id = (await db.run(tenants.by_name, tenant)).id
+                pushes = Pushes(
+                    db=db,
+                    tenant_id=tenant_id,
+                    consents=await gateways.consents(tenant_id),
+                    sleep=asyncio.sleep,
+                )
+                return await (pushes.plan() if dry_run else pushes.push(progress=progress))
+        finally:
+            await db.close()
 
     def tenancy(self) -> Tenancy:
         """Tenants, as the operator keeps them."""
@@ -290,6 +311,14 @@ class Runtime:
         own = Account(tenant_id=DEFAULT_TENANT, sid=settings.twilio_account_sid, secrets=secrets)
         vault = Vault(keys=settings.secret_keys)
         return Accounts(default=own, vault=vault, variable=environment_variable)
+
+
+def _id_of(db: Database, tenant: str) -> int:
+    try:
+        return db.run(tenants.by_name, tenant).id
+    except NotFound:
+        db.close()
+        raise
 
 
 def _claim_account(tx: Transaction, account_sid: str) -> None:

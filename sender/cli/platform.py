@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from sender.cli import suppression as shells
+from sender.cli.opening import Number
 from sender.cli.showing import AsJson, Author, console, show_json
-from sender.cli.suppression import Number
 from sender.config import Settings
 from sender.domain.consent import ReasonClass
 from sender.optouts import Lift

@@ -1,19 +1,14 @@
 """``sender suppression …``: one tenant's list."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sender.api import connect
+from sender.cli import bulk
+from sender.cli.opening import Number, Tenant, list_of
 from sender.cli.showing import FAILED, AsJson, Author, console, show_json, show_table, shown
 from sender.domain.consent import PLATFORM, ConsentEvent, Direction, ReasonClass, Suppression
-from sender.importing import Preview, Report
-from sender.listfile import ListFile, ListRow, Role
 from sender.optouts import Lift
 from sender.storage.tenants import DEFAULT_NAME
 from sender.suppression_list import SuppressionList
@@ -21,17 +16,8 @@ from sender.verifying import Verdict
 
 app = typer.Typer(help="Who is not texted, and why.", no_args_is_help=True)
 review = typer.Typer(help="Messages that may be opt-outs, for a person to decide.")
+app.add_typer(bulk.app)
 app.add_typer(review, name="review")
-
-Tenant = Annotated[str, typer.Option(help="Whose list.", envvar="SENDER_TENANT")]
-Number = Annotated[str, typer.Argument(help="A number with its country: +14155550123.")]
-
-
-def _list(ctx: typer.Context, tenant: str) -> SuppressionList:
-    """The tenant's list, whose connections are closed when the command has ended."""
-    client = connect(tenant=tenant)
-    ctx.call_on_close(client.close)
-    return client.suppression
 
 
 @app.command()
@@ -39,7 +25,7 @@ def check(
     ctx: typer.Context, number: Number, tenant: Tenant = DEFAULT_NAME, json: AsJson = False
 ) -> None:
     """What suppresses a number now; exit code 0 whether or not anything does."""
-    show_check(_list(ctx, tenant), number, as_json=json)
+    show_check(list_of(ctx, tenant), number, as_json=json)
 
 
 @app.command()
@@ -53,7 +39,7 @@ def add(
     json: AsJson = False,
 ) -> None:
     """Suppress a number for all senders, in force like a STOP."""
-    added(_list(ctx, tenant), number, author, reason, evidence, as_json=json)
+    added(list_of(ctx, tenant), number, author, reason, evidence, as_json=json)
 
 
 @app.command()
@@ -71,7 +57,7 @@ def lift(
 ) -> None:
     """End a number's suppressions by hand. Twilio's own block is not lifted by this."""
     wanted = Lift(author=author, reason=reason, evidence=evidence, override=override)
-    lifted(_list(ctx, tenant), number, wanted, as_json=json)
+    lifted(list_of(ctx, tenant), number, wanted, as_json=json)
 
 
 @app.command()
@@ -79,89 +65,7 @@ def history(
     ctx: typer.Context, number: Number, tenant: Tenant = DEFAULT_NAME, json: AsJson = False
 ) -> None:
     """A person's whole timeline, and what it amounts to."""
-    show_history(_list(ctx, tenant), number, as_json=json)
-
-
-@app.command("import")
-def import_(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV, TSV or XLSX with a header.")],
-    author: Author,
-    region: Annotated[str | None, typer.Option(help="Country of numbers without: US.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="Name a column: number=Kontakt, since=When …")
-    ] = None,
-    day_first: Annotated[
-        bool | None, typer.Option("--day-first/--month-first", help="What 03/04/2025 means.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only; write nothing.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Even if it was imported.")] = False,
-    rejects: Annotated[
-        Path | None, typer.Option(help="Write the first 1,000 rejected rows to this file.")
-    ] = None,
-    tenant: Tenant = DEFAULT_NAME,
-    json: AsJson = False,
-) -> None:
-    """Suppress everybody on a list; it never opts anybody in."""
-    chosen = _list(ctx, tenant)
-    opened = chosen.open(file, columns=_columns(column or []), region=region, day_first=day_first)
-    if not json:
-        _show_preview(chosen.preview(opened))
-    total = None if json else sum(1 for _ in opened.rows())
-    with _bar(total) as progress:
-        report = chosen.import_list(
-            opened, author=author, dry_run=dry_run, again=again, progress=progress
-        )
-    if rejects is not None:
-        _write_rejects(rejects, report)
-    _show_report(report, opened, as_json=json)
-
-
-@app.command()
-def batches(ctx: typer.Context, tenant: Tenant = DEFAULT_NAME, json: AsJson = False) -> None:
-    """All imports: who brought them, what became of their rows, whether they were undone."""
-    found = _list(ctx, tenant).batches()
-    if json:
-        show_json({"batches": found})
-        return
-    rows = (
-        (one.id, one.created_at, one.author, one.source_name, one.counts, one.undone_at)
-        for one in found
-    )
-    columns = ("batch", "at", "author", "file", "rows", "undone")
-    show_table(columns, rows, empty="nothing was imported")
-
-
-@app.command()
-def undo(
-    ctx: typer.Context,
-    batch: Annotated[int, typer.Argument(help="The batch, as `batches` shows it.")],
-    author: Author,
-    reason: Annotated[str, typer.Option(help="Why.")],
-    tenant: Tenant = DEFAULT_NAME,
-    json: AsJson = False,
-) -> None:
-    """Take an import back: nothing but what came with it."""
-    undone = _list(ctx, tenant).undo_import(batch, author=author, reason=reason)
-    if json:
-        show_json({"batch": batch, "undone": undone})
-    else:
-        console.print(f"{undone} opt-outs undone; who is suppressed otherwise stays so")
-
-
-@app.command()
-def export(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="Ends with .csv, .tsv or .xlsx.")],
-    tenant: Tenant = DEFAULT_NAME,
-    json: AsJson = False,
-) -> None:
-    """Write the list to a file that `import` reads back without loss."""
-    written = _list(ctx, tenant).export(file)
-    if json:
-        show_json({"file": str(file), "entries": written})
-    else:
-        console.print(f"{written} entries written to {file}")
+    show_history(list_of(ctx, tenant), number, as_json=json)
 
 
 @app.command()
@@ -174,7 +78,7 @@ def verify(
     json: AsJson = False,
 ) -> None:
     """Hold the log against its chain and the list against the log; exit code 1 on a finding."""
-    verdict = _list(ctx, tenant).verify(expect=expect)
+    verdict = list_of(ctx, tenant).verify(expect=expect)
     if json:
         show_json({"ok": verdict.ok, "verdict": verdict})
     else:
@@ -195,7 +99,7 @@ def erase(
     """Empty what is kept of people's words; who is suppressed stays so."""
     if (number is None) == (older_than_days is None):
         raise typer.BadParameter("give either --number or --older-than-days")
-    chosen = _list(ctx, tenant)
+    chosen = list_of(ctx, tenant)
     if number is not None:
         done = chosen.erase(number, author=author)
     else:
@@ -212,7 +116,7 @@ def erase(
 @review.command("list")
 def review_list(ctx: typer.Context, tenant: Tenant = DEFAULT_NAME, json: AsJson = False) -> None:
     """Who waits for a decision, the longest waiting first, with all that they wrote."""
-    waiting = _list(ctx, tenant).reviews_waiting()
+    waiting = list_of(ctx, tenant).reviews_waiting()
     if json:
         show_json({"reviews": waiting})
         return
@@ -233,7 +137,7 @@ def confirm(
     tenant: Tenant = DEFAULT_NAME,
 ) -> None:
     """It is an opt-out: in force like a STOP."""
-    enforced = _list(ctx, tenant).confirm_review(number, author=author, note=note)
+    enforced = list_of(ctx, tenant).confirm_review(number, author=author, note=note)
     console.print(
         "suppressed" if enforced else "suppressed; a message of theirs is still under way"
     )
@@ -248,7 +152,7 @@ def dismiss(
     tenant: Tenant = DEFAULT_NAME,
 ) -> None:
     """It is no opt-out: what waited goes within a minute."""
-    _list(ctx, tenant).dismiss_review(number, author=author, note=note)
+    list_of(ctx, tenant).dismiss_review(number, author=author, note=note)
     console.print("dismissed; what waited goes within a minute")
 
 
@@ -317,72 +221,6 @@ def _event(event: ConsentEvent, *, in_force: bool) -> tuple[object, ...]:
     happened = event.provider_at or "unknown"
     by = f"{event.source}{batch}{f', {event.author}' if event.author else ''}"
     return mark, event.id, happened, event.received_at, what, covers, by, event.evidence
-
-
-def _columns(named: list[str]) -> dict[Role, str]:
-    roles = {role.value: role for role in Role}
-    found: dict[Role, str] = {}
-    for text in named:
-        role, _, header = text.partition("=")
-        if role not in roles or not header:
-            raise typer.BadParameter(f"{text!r}: write one of {', '.join(roles)} = a header")
-        found[roles[role]] = header
-    return found
-
-
-def _show_preview(preview: Preview) -> None:
-    console.print(f"format: {preview.format}")
-    show_table(("column", "is taken for"), preview.columns.items(), empty="")
-    rows = (
-        (row.line, f"+{row.recipient}", row.reason, row.since, row.scope, row.status)
-        if isinstance(row, ListRow)
-        else (row.line, row.value, f"rejected: {row.reason}", None, "", "")
-        for row in preview.rows
-    )
-    columns = ("line", "number", "reason", "since", "scope", "status")
-    show_table(columns, rows, empty="the list has no rows")
-
-
-@contextmanager
-def _bar(total: int | None) -> Iterator[Callable[[int], object]]:
-    """A bar that is told how many rows are done; none where nobody looks."""
-    if total is None:
-        yield lambda _: None
-        return
-    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("rows", total=total)
-        yield lambda done: bar.update(task, completed=done)
-
-
-def _write_rejects(path: Path, report: Report) -> None:
-    from sender.audience import write_rejects  # noqa: PLC0415  # rarely
-
-    write_rejects(path, report.rejects)
-
-
-def _show_report(report: Report, opened: ListFile, *, as_json: bool) -> None:
-    if as_json:
-        digest = opened.digest.hex()
-        show_json(
-            {
-                "batch": report.batch_id,
-                "file_sha256": digest,
-                "counts": dict(report.counts),
-                "enforced": report.enforced,
-                "rejects": report.rejects[:20],
-            }
-        )
-        return
-    show_table(("rows", ""), ((n, name) for name, n in report.counts.items()), empty="no rows")
-    for row in report.rejects[:5]:
-        console.print(f"line {row.line}: {shown(row.value)!r} ({row.reason})", markup=False)
-    if report.batch_id is None:
-        console.print("dry run: nothing was written")
-    else:
-        console.print(f"batch {report.batch_id}; `sender suppression undo` takes it back")
-    if not report.enforced:
-        console.print("some have a message under way: the consumer finishes their enforcement")
 
 
 def _show_verdict(verdict: Verdict) -> None:

@@ -2,6 +2,7 @@
 
 from sender.gateway.client import TWILIO_API, Credentials, GatewayFactory, TwilioGateway
 from sender.gateway.codes import TABLE, CodeEntry, callback_verdict, create_outcome
+from sender.gateway.consents import ConsentsGateway
 from sender.gateway.transport import RECIPIENT_LOGGERS
 from sender.gateway.webhooks import (
     TWIML_CONTENT_TYPE,
@@ -21,6 +22,7 @@ __all__ = [
     "TWIML_CONTENT_TYPE",
     "TWIML_EMPTY",
     "CodeEntry",
+    "ConsentsGateway",
     "Credentials",
     "Form",
     "GatewayFactory",

@@ -52,7 +52,7 @@ _ASK_SECONDS: Final = 30.0
 
 #: Everything a question can fail with: the SDK's errors, the wire's, and answers that make no
 #: sense to the SDK.
-_FOREIGN_ERRORS: Final = (
+FOREIGN_ERRORS: Final = (
     TwilioException,
     ClientError,
     OSError,
@@ -116,6 +116,10 @@ class GatewayFactory:
         """The gateway of one account."""
         client = _sdk_client(credentials, self._base_url, self.http)
         return TwilioGateway(client, status_callback_base=self._callback_base)
+
+    def client(self, credentials: Credentials) -> Client:
+        """The SDK's client of one account, over the same connections."""
+        return _sdk_client(credentials, self._base_url, self.http)
 
 
 class TwilioGateway:
@@ -274,6 +278,8 @@ def _sdk_client(credentials: Credentials, base_url: str, http_client: LeanHttpCl
         environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""},
     )
     client.api.base_url = base_url.rstrip("/")
+    if base_url != TWILIO_API:  # a simulator or a proxy stands in for all of Twilio
+        client.accounts.base_url = base_url.rstrip("/")
     return client
 
 
@@ -294,7 +300,7 @@ def _asking(what: str) -> Iterator[None]:
     with exchange(connect_by=deadline, deadline=deadline) as current:
         try:
             yield
-        except _FOREIGN_ERRORS as error:
+        except FOREIGN_ERRORS as error:
             status = f" (HTTP {current.status})" if current.status else ""
             raise ProviderUnavailable(
                 f"Twilio could not {what}{status}: {type(error).__name__}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from sender.simulator import answers, lifecycle
+from sender.simulator.consents import ConsentsApi
 from sender.simulator.creating import CreateMessage
 from sender.simulator.listing import ListRequest, page_of
 from sender.simulator.messages import API_VERSION, MessageRow
@@ -30,6 +31,8 @@ class MessagesApi:
         app.router.add_get(f"{base}/Messages.json", self._logged("list", self._list))
         app.router.add_get(f"{base}/Messages/{{sid}}.json", self._logged("fetch", self._fetch))
         app.router.add_post(f"{base}/Messages/{{sid}}.json", self._logged("update", self._update))
+        consents = ConsentsApi(self.simulator)
+        app.router.add_post("/v1/Consents/Bulk", self._logged("consents", consents.upsert))
         app.router.add_route("*", "/{path:.*}", self._logged("unknown", self._not_found))
 
     def _logged(self, kind: str, act: _Act) -> _Handler:

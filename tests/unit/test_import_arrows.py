@@ -51,6 +51,7 @@ USE_CASES = frozenset(
         "sender.inbound",
         "sender.mirroring",
         "sender.optouts",
+        "sender.pushing",
         "sender.receipts",
         "sender.reconcile",
         "sender.recovery",
