@@ -4,7 +4,6 @@ The number itself stays in the consent log and on the list. It has to: without i
 tell any more that this person must not be texted.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,14 +12,14 @@ from sender.errors import ErasureRefused
 from sender.recipients import recipient_of
 from sender.storage import erasure
 from sender.storage.database import Database
-from sender.storage.erasure import Extent
+from sender.storage.erasure import Keeping, Order
 
 #: In these states a message's text may still have to be written, or compared with Twilio's log.
 _NEEDED = {State.PENDING, State.SENDING, State.IN_DOUBT, State.UNKNOWN}
 _OVER = sorted(state.value for state in set(State) - _NEEDED)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Erased:
     """How much was emptied."""
 
@@ -49,7 +48,13 @@ class Erasures:
             InvalidRecipient: not a telephone number.
             ErasureRefused: nobody is named who does it.
         """
-        return self._erase(recipient_of(number), None, author)
+        order, person = self._order(author), recipient_of(number)
+        return Erased(
+            *(
+                self.db.run(erasure.erase_person, one, order, recipient=person)
+                for one in erasure.EVERYTHING
+            )
+        )
 
     def older_than(self, age: timedelta, *, author: str) -> Erased:
         """The same for everybody, of what came (or whose campaign ended) longer ago than that.
@@ -59,23 +64,17 @@ class Erasures:
         """
         if age <= timedelta():
             raise ErasureRefused("the age must be above zero")
-        return self._erase(None, age, author)
+        order = self._order(author)
+        return Erased(*(self._page_by_page(one, order, age) for one in erasure.EVERYTHING))
 
-    def _erase(self, recipient: int | None, age: timedelta | None, author: str) -> Erased:
+    def _order(self, author: str) -> Order:
         if not author.strip():
             raise ErasureRefused("erasing needs an author")
-        extent = Extent(tenant_id=self.tenant_id, recipient=recipient, age=age)
-        db = self.db
-        return Erased(
-            evidence=_all(lambda: db.run(erasure.erase_evidence, extent, author=author)),
-            inbound=_all(lambda: db.run(erasure.erase_inbound, extent)),
-            messages=_all(lambda: db.run(erasure.erase_fields, extent, over=_OVER)),
-        )
+        return Order(tenant_id=self.tenant_id, author=author, over=_OVER)
 
-
-def _all(step: Callable[[], int]) -> int:
-    """Batch after batch until nothing is left; the sum."""
-    total = 0
-    while done := step():
-        total += done
-    return total
+    def _page_by_page(self, keeping: Keeping, order: Order, age: timedelta) -> int:
+        """Through the whole table, each page in a transaction of its own; how many rows."""
+        total, after = 0, keeping.before_all
+        while page := self.db.run(erasure.erase_page, keeping, order, age=age, after=after):
+            total, after = total + page.emptied, page.upto
+        return total

@@ -3,74 +3,129 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from sender.storage.database import Transaction
 
-#: Rows emptied in one transaction.
+#: Rows looked at in one transaction, by age: short ones, however much of the table is empty.
 AT_A_TIME = 5_000
 
-_EVIDENCE = text("""
-    UPDATE consent_evidence v
+
+#: What a table's rows are found by.
+Key = int | str | UUID
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """A table that holds people's words or data, and how one key of it is emptied."""
+
+    #: Empties a person's rows.
+    of_person: TextClause
+    #: Empties what is old enough in a page of the table.
+    of_page: TextClause
+    #: Where a page ends that begins after a key.
+    page_end: TextClause
+    #: What every key lies above.
+    before_all: Key
+
+
+def _keeping(
+    empty: str, *, table: str, key: str, recipient: str, dated: str, before_all: Key
+) -> Keeping:
+    # All of them constants of this file.
+    page = f"x.{key} > :after AND x.{key} <= :upto"
+    old = f"{dated} < now() - CAST(:age AS interval)"
+    following = f"SELECT {key} FROM {table} WHERE {key} > :after ORDER BY {key} LIMIT :limit"  # noqa: S608
+    return Keeping(
+        of_person=text(f"{empty} AND {recipient} = :recipient"),
+        of_page=text(f"{empty} AND {page} AND {old}"),
+        page_end=text(f"SELECT {key} FROM ({following}) AS p ORDER BY {key} DESC LIMIT 1"),  # noqa: S608
+        before_all=before_all,
+    )
+
+
+#: Beside the consent log. Words that nobody has read yet are still needed to decide on them.
+EVIDENCE = _keeping(
+    """
+    UPDATE consent_evidence x
     SET content = NULL, salt = NULL, erased_at = clock_timestamp(), erased_by = :author
-    WHERE v.event_id IN (
-        SELECT e.id FROM consent_event e JOIN consent_evidence x ON x.event_id = e.id
-        WHERE x.content IS NOT NULL AND e.tenant_id = :tenant_id
-          AND (CAST(:recipient AS bigint) IS NULL OR e.recipient = :recipient)
-          AND (CAST(:age AS interval) IS NULL OR e.received_at < now() - CAST(:age AS interval))
-          AND NOT EXISTS (
-            -- Words that nobody has read yet are still needed to decide on them.
-            SELECT FROM suppression s
-            WHERE s.tenant_id = e.tenant_id AND s.recipient = e.recipient
-              AND s.scope = e.scope AND s.reason = 'review' AND e.reason = 'review')
-        LIMIT :limit)
-""")
-_INBOUND = text("""
-    UPDATE inbound SET body = '', raw = '{}', reply = '', erased_at = clock_timestamp()
-    WHERE sid IN (
-        SELECT sid FROM inbound
-        WHERE erased_at IS NULL AND tenant_id = :tenant_id
-          AND (CAST(:recipient AS bigint) IS NULL OR recipient = :recipient)
-          AND (CAST(:age AS interval) IS NULL OR received_at < now() - CAST(:age AS interval))
-        LIMIT :limit)
-""")
-_FIELDS = text("""
-    UPDATE message m SET fields = NULL
-    WHERE m.id IN (
-        SELECT x.id FROM message x JOIN campaign c ON c.id = x.campaign_id
-        WHERE x.fields IS NOT NULL AND c.tenant_id = :tenant_id
-          AND x.state = ANY (CAST(:over AS text[]))
-          AND (CAST(:recipient AS bigint) IS NULL OR x.recipient = :recipient)
-          AND (CAST(:age AS interval) IS NULL
-               OR coalesce(c.completed_at, c.deadline_at) < now() - CAST(:age AS interval))
-        LIMIT :limit)
-""")
+    FROM consent_event e
+    WHERE e.id = x.event_id AND x.content IS NOT NULL AND e.tenant_id = :tenant_id
+      AND NOT EXISTS (
+        SELECT FROM suppression s
+        WHERE s.tenant_id = e.tenant_id AND s.recipient = e.recipient
+          AND s.scope = e.scope AND s.reason = 'review' AND e.reason = 'review')
+    """,
+    table="consent_evidence",
+    key="event_id",
+    recipient="e.recipient",
+    dated="e.received_at",
+    before_all=0,
+)
+#: What people texted to us.
+INBOUND = _keeping(
+    """
+    UPDATE inbound x SET body = '', raw = '{}', reply = '', erased_at = clock_timestamp()
+    WHERE x.erased_at IS NULL AND x.tenant_id = :tenant_id
+    """,
+    table="inbound",
+    key="sid",
+    recipient="x.recipient",
+    dated="x.received_at",
+    before_all="",
+)
+#: The audience's columns, for the bodies of our messages; by age from the campaign's end.
+FIELDS = _keeping(
+    """
+    UPDATE message x SET fields = NULL FROM campaign c
+    WHERE c.id = x.campaign_id AND x.fields IS NOT NULL AND c.tenant_id = :tenant_id
+      AND x.state = ANY (CAST(:over AS text[]))
+    """,
+    table="message",
+    key="id",
+    recipient="x.recipient",
+    dated="coalesce(c.completed_at, c.deadline_at)",
+    before_all=UUID(int=0),
+)
+
+
+EVERYTHING = (EVIDENCE, INBOUND, FIELDS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extent:
-    """Whose words go, and which."""
+class Order:
+    """Who has what erased."""
 
     tenant_id: int
-    #: ``None`` for everybody.
-    recipient: int | None
-    #: Only what is older; ``None`` for all.
-    age: timedelta | None
+    author: str
+    #: The states of messages whose fields nobody needs any more.
+    over: Sequence[str]
 
 
-def erase_evidence(tx: Transaction, extent: Extent, *, author: str) -> int:
-    """Empty the evidence in the log's keeping; how many events', at most a batch."""
-    values = {**vars(extent), "author": author, "limit": AT_A_TIME}
-    return tx.execute(_EVIDENCE, values).rowcount
+def erase_person(tx: Transaction, keeping: Keeping, order: Order, *, recipient: int) -> int:
+    """Empty a person's rows; how many."""
+    return tx.execute(keeping.of_person, {**vars(order), "recipient": recipient}).rowcount
 
 
-def erase_inbound(tx: Transaction, extent: Extent) -> int:
-    """Empty what people texted to us; how many messages, at most a batch."""
-    return tx.execute(_INBOUND, {**vars(extent), "limit": AT_A_TIME}).rowcount
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some of a table's rows, one after the other."""
+
+    #: Its last key: where the next one begins.
+    upto: Key
+    #: How many of them were emptied.
+    emptied: int
 
 
-def erase_fields(tx: Transaction, extent: Extent, *, over: Sequence[str]) -> int:
-    """Empty the audience's columns in messages in these states; how many, at most a batch."""
-    values = {**vars(extent), "over": list(over), "limit": AT_A_TIME}
-    return tx.execute(_FIELDS, values).rowcount
+def erase_page(
+    tx: Transaction, keeping: Keeping, order: Order, *, age: timedelta, after: Key
+) -> Page | None:
+    """Empty what is older than that in the page after a key; ``None`` past the last one."""
+    values = {"after": after, "limit": AT_A_TIME}
+    upto = tx.execute(keeping.page_end, values).scalar_one_or_none()
+    if upto is None:
+        return None
+    values |= {**vars(order), "age": age, "upto": upto}
+    return Page(upto=upto, emptied=tx.execute(keeping.of_page, values).rowcount)

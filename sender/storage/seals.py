@@ -1,6 +1,6 @@
 """The chain over the consent log: its links, and the rows each of them seals."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -48,6 +48,22 @@ _BOUNDS = text("""
            (SELECT coalesce(max(id), 0) FROM consent_event) AS last_event,
            (SELECT coalesce(max(id), 0) FROM consent_time) AS last_time
 """)
+# Written by transactions that this server has not come to: by those of the one that was dumped.
+_BROUGHT = text("""
+    WITH event AS (SELECT id, written_by FROM consent_event
+                   WHERE written_by >= CAST(CAST(:upto_xid AS text) AS xid8)
+                     AND written_by >= pg_snapshot_xmax(pg_current_snapshot())),
+         time AS (SELECT id, written_by FROM consent_time
+                  WHERE written_by >= CAST(CAST(:upto_xid AS text) AS xid8)
+                    AND written_by >= pg_snapshot_xmax(pg_current_snapshot()))
+    SELECT coalesce(1 + CAST(CAST(greatest((SELECT max(written_by) FROM event),
+                                           (SELECT max(written_by) FROM time)) AS text) AS bigint),
+                    0) AS upto_xid,
+           (SELECT coalesce(max(id), 0) FROM event) AS last_event,
+           (SELECT coalesce(max(id), 0) FROM time) AS last_time
+""")
+#: Above every transaction id.
+_NEVER = 1 << 62
 _WITHIN = """
     written_by >= CAST(CAST(:from_xid AS text) AS xid8)
     AND written_by < CAST(CAST(:upto_xid AS text) AS xid8)
@@ -102,26 +118,45 @@ def _link(row: Mapping[str, Any] | RowMapping) -> Link:
 
 
 def to_seal(tx: Transaction, latest: Link | None) -> Stretch:
-    """What a new link would cover now: from the latest link to the oldest running transaction."""
+    """What a new link would cover now: from the latest link to the oldest running transaction.
+
+    Transaction ids that began anew mean that a dump was restored. Then it is, one after the other,
+    what the dump brought unsealed, and what was written since, told apart by their ids.
+    """
+    return _open(tx, latest)[0]
+
+
+def tail(tx: Transaction, latest: Link | None) -> tuple[Stretch, ...]:
+    """What no link seals yet, what transactions that still run have written included."""
+    *before, newest = _open(tx, latest)
+    return (*before, Stretch(**{**vars(newest), "upto_xid": _NEVER}))
+
+
+def _open(tx: Transaction, latest: Link | None) -> tuple[Stretch, ...]:
     bounds = tx.execute(_BOUNDS).mappings().one()
     if latest is None:
-        return Stretch(from_xid=0, after_event=0, after_time=0, **bounds)
+        return (Stretch(from_xid=0, after_event=0, after_time=0, **bounds),)
     if bounds["upto_xid"] >= latest.upto_xid:
-        return Stretch(
-            from_xid=latest.upto_xid,
-            after_event=latest.after_event,
-            after_time=latest.after_time,
-            **bounds,
-        )
-    # Transaction ids began anew: a dump was restored. What it brought is sealed up to here, or
-    # stays visible as sealed nowhere; from here on, ids tell the new from the old.
+        return (_onward(latest, **bounds),)
+    brought = tx.execute(_BROUGHT, {"upto_xid": latest.upto_xid}).mappings().one()
+    if not brought["upto_xid"]:
+        return (_anew(latest, **bounds),)
+    ids = {name: max(brought[name], vars(latest)[name]) for name in ("last_event", "last_time")}
+    left = _onward(latest, **{**brought, **ids})
+    return left, _anew(left, **bounds)
+
+
+def _onward(latest: Stretch, **bounds: int) -> Stretch:
+    return Stretch(
+        from_xid=latest.upto_xid,
+        after_event=latest.after_event,
+        after_time=latest.after_time,
+        **bounds,
+    )
+
+
+def _anew(latest: Stretch, **bounds: int) -> Stretch:
     return Stretch(from_xid=0, after_event=latest.last_event, after_time=latest.last_time, **bounds)
-
-
-def tail(tx: Transaction, latest: Link | None) -> Stretch:
-    """What no link seals yet, what transactions that still run have written included."""
-    stretch = to_seal(tx, latest)
-    return Stretch(**{**vars(stretch), "upto_xid": 1 << 62})
 
 
 def rows(tx: Transaction, stretch: Stretch) -> Iterator[Mapping[str, Any]]:
@@ -130,9 +165,9 @@ def rows(tx: Transaction, stretch: Stretch) -> Iterator[Mapping[str, Any]]:
     yield from _streamed(tx, _TIMES, vars(stretch))
 
 
-def size(tx: Transaction, stretch: Stretch) -> int:
-    """How many events and times a stretch holds."""
-    return int(tx.execute(_COUNT, vars(stretch)).scalar_one())
+def size(tx: Transaction, stretches: Sequence[Stretch]) -> int:
+    """How many events and times these stretches hold."""
+    return sum(int(tx.execute(_COUNT, vars(one)).scalar_one()) for one in stretches)
 
 
 def _streamed(
@@ -155,18 +190,22 @@ class Totals:
 
     events: int
     times: int
-    #: Tables whose trigger against changes is missing or switched off.
+    #: Tables whose trigger against changes is missing, switched off, or does not refuse them all.
     unguarded: tuple[str, ...]
 
 
+# 58: before each statement, of UPDATE, DELETE and TRUNCATE (TRIGGER_TYPE_* in Postgres's
+# src/include/catalog/pg_trigger.h); 'A': also as a replica.
 _TOTALS = text("""
     SELECT (SELECT count(*) FROM consent_event) AS events,
            (SELECT count(*) FROM consent_time) AS times,
            ARRAY(SELECT t FROM unnest(ARRAY['consent_event', 'consent_time', 'consent_seal']) AS t
                  WHERE NOT EXISTS (
-                    SELECT FROM pg_trigger g
+                    SELECT FROM pg_trigger g JOIN pg_proc f ON f.oid = g.tgfoid
                     WHERE g.tgrelid = to_regclass(t) AND g.tgname = 'append_only'
-                      AND g.tgenabled = 'A')) AS unguarded
+                      AND g.tgenabled = 'A' AND g.tgtype = 58 AND g.tgqual IS NULL
+                      AND g.tgattr = '' AND f.proname = 'refuse_change'
+                      AND f.prosrc ~ '^\\s*BEGIN\\s+RAISE EXCEPTION\\y')) AS unguarded
 """)
 
 

@@ -2,27 +2,25 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
+from xml.etree import ElementTree as ET
 
 import pytest
-from starlette.applications import Starlette
 from structlog.testing import capture_logs
 from twilio.request_validator import (  # type: ignore[import-untyped]  # the SDK ships no types
     RequestValidator,
 )
 
 from sender.config import Settings
+from sender.domain.replies import ReplyEvent
 from sender.gateway import TWIML_EMPTY
+from sender.storage import replies
 from tests.bench import ACCOUNT, ANNA, OTHER_ACCOUNT, SENDER, SERVICE, Bench, new_sid
+from tests.browser import BASE, TOKEN, Browser, running
 from workers.webhooks import create_app
 
-TOKEN = "4" * 32
-BASE = "https://sms.example.com/hooks"
 STOP = {
     "MessageSid": "SM" + "1" * 32,
     "AccountSid": ACCOUNT,
@@ -32,88 +30,6 @@ STOP = {
     "NumMedia": "0",
     "FromCity": "",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A response."""
-
-    status: int
-    headers: dict[str, str]
-    body: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Browser:
-    """What calls the app, Twilio or somebody else."""
-
-    app: Starlette
-    state: Mapping[str, Any]
-
-    async def post(
-        self,
-        path: str,
-        form: Mapping[str, str] | list[tuple[str, str]],
-        *,
-        token: str | None = TOKEN,
-        query: str = "",
-    ) -> Answer:
-        """Post a form, signed unless there is no token."""
-        url = f"{BASE}{path}{'?' + query if query else ''}"
-        headers = {"content-type": "application/x-www-form-urlencoded"}
-        if token is not None:
-            signature = RequestValidator(token).compute_signature(url, dict(form))
-            headers["x-twilio-signature"] = signature
-        body = urlencode(form).encode()
-        return await self.request("POST", path, body=body, headers=headers, query=query)
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        query: str = "",
-    ) -> Answer:
-        """One request through the app."""
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [(k.encode(), v.encode()) for k, v in (headers or {}).items()],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-            "state": dict(self.state),
-        }
-        incoming = iter([{"type": "http.request", "body": body, "more_body": False}])
-        outgoing: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return next(incoming, {"type": "http.disconnect"})
-
-        async def send(message: dict[str, Any]) -> None:
-            outgoing.append(message)
-
-        await self.app(scope, receive, send)  # type: ignore[arg-type]  # plain dicts will do
-        return Answer(
-            status=outgoing[0]["status"],
-            headers={k.decode(): v.decode() for k, v in outgoing[0]["headers"]},
-            body=b"".join(part.get("body", b"") for part in outgoing[1:]).decode(),
-        )
-
-
-@asynccontextmanager
-async def _running(app: Starlette) -> AsyncIterator[Browser]:
-    """The app between startup and shutdown."""
-    async with app.router.lifespan_context(app) as state:
-        yield Browser(app=app, state=state or {})
 
 
 def _settings(database_url: str, redis_url: str) -> Settings:
@@ -132,7 +48,7 @@ def _settings(database_url: str, redis_url: str) -> Settings:
 async def twilio(bench: Bench, database_url: str, redis_url: str) -> AsyncIterator[Browser]:
     """Twilio, calling the app."""
     app = create_app(settings=lambda: _settings(database_url, redis_url))
-    async with _running(app) as browser:
+    async with running(app) as browser:
         yield browser
 
 
@@ -235,7 +151,7 @@ class TestInbound:
     async def test_without_redis(self, bench: Bench, database_url: str) -> None:
         """A STOP is stored, enforced and answered 200 without Redis."""
         app = create_app(settings=lambda: _settings(database_url, "redis://127.0.0.1:1/0"))
-        async with _running(app) as twilio:
+        async with running(app) as twilio:
             assert (await twilio.post("/twilio/inbound", STOP)).status == 200
         assert bench.is_suppressed()
 
@@ -385,3 +301,44 @@ class TestOperating:
         answer = await twilio.request("GET", "/metrics")
         assert answer.status == 200
         assert str(ANNA) not in answer.body
+
+
+class TestOwnWords:
+    """Opt-outs that are no keyword, doubtful messages, and answers."""
+
+    async def test_a_clear_one_goes_the_way_of_a_stop(self, bench: Bench, twilio: Browser) -> None:
+        """Clear words are enforced before their webhook is answered, as a free-text opt-out."""
+        campaign = bench.campaign(ANNA)
+        answer = await twilio.post("/twilio/inbound", STOP | {"Body": "please stop texting me"})
+        assert (answer.status, answer.body) == (200, TWIML_EMPTY)
+        row = bench.row(campaign)
+        assert (row.state, row.reason) == ("suppressed", "free_text")
+        assert bench.value("SELECT enforced_at IS NOT NULL FROM enforcement")
+
+    async def test_a_doubtful_one_is_answered_at_once(self, bench: Bench, twilio: Browser) -> None:
+        """A doubtful message holds the person, though something to them is still under way."""
+        campaign = bench.campaign(ANNA)
+        bench.guard_all(campaign)
+        answer = await twilio.post("/twilio/inbound", STOP | {"Body": "who is this?"})
+        assert answer.status == 200
+        assert bench.value("SELECT reason FROM suppression") == "review"
+
+    async def test_the_answer_is_twiml(self, bench: Bench, twilio: Browser) -> None:
+        """A sender's text stands in the TwiML, escaped, and without what XML cannot say."""
+        with bench.db.transaction() as tx:
+            text = "Bye <b>&\x0b \N{WAVING HAND SIGN}"
+            replies.set_text(tx, bench.sender_id("72345"), ReplyEvent.STOP, text)
+        answer = await twilio.post("/twilio/inbound", STOP | {"To": "72345"})
+        said = ET.fromstring(answer.body).findtext("Message")  # noqa: S314  # our own answer
+        assert said == "Bye <b>& \N{WAVING HAND SIGN}"
+
+    async def test_all_of_a_stops_scopes_are_waited_for(
+        self, bench: Bench, twilio: Browser
+    ) -> None:
+        """Kept per sender, a STOP to a pool is answered when service and number are enforced."""
+        bench.execute("UPDATE tenant SET stop_scope = 'sender'")
+        bench.sender_id()
+        form = STOP | {"MessagingServiceSid": SERVICE}
+        assert (await twilio.post("/twilio/inbound", form)).status == 200
+        enforced = bench.execute("SELECT enforced_at IS NOT NULL AS done FROM enforcement")
+        assert [row.done for row in enforced] == [True, True]

@@ -1,6 +1,5 @@
 """The fold: which suppressions one person's consent events amount to."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -54,65 +53,49 @@ def _reasons(events: Iterable[ConsentEvent]) -> set[str]:
 
 
 @st.composite
-def _anything(draw: st.DrawFn, number: int) -> ConsentEvent:
-    """Any event: few minutes, so that ties are common; unknown times, lifts by hand, imports."""
-    reason = draw(st.sampled_from(ReasonClass))
-    minute = draw(st.none() | st.integers(0, 4))
-    scope = draw(st.sampled_from([ALL_SENDERS, ONE_SENDER]))
-    batch_id = draw(st.sampled_from([None, None, 1, 2]))
-    if draw(st.booleans()):
-        return _out(number, minute, reason, scope=scope, batch_id=batch_id)
-    return _start(
-        number,
-        minute,
-        scope=scope,
-        reason=draw(st.none() | st.just(reason)),
-        author=draw(st.sampled_from(["", "anna"])),
-        batch_id=batch_id,
-    )
-
-
-@st.composite
 def _histories(draw: st.DrawFn) -> list[ConsentEvent]:
-    """Any events of one person, in the order in which they were recorded."""
-    return [draw(_anything(number)) for number in range(1, draw(st.integers(0, 8)) + 1)]
+    """Any events of one person: few minutes, so that ties are common, and unknown times.
 
-
-def _active(events: Iterable[ConsentEvent]) -> set[tuple[int, ReasonClass]]:
-    return {(entry.scope, entry.reason) for entry in fold(events)}
-
-
-#: Written out once more: the code under test must not be asked what a START closes.
-STARTABLE = ["stop", "free_text", "provider_block"]
-NEVER, ALWAYS = NOON - timedelta(days=1), NOON + timedelta(days=1)
-
-
-def _by_high_waters(events: Iterable[ConsentEvent]) -> dict[tuple[int, str], int]:
-    """The same rules as the fold's, computed another way: which event suppresses what.
-
-    All that opt-ins do is to raise two marks for what they close: up to which time, and up to
-    which id, opt-outs are over. Whatever lies above both of its marks stands.
+    Opt-outs by keyword, by hand and by import; opt-ins by START, by hand, and undone imports.
     """
-    times: dict[object, datetime] = defaultdict(lambda: NEVER)
-    ids: dict[object, int] = defaultdict(int)
-    for one in events:
-        if one.direction == "opt_in":
-            for name in [str(one.reason)] if one.reason else STARTABLE:
-                closed = (one.scope, name, one.batch_id or "any")
-                if one.author:
-                    ids[closed] = max(ids[closed], one.id)
-                else:
-                    times[closed] = max(times[closed], one.provider_at or NEVER)
-    standing: dict[tuple[int, str], tuple[datetime, int]] = {}
-    for one in events:
-        key = (one.scope, str(one.reason))
-        marks = [(*key, "any"), (*key, one.batch_id)]
-        at = one.provider_at or ALWAYS
-        if one.direction == "opt_out" and all(
-            at >= times[mark] and one.id > ids[mark] for mark in marks
-        ):
-            standing[key] = max(standing.get(key, (NEVER, 0)), (at, one.id))
-    return {key: number for key, (_, number) in standing.items()}
+    events = []
+    for number in range(1, draw(st.integers(0, 8)) + 1):
+        minute = draw(st.none() | st.integers(0, 4))
+        facts: dict[str, Any] = {
+            "scope": draw(st.sampled_from([ALL_SENDERS, ONE_SENDER])),
+            "batch_id": draw(st.none() | st.integers(1, 2)),
+        }
+        reason = draw(st.sampled_from(ReasonClass))
+        if draw(st.booleans()):
+            events.append(_out(number, minute, reason, **facts))
+        elif facts["batch_id"] is not None:
+            events.append(_start(number, None, reason=reason, author="ann", **facts))
+        else:
+            by_hand = draw(st.booleans())
+            facts |= {"reason": reason, "author": "ann"} if by_hand else {}
+            events.append(_start(number, minute, **facts))
+    return events
+
+
+def _oracle(events: list[ConsentEvent]) -> set[tuple[int, str]]:
+    """The same rules, written the long way round: one opt-out after the other, crossed out."""
+    left = [one for one in events if one.direction is Direction.OPT_OUT]
+    for opt_in in (one for one in events if one.direction is Direction.OPT_IN):
+        for opt_out in list(left):
+            by_start = not opt_in.author
+            wanted = CLOSED_BY_START if by_start else {opt_in.reason}
+            if opt_in.scope != opt_out.scope or opt_out.reason not in wanted:
+                continue
+            if opt_in.batch_id is not None and opt_out.batch_id != opt_in.batch_id:
+                continue
+            if by_start:
+                known = opt_in.provider_at is not None and opt_out.provider_at is not None
+                over = known and opt_in.provider_at > opt_out.provider_at  # type: ignore[operator]
+            else:
+                over = opt_in.id > opt_out.id
+            if over:
+                left.remove(opt_out)
+    return {(one.scope, one.reason.value) for one in left if one.reason}
 
 
 class TestAnySet:
@@ -178,6 +161,47 @@ class TestAnySet:
             assert event.direction is Direction.OPT_OUT
             assert (event.scope, event.reason) == (entry.scope, entry.reason)
             assert entry.since == (event.provider_at or event.received_at)
+
+
+class TestStories:
+    """What people do, from beginning to end."""
+
+    def test_complaint_stop_start(self) -> None:
+        """A START after a complaint and a STOP lifts the STOP, never the complaint."""
+        complaint = _out(1, 0, ReasonClass.COMPLAINT)
+        assert _reasons([complaint, _out(2, 1), _start(3, 2)]) == {"complaint"}
+
+    def test_a_late_block_after_a_start(self) -> None:
+        """A 21610 of a request that began before the START, reported after it, lifts nothing."""
+        stop, start = _out(1, 0), _start(2, 2)
+        late = _out(3, 1, ReasonClass.PROVIDER_BLOCK, source="create")
+        assert _reasons([stop, start, late]) == set()
+        assert _reasons([stop, start, replace(late, provider_at=None)]) == {"provider_block"}
+
+    def test_a_start_here_and_a_block_there(self) -> None:
+        """A START to one sender leaves the block of another, which has its own scope."""
+        stop = _out(1, 0, scope=ONE_SENDER)
+        start = _start(2, 1, scope=ONE_SENDER)
+        block = _out(3, 2, ReasonClass.PROVIDER_BLOCK, scope=OTHER_SENDER)
+        assert {(one.scope, one.reason.value) for one in fold([stop, start, block])} == {
+            (OTHER_SENDER, "provider_block")
+        }
+
+    def test_an_import_undone(self) -> None:
+        """Undoing an import closes what came with it, and not the same class from elsewhere."""
+        mine, other = (_out(n, 0, ReasonClass.IMPORT, batch_id=n) for n in (1, 2))
+        undo = _start(3, None, reason=ReasonClass.IMPORT, author="ann", batch_id=1)
+        assert not fold([mine, undo])
+        assert _reasons([mine, other, undo]) == {"import"}
+        assert _reasons([undo, replace(mine, id=4)]) == {"import"}
+
+    def test_a_review(self) -> None:
+        """A START does not end a review; a person's decision does, and not a later doubt."""
+        doubt = _out(1, 0, ReasonClass.REVIEW)
+        assert _reasons([doubt, _start(2, 1)]) == {"review"}
+        decided = _start(3, None, reason=ReasonClass.REVIEW, author="ann")
+        assert not fold([doubt, decided])
+        assert _reasons([doubt, decided, _out(4, 0, ReasonClass.REVIEW)]) == {"review"}
 
 
 class TestTimes:

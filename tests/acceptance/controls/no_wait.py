@@ -24,7 +24,7 @@ _MARK = text("""
 class Impatient(EnforcementTable):
     """Looks at no message."""
 
-    def withdraw(self, tx: Transaction, ids: Sequence[int]) -> int:  # noqa: ARG002
+    def withdraw(self, tx: Transaction, ids: Sequence[int]) -> int:
         """Withdraw nothing."""
         return 0
 
@@ -33,7 +33,7 @@ class Impatient(EnforcementTable):
         tx: Transaction,
         ids: Sequence[int],
         *,
-        horizon: timedelta,  # noqa: ARG002  # the overridden method's
+        horizon: timedelta,  # the overridden method's
     ) -> None:
         """Mark without a look."""
         tx.execute(_MARK, {"ids": list(ids)})
