@@ -20,7 +20,7 @@ from sender.storage.imports import Batch, BatchEvent, KeptEvidence
 from sender.storage.texts import storable, storable_texts
 
 #: Rows in one transaction, during which a STOP to the same tenant waits: about a tenth of a second.
-CHUNK = 5_000
+CHUNK = 2_000
 #: Rejected rows kept for the report; all are counted.
 KEPT_REJECTS = 1_000
 

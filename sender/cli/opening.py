@@ -7,7 +7,7 @@ import typer
 from sender.api import connect
 from sender.suppression_list import SuppressionList
 
-Tenant = Annotated[str, typer.Option(help="Whose list.", envvar="SENDER_TENANT")]
+Tenant = Annotated[str, typer.Option(help="Whose list.")]
 Number = Annotated[str, typer.Argument(help="A number with its country: +14155550123.")]
 
 

@@ -40,6 +40,7 @@ SECTIONS = [
     "Getting it to run",
     "The four paths",
     "Configuration",
+    "The suppression list",
     "Running it at scale",
     "Operating it",
     "Development",
@@ -146,7 +147,7 @@ def test_the_programs_use_the_api_as_it_is() -> None:
     reader = Reader()
     for program in blocks("python"):
         reader.read(program)
-    assert set(reader.known) == {"sender", "client", "people", "campaign"}
+    assert set(reader.known) == {"sender", "client", "people", "campaign", "listed"}
 
 
 @pytest.mark.parametrize(
