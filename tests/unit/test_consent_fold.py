@@ -77,25 +77,47 @@ def _histories(draw: st.DrawFn) -> list[ConsentEvent]:
     return events
 
 
-def _oracle(events: list[ConsentEvent]) -> set[tuple[int, str]]:
-    """The same rules, written the long way round: one opt-out after the other, crossed out."""
+def _by_high_waters(events: list[ConsentEvent]) -> dict[tuple[int, str], int]:
+    """The same rules, written the long way round: each opt-in crosses out what it may.
+
+    Of what is left, the latest of its scope and class decides.
+    """
     left = [one for one in events if one.direction is Direction.OPT_OUT]
     for opt_in in (one for one in events if one.direction is Direction.OPT_IN):
-        for opt_out in list(left):
-            by_start = not opt_in.author
-            wanted = CLOSED_BY_START if by_start else {opt_in.reason}
-            if opt_in.scope != opt_out.scope or opt_out.reason not in wanted:
-                continue
-            if opt_in.batch_id is not None and opt_out.batch_id != opt_in.batch_id:
-                continue
-            if by_start:
-                known = opt_in.provider_at is not None and opt_out.provider_at is not None
-                over = known and opt_in.provider_at > opt_out.provider_at  # type: ignore[operator]
-            else:
-                over = opt_in.id > opt_out.id
-            if over:
-                left.remove(opt_out)
-    return {(one.scope, one.reason.value) for one in left if one.reason}
+        left = [one for one in left if not _crosses_out(opt_in, one)]
+    latest = sorted(
+        left, key=lambda one: (one.provider_at is None, one.provider_at or NOON, one.id)
+    )
+    return {(one.scope, one.reason.value): one.id for one in latest if one.reason}
+
+
+def _crosses_out(opt_in: ConsentEvent, opt_out: ConsentEvent) -> bool:
+    by_hand = bool(opt_in.author)
+    if opt_in.scope != opt_out.scope:
+        return False
+    if opt_out.reason not in ({opt_in.reason} if by_hand else CLOSED_BY_START):
+        return False
+    if opt_in.batch_id is not None and opt_out.batch_id != opt_in.batch_id:
+        return False
+    if by_hand:
+        return opt_in.id > opt_out.id
+    if opt_in.provider_at is None or opt_out.provider_at is None:
+        return False
+    return opt_in.provider_at > opt_out.provider_at
+
+
+def _active(events: Iterable[ConsentEvent]) -> set[tuple[int, str]]:
+    return {(one.scope, one.reason.value) for one in fold(events)}
+
+
+@st.composite
+def _anything(draw: st.DrawFn, number: int) -> ConsentEvent:
+    """One event of any kind."""
+    minute, reason = draw(st.none() | st.integers(0, 4)), draw(st.sampled_from(ReasonClass))
+    if draw(st.booleans()):
+        return _out(number, minute, reason)
+    by_hand = draw(st.booleans())
+    return _start(number, minute, **({"reason": reason, "author": "ann"} if by_hand else {}))
 
 
 class TestAnySet:
