@@ -28,9 +28,14 @@ from sender.suppression.batches import batched
 from sender.suppression.keys import bucket_key, buckets_for, pointer_key, sentinel, split
 from sender.suppression.scripts import run, script
 
-#: Numbers in one pipeline. A million numbers take 1.0 s in hundreds of thousands against 1.8 s in
-#: twenty thousands, because each command then brings its bucket more members.
-BATCH: Final = 100_000
+#: Numbers in one pipeline, at least and at most. A million numbers take 1.0 s in hundreds of
+#: thousands against 1.8 s in twenty thousands, because each command then brings its bucket more
+#: members; half a million held in memory are about 50 MB.
+SMALLEST_BATCH: Final = 100_000
+LARGEST_BATCH: Final = 500_000
+
+#: Members that a command should bring its bucket.
+MEMBERS_A_COMMAND: Final = 10
 
 #: How long a rebuild may be silent before another may take over; renewed with every batch.
 LEASE: Final = timedelta(seconds=20)
@@ -50,7 +55,7 @@ def rebuild(  # noqa: PLR0913 - the scope, its numbers and how many belong toget
     entries: Iterable[int],
     count: int,
     floor: int,
-    batch: int = BATCH,
+    batch: int | None = None,
 ) -> int:
     """Replace a scope's set by these numbers.
 
@@ -63,7 +68,7 @@ def rebuild(  # noqa: PLR0913 - the scope, its numbers and how many belong toget
         count: about how many there are; sizes the buckets and need not be exact.
         floor: the new generation is greater than this: Unix time in seconds, so that generations go
             on rising after the pointer was lost.
-        batch: numbers held in memory and sent at a time.
+        batch: numbers held in memory and sent at a time; by default what suits the size.
 
     Returns:
         The generation now in force.
@@ -81,7 +86,7 @@ def rebuild(  # noqa: PLR0913 - the scope, its numbers and how many belong toget
             for leftover in leftovers:
                 leftover.remove()
             coming.put_sentinels()
-            for numbers in batched(entries, batch):
+            for numbers in batched(entries, batch or _batch_for(buckets)):
                 coming.fill(numbers)
             replaced = coming.switch()
         except BaseException:
@@ -154,6 +159,10 @@ class _Generation:
             pipeline.eval(script("rebuild_renew").text, 1, self.pointer, self.number, lease)
             yield pipeline
             _require_ours(pipeline.execute()[0])
+
+
+def _batch_for(buckets: int) -> int:
+    return min(LARGEST_BATCH, max(SMALLEST_BATCH, MEMBERS_A_COMMAND * buckets))
 
 
 def _begin(
