@@ -4,6 +4,7 @@ The number itself stays in the consent log and on the list. It has to: without i
 tell any more that this person must not be texted.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,14 +13,14 @@ from sender.errors import ErasureRefused
 from sender.recipients import recipient_of
 from sender.storage import erasure
 from sender.storage.database import Database
-from sender.storage.erasure import Keeping, Order
+from sender.storage.erasure import Bounds, Keeping, Order
 
 #: In these states a message's text may still have to be written, or compared with Twilio's log.
 _NEEDED = {State.PENDING, State.SENDING, State.IN_DOUBT, State.UNKNOWN}
 _OVER = sorted(state.value for state in set(State) - _NEEDED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Erased:
     """How much was emptied."""
 
@@ -48,33 +49,38 @@ class Erasures:
             InvalidRecipient: not a telephone number.
             ErasureRefused: nobody is named who does it.
         """
-        order, person = self._order(author), recipient_of(number)
-        return Erased(
-            *(
-                self.db.run(erasure.erase_person, one, order, recipient=person)
-                for one in erasure.EVERYTHING
-            )
-        )
+        order, who = self._order(author), recipient_of(number)
+        return _each(lambda one: self.db.run(erasure.erase_person, one, order, recipient=who))
 
     def older_than(self, age: timedelta, *, author: str) -> Erased:
         """The same for everybody, of what came (or whose campaign ended) longer ago than that.
+
+        It reads each table through once, whatever is left in it to erase.
 
         Raises:
             ErasureRefused: nobody is named who does it, or the age is not above zero.
         """
         if age <= timedelta():
             raise ErasureRefused("the age must be above zero")
-        order = self._order(author)
-        return Erased(*(self._page_by_page(one, order, age) for one in erasure.EVERYTHING))
+        order, bounds = self._order(author), Bounds(age=age)
+        return _each(lambda one: self._page_by_page(one, order, bounds))
 
     def _order(self, author: str) -> Order:
         if not author.strip():
             raise ErasureRefused("erasing needs an author")
         return Order(tenant_id=self.tenant_id, author=author, over=_OVER)
 
-    def _page_by_page(self, keeping: Keeping, order: Order, age: timedelta) -> int:
+    def _page_by_page(self, keeping: Keeping, order: Order, bounds: Bounds) -> int:
         """Through the whole table, each page in a transaction of its own; how many rows."""
         total, after = 0, keeping.before_all
-        while page := self.db.run(erasure.erase_page, keeping, order, age=age, after=after):
+        while page := self.db.run(erasure.erase_page, keeping, order, bounds, after=after):
             total, after = total + page.emptied, page.upto
         return total
+
+
+def _each(erase: Callable[[Keeping], int]) -> Erased:
+    return Erased(
+        evidence=erase(erasure.EVIDENCE),
+        inbound=erase(erasure.INBOUND),
+        messages=erase(erasure.FIELDS),
+    )

@@ -101,7 +101,8 @@ class OptOuts:
         active = [one for one in listed if one.tenant_id == self.tenant_id]
         protected = sorted({one.reason for one in active} & PROTECTED)
         if protected and not lift.override:
-            raise LiftRefused(f"suppressed as {', '.join(protected)}: needs override=True")
+            reasons = ", ".join(protected)
+            raise LiftRefused(f"suppressed as {reasons}: that needs an override, which is logged")
         for one in active:
             consent.append(tx, _opt_in(one, lift))
         return consent.suppressions_of(tx, **person)

@@ -17,6 +17,9 @@ FAILED = 1
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")]
 Author = Annotated[str, typer.Option(help="Who does it; kept in the log.")]
 
+#: Columns that are kept in one line, whatever else has to be folded.
+_WHOLE = frozenset({"when", "since", "at", "number", "review", "batch"})
+
 console = Console(highlight=False)
 
 
@@ -44,7 +47,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empt
     """A table, or what to say instead of an empty one."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
         table.add_row(*(escape(shown(cell)) for cell in row))
     if table.row_count:

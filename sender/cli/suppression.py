@@ -204,7 +204,7 @@ def show_history(chosen: SuppressionList, number: str, *, as_json: bool) -> None
         show_json({"number": number, "suppressed_by": active, "events": events})
         return
     deciding = {one.event_id for one in active}
-    columns = ("", "event", "happened", "recorded", "what", "covers", "by", "evidence")
+    columns = ("", "when", "what", "covers", "by", "evidence")
     rows = (_event(event, in_force=event.id in deciding) for event in events)
     show_table(columns, rows, empty="nothing is on record")
     because = ", ".join(dict.fromkeys(one.reason.value for one in active))
@@ -218,9 +218,10 @@ def _event(event: ConsentEvent, *, in_force: bool) -> tuple[object, ...]:
     what = f"{'out' if out else 'in'}: {event.reason or 'START'}"
     covers = "all" if event.scope == 0 else f"sender {event.scope}"
     batch = f" (batch {event.batch_id})" if event.batch_id is not None else ""
-    happened = event.provider_at or "unknown"
+    # Twilio's time; ours, marked, where that is not known (yet).
+    when = shown(event.provider_at or event.received_at) + ("" if event.provider_at else " ?")
     by = f"{event.source}{batch}{f', {event.author}' if event.author else ''}"
-    return mark, event.id, happened, event.received_at, what, covers, by, event.evidence
+    return mark, when, what, covers, by, event.evidence
 
 
 def _show_verdict(verdict: Verdict) -> None:

@@ -91,9 +91,6 @@ FIELDS = _keeping(
 )
 
 
-EVERYTHING = (EVIDENCE, INBOUND, FIELDS)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """Who has what erased."""
@@ -110,6 +107,16 @@ def erase_person(tx: Transaction, keeping: Keeping, order: Order, *, recipient: 
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What a transaction may touch when it erases by age."""
+
+    #: Only what is older.
+    age: timedelta
+    #: How many rows it looks at.
+    rows: int = AT_A_TIME
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """Some of a table's rows, one after the other."""
 
@@ -120,12 +127,12 @@ class Page:
 
 
 def erase_page(
-    tx: Transaction, keeping: Keeping, order: Order, *, age: timedelta, after: Key
+    tx: Transaction, keeping: Keeping, order: Order, bounds: Bounds, *, after: Key
 ) -> Page | None:
-    """Empty what is older than that in the page after a key; ``None`` past the last one."""
-    values = {"after": after, "limit": AT_A_TIME}
-    upto = tx.execute(keeping.page_end, values).scalar_one_or_none()
+    """Empty what is old enough in the page after a key; ``None`` past the last one."""
+    start = {"after": after, "limit": bounds.rows}
+    upto = tx.execute(keeping.page_end, start).scalar_one_or_none()
     if upto is None:
         return None
-    values |= {**vars(order), "age": age, "upto": upto}
+    values = {**vars(order), "age": bounds.age, "after": after, "upto": upto}
     return Page(upto=upto, emptied=tx.execute(keeping.of_page, values).rowcount)

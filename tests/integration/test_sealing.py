@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
-from sender.domain.consent import ReasonClass
-from sender.erasing import Erasures
-from sender.errors import ErasureRefused
+from sender.domain.chain import GENESIS, link_digest
 from sender.sealing import Sealer
-from sender.storage import inbound
+from sender.storage import inbound, seals
 from sender.verifying import Verdict, Verification
 from tests.bench import ANNA, BERT, CARL, TENANT, Bench
 
@@ -50,6 +47,30 @@ def _tamper(bench: Bench, *statements: str) -> None:
             assert tx.execute(text(statement)).rowcount, "nothing was tampered with"
         for table in TABLES:
             tx.execute(text(switch.format(table, "ENABLE ALWAYS")))
+
+
+#: Transaction ids of another server, whose dump this one was filled from.
+_ELSEWHERE = 900_000_000_000
+
+
+def _entered(bench: Bench, source_id: str, *, by: int) -> None:
+    """An opt-in as another server's transaction wrote it."""
+    bench.execute(
+        "INSERT INTO consent_event (tenant_id, recipient, scope, direction, source, source_id, "
+        "written_by) VALUES (1, 1, 0, 'opt_in', 'test', :id, CAST(:by AS xid8))",
+        id=source_id,
+        by=str(_ELSEWHERE + by),
+    )
+
+
+def _link(bench: Bench, *, upto: int) -> None:
+    """The chain's first link, as the other server's sealer made it."""
+    with bench.db.transaction() as tx:
+        covered = replace(seals.to_seal(tx, None), upto_xid=_ELSEWHERE + upto)
+        sealed = list(seals.rows(tx, covered))
+        counts = {"events": len(sealed), "times": 0}
+        digest = link_digest(GENESIS, sealed)
+        assert seals.append(tx, {**vars(covered), **counts, "id": 1, "digest": digest})
 
 
 @contextmanager
@@ -91,27 +112,55 @@ class TestSealer:
         assert line["digest"] == _verify(bench).head
 
     def test_it_goes_on_after_a_restored_dump(self, bench: Bench) -> None:
-        """Where transaction ids begin anew, old and new are told apart by their ids."""
-        bench.stop(ANNA, sid="SM1")
-        _seal(bench)
-        _tamper(
-            bench,
-            "UPDATE consent_event SET written_by = '900000000000'",
-            "UPDATE consent_seal SET from_xid = 0, upto_xid = 900000000001",
-            "DELETE FROM consent_seal",
-        )
-        bench.execute(
-            "INSERT INTO consent_seal (id, from_xid, upto_xid, after_event, last_event, "
-            "after_time, last_time, events, times, digest) "
-            "VALUES (1, 0, 900000000001, 0, (SELECT max(id) FROM consent_event), 0, 0, 1, 0, '')"
-        )
-        bench.stop(BERT, sid="SM2")
-        assert _seal(bench) == 1
-        bench.stop(CARL, sid="SM3")
+        """Where transaction ids begin anew, what the dump brought unsealed is sealed, then the new.
+
+        The dump's last link was made while a transaction still ran that took a lower id.
+        """
+        for name, by in (("1", 10), ("late", 30), ("3", 20)):
+            _entered(bench, name, by=by)
+        _link(bench, upto=25)
+        _entered(bench, "4", by=40)
+        bench.stop(ANNA, sid="SM5")
+        before = _verify(bench)
+        assert before.ok
+        assert (before.sealed, before.unsealed) == (2, 3)
+        with capture_logs() as logs:
+            assert [_seal(bench) for _ in range(3)] == [2, 1, 0]
+        # Said once, of the last link before it.
+        assert [one["link"] for one in logs if one["event"] == "transaction_ids_restarted"] == [2]
+        bench.stop(BERT, sid="SM6")
         assert _seal(bench) == 1
         verdict = _verify(bench)
-        assert [one.id for one in verdict.broken] == [1]  # its digest was made up above
-        assert (verdict.unaccounted, verdict.sealed) == (0, 3)
+        assert verdict.ok
+        assert (verdict.sealed, verdict.unsealed) == (6, 0)
+
+    def test_a_restored_dump_that_was_sealed_to_its_end(self, bench: Bench) -> None:
+        """With nothing unsealed in it the chain goes on with what is written next."""
+        _entered(bench, "1", by=10)
+        _link(bench, upto=25)
+        assert _seal(bench) == 0
+        bench.stop(ANNA, sid="SM5")
+        assert _seal(bench) == 1
+        assert _verify(bench).ok
+
+    def test_changes_to_what_a_dump_brought_show(self, bench: Bench) -> None:
+        """After a restart of ids each link still seals its own events."""
+        _entered(bench, "1", by=10)
+        _link(bench, upto=25)
+        _entered(bench, "2", by=40)
+        _seal(bench)
+        bench.stop(ANNA, sid="SM5")
+        _seal(bench)
+        _tamper(bench, "UPDATE consent_event SET author = 'x' WHERE source_id = '2'")
+        assert [one.id for one in _verify(bench).broken] == [2]
+
+    def test_of_two_at_once_one_seals(self, bench: Bench) -> None:
+        """A second sealer leaves the work to the first."""
+        bench.stop(ANNA, sid="SM1")
+        with bench.db.transaction() as tx:
+            assert seals.take_turn(tx)
+            assert _seal(bench) == 0
+        assert _seal(bench) == 1
 
 
 class TestVerify:
@@ -190,7 +239,42 @@ class TestVerify:
     def test_a_trigger_switched_off_shows(self, bench: Bench, table: str) -> None:
         """A table that Postgres lets be changed is named."""
         bench.execute(f"ALTER TABLE {table} ENABLE TRIGGER append_only")  # not ALWAYS
-        assert _verify(bench).unguarded == (table,)
+        verdict = _verify(bench)
+        assert verdict.unguarded == (table,)
+        assert not verdict.ok
+
+    @pytest.mark.parametrize(
+        ("when", "then"),
+        [
+            ("UPDATE", "EXECUTE FUNCTION refuse_change()"),
+            ("UPDATE OF author OR DELETE OR TRUNCATE", "EXECUTE FUNCTION refuse_change()"),
+            ("UPDATE OR DELETE OR TRUNCATE", "WHEN (false) EXECUTE FUNCTION refuse_change()"),
+            ("UPDATE OR DELETE OR TRUNCATE", "EXECUTE FUNCTION note_doubt()"),
+        ],
+    )
+    def test_a_trigger_that_lets_something_pass_shows(
+        self, bench: Bench, when: str, then: str
+    ) -> None:
+        """A trigger of the right name that does not refuse every change is none."""
+        bench.execute(
+            f"CREATE OR REPLACE TRIGGER append_only BEFORE {when} ON consent_event "
+            f"FOR EACH STATEMENT {then}; "
+            "ALTER TABLE consent_event ENABLE ALWAYS TRIGGER append_only"
+        )
+        assert _verify(bench).unguarded == ("consent_event",)
+
+    def test_a_trigger_that_is_gone_shows(self, bench: Bench) -> None:
+        """A table without its trigger is named."""
+        bench.execute("DROP TRIGGER append_only ON consent_time")
+        assert _verify(bench).unguarded == ("consent_time",)
+
+    def test_a_function_that_lets_all_pass_shows(self, bench: Bench) -> None:
+        """The triggers are worth what the function behind them refuses."""
+        bench.execute(
+            "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN RETURN NULL; RAISE EXCEPTION ''never''; END'"
+        )
+        assert _verify(bench).unguarded == TABLES
 
     def test_changed_evidence_shows(self, bench: Bench) -> None:
         """Words that are not those the log has the digest of are named, and so are missing ones."""
@@ -224,77 +308,3 @@ class TestVerify:
         bench.execute("DELETE FROM suppression WHERE recipient = :r", r=ANNA)
         assert _verify(bench, tenant_id=TENANT).missing.count == 1
         assert _verify(bench, tenant_id=2).ok
-
-
-class TestAppendOnly:
-    """Postgres itself refuses changes."""
-
-    @pytest.mark.parametrize("table", TABLES)
-    @pytest.mark.parametrize("role", ["origin", "replica"])
-    @pytest.mark.parametrize(
-        "change", ["UPDATE {} SET {} = now()", "DELETE FROM {}", "TRUNCATE {} CASCADE"]
-    )
-    def test_no_change(self, bench: Bench, table: str, role: str, change: str) -> None:
-        """Neither rows nor the whole table can be changed or removed, as a replica neither."""
-        _filled(bench)
-        column = "sealed_at" if table == "consent_seal" else "provider_at"
-        statement = f"SET LOCAL session_replication_role = {role}; {change.format(table, column)}"
-        with pytest.raises(DBAPIError, match="append-only"):
-            bench.execute(statement)
-
-
-class TestErasure:
-    """Words go; the chain and the list stay."""
-
-    def test_a_persons_words(self, bench: Bench) -> None:
-        """After it nothing of their words is left, they are still suppressed, and all verifies."""
-        _filled(bench)
-        campaign = bench.campaign(ANNA)
-        bench.put(campaign, "suppressed", fields='{"first_name": "Anna"}')
-        done = Erasures(db=bench.db, tenant_id=TENANT).person(f"+{ANNA}", author="dpo")
-        assert (done.evidence, done.inbound, done.messages) == (1, 1, 1)
-        kept = bench.execute("SELECT body, raw, reply FROM inbound WHERE sid = 'SM1'")[0]
-        assert tuple(kept) == ("", {}, "")
-        assert bench.row(campaign).fields is None
-        verdict = _verify(bench)
-        assert verdict.ok
-        assert verdict.erased == 1
-        assert bench.is_suppressed(ANNA)
-
-    def test_others_keep_theirs(self, bench: Bench) -> None:
-        """Nobody else's evidence is touched, nor another tenant's."""
-        _filled(bench)
-        Erasures(db=bench.db, tenant_id=TENANT).person(f"+{ANNA}", author="dpo")
-        Erasures(db=bench.db, tenant_id=2).person(f"+{BERT}", author="dpo")
-        left = bench.value("SELECT count(*) FROM consent_evidence WHERE content IS NOT NULL")
-        assert left == 3
-
-    def test_what_may_still_be_sent_keeps_its_fields(self, bench: Bench) -> None:
-        """The fields of a message that is not over are still needed to write it."""
-        campaign = bench.campaign(ANNA)
-        bench.put(campaign, "pending", fields='{"first_name": "Anna"}')
-        Erasures(db=bench.db, tenant_id=TENANT).person(f"+{ANNA}", author="dpo")
-        assert bench.row(campaign).fields == {"first_name": "Anna"}
-
-    def test_by_age(self, bench: Bench) -> None:
-        """What is older than the age goes, for everybody; what is younger stays."""
-        _filled(bench)
-        erasures = Erasures(db=bench.db, tenant_id=TENANT)
-        assert erasures.older_than(timedelta(days=1), author="dpo").evidence == 0
-        done = erasures.older_than(timedelta(microseconds=1), author="dpo")
-        assert (done.evidence, done.inbound) == (4, 4)
-        assert _verify(bench).ok
-
-    def test_an_undecided_review_keeps_its_words(self, bench: Bench) -> None:
-        """Words that a person still has to read are not erased before."""
-        bench.opt_out(reason=ReasonClass.REVIEW, evidence={"text": "why me"})
-        done = Erasures(db=bench.db, tenant_id=TENANT).person(f"+{ANNA}", author="dpo")
-        assert done.evidence == 0
-
-    def test_somebody_is_named(self, bench: Bench) -> None:
-        """Nobody erases anonymously, nor everything at once by mistake."""
-        erasures = Erasures(db=bench.db, tenant_id=TENANT)
-        with pytest.raises(ErasureRefused):
-            erasures.person(f"+{ANNA}", author=" ")
-        with pytest.raises(ErasureRefused):
-            erasures.older_than(timedelta(), author="dpo")

@@ -1,0 +1,258 @@
+"""What English opt-outs are made of: the rules that `sender.domain.revocation` reads a sentence by.
+
+Patterns are looked for in what `sender.domain.wording.english` leaves: lower case, contractions and
+text-speak written out, no punctuation. Each asks for an intent (stop, do not, remove) together with
+its object (texting, me, my number, your list), because the words alone stand in many harmless
+texts: "I'll stop by", "cancel my order". Every repetition is bounded and none stands in another
+unbounded one, so that a text is read in linear time (held by a test).
+"""
+
+import re
+
+
+def words(*alternatives: str) -> re.Pattern[str]:
+    """A pattern of whole words, any of the alternatives."""
+    return re.compile(rf"\b(?:{'|'.join(alternatives)})\b")
+
+
+#: Up to so many words of any kind.
+_GAP = r"(?:\w+ ){0,%d}?"
+#: What may stand before an object without changing it.
+_MODIFIERS = (
+    r"(?:(?:it|with|all|the|these|this|those|that|your|my|me|us|any|of|out|more|other|another|such|"
+    r"future|further|marketing|promotional|promo|automated|auto|daily|weekly|constant|unwanted|"
+    r"unsolicited|annoying|stupid|dumb|random|spam|sms|text|group|phone|sending|a|anymore|on) ){0,6}?"
+)
+TEXTS = (
+    r"(?:texting|text|message|messaging|spam|spamming|junk|crap|shit|bullshit|garbage|nonsense|ads?"
+    r"|advertising|advertisements?|marketing|promos?|promotions?|promotional|notifications?"
+    r"|reminders?|alerts?|updates|offers|newsletters?|blasts?|broadcasts?"
+    r"|communications?|correspondence|solicitations?)"
+)
+_SENDING = (
+    r"(?:texting|messaging|contacting|spamming|bothering|harassing|bugging|sending|blowing up"
+    r"|hitting|annoying|pestering|reaching out|soliciting|contact|text|message|spam|bother)"
+)
+_STOP = r"(?:stop|quit|cease|cease and desist|discontinue|halt|refrain from)"
+_NOT = r"(?:do not|never|not|no longer|never ever)"
+_LIST = (
+    r"(?:list|lists|database|system|records|distribution|directory|file|contacts|subscription"
+    r"|chain|thread|blast|campaign|program)"
+)
+_MINE = (
+    r"(?:me|us|this|myself|it|(?:my|this|our) (?:\w+ ){0,2}?(?:number|name|phone|line|info|data))"
+)
+_CONSENT = r"(?:consent|permission|authorization|authorisation|opt in)"
+_POLITE = r"(?: (?:now|please|today|thanks|thank|you|immediately|asap|already|ok|then|and))*"
+_ACCOUNT = r"(?:subscription|membership|account|enrollment|service)"
+_NOBODY = r"(?:nobody|no one|noone)"
+_FAMILY = r"(?:he|she|they|mom|mother|dad|father|husband|wife|son|daughter|brother|sister|owner)"
+
+#: The lists and the orders of a shop, not ours.
+NOT_OURS = words(
+    r"(?:waiting|wait|guest|order|shift|schedule|roster|appointment|reservation|insurance|plan|"
+    r"class|team|item|stain|onions?|invite|invitation|booking|cart|carpool)"
+)
+
+#: The writer wants the contrary of an end.
+NEGATED = words(
+    rf"(?:do not|never|not|can not|did not (?:want|mean|ask) to) (?:want |wish |ask )?(?:to |ever )?"
+    rf"(?:\w+ to )?(?:be )?(?:{_STOP}|stopped|remove|removed|unsubscribe|unsubscribed|opt out|delete"
+    r"|take (?:me|us) off)",
+    r"why (?:did|have|had) you (?:\w+ )?stop(?:ped)?|you stopped",
+    r"(?:stay|remain|keep me|still) (?:subscribed|on the list)|want (?:to stay|back) on",
+)
+#: The writer cannot find the way out: a complaint, although it says "not".
+NO_WAY_OUT = words(r"can not (?:unsubscribe|opt out|get off|make (?:it|this|these) stop)")
+#: The writer wants some messages on.
+KEEPS = words(
+    r"(?<!need to )(?<!you )(?<!they )(?<!people )(?<!still )(?<!i )keep (?:the |them |those |your "
+    r"|me )?(?:text|message|coupons?|coming|sending|texting|subscribed|others?)"
+)
+JOKES = words(r"just kidding|jk|lol jk|haha jk")
+PLAYFUL = words(r"lol|haha\w*|lmao|omg|hilarious|cute|funny|blush\w*|love|aww\w*")
+
+ASKS = words(
+    r"how (?:do|can|to|would|could|does)|what (?:happens|if)|does"
+    r"|do i (?:lose|still|get|need)|is it|can i still|will i|should i"
+    r"|did (?:you|i|we)|what does|have you"
+)
+#: Who asks what an opt-out would do has not opted out.
+CONSEQUENCES = words(
+    r"(?:what happens )?if i (?:ever )?(?:\w+ ){0,2}?(?:stop|unsubscribe|opt out|quit)"
+)
+CALLS_ONLY = words(r"text only|only text|just text|text instead|text me instead")
+#: An end for a time, which is no end.
+FOR_NOW = words(
+    r"until|till|while i|during|at work|at night|on (?:weekends|weekdays|sundays?|saturdays?)"
+    r"|(?:for|in) (?:a|the next|this|one|two|three|\d+) (?:while|bit|few|day|week|month)s?"
+    r"|(?:after|before|past) \d+|so (?:early|late)",
+    rf"{_NOT} (?:\w+ ){{0,6}}?(?:today|tonight|tomorrow|right now|yet)",
+)
+
+CLEAR = (
+    # Stop texting me, quit sending these, stop it with these messages, end these texts.
+    words(rf"{_STOP} {_GAP % 3}{_SENDING}"),
+    words(rf"{_STOP} {_MODIFIERS}{TEXTS}"),
+    words(rf"(?:end|cancel|discontinue|terminate) {_MODIFIERS}{TEXTS}"),
+    words(rf"(?:cancel|end) {_GAP % 3}subscription {_GAP % 3}{TEXTS}"),
+    words(rf"(?:no more|enough (?:with|of)|done with|fed up with) {_MODIFIERS}{TEXTS}"),
+    words(rf"no need (?:for you )?to (?:keep |continue )?{_SENDING}"),
+    words(rf"turn {_MODIFIERS}off {_MODIFIERS}{TEXTS}|turn {_MODIFIERS}{TEXTS} off"),
+    words(
+        r"(?:asked|told|telling|tell|begged|warned) you (?:\w+ ){0,4}?to stop",
+        r"(?:i|have|we) (?:already )?(?:said|say|asked) (?:to |you to )?stop|said no more",
+        rf"you (?:guys |people |all )?(?:can|may|should|must|need to|have to) stop{_POLITE}$",
+        r"stop (?:calling|contacting) (?:and texting )?(?:me|us|this number)",
+    ),
+    # Do not text me, never contact me again, you may no longer text me.
+    words(
+        rf"{_NOT} (?:ever |please |to |you |call |or |email |and |again ){{0,4}}"
+        r"(?:text|texting|message|messaging|contact|contacting)"
+        r"(?: (?:me|us|this (?:number|phone|line)|it|again|anymore|here)|$)",
+    ),
+    words(
+        rf"{_NOT} (?:please )?send (?:me |us |this number )?"
+        r"(?:any |anymore |these |this |more |of |your |another |further ){0,4}"
+        rf"(?:{TEXTS}|them|these|stuff|anymore|anything)"
+    ),
+    words(
+        rf"{_NOT} (?:want|wish|like|care|need|wanting) (?:to )?"
+        r"(?:get |receive |have |see |be (?:on|in) )?"
+        rf"{_GAP % 3}(?:{TEXTS}|list|contacted|texted|messaged)"
+    ),
+    words(
+        rf"(?:rather not|prefer not to|would not like to) (?:get|receive|have) {_GAP % 2}{TEXTS}"
+    ),
+    words(rf"(?:mind|appreciate) (?:you )?not {_SENDING}"),
+    words(r"(?:may|can|must|should) (?:no longer|not) (?:text|message|contact) (?:me|this|us)"),
+    # Remove me, take my number off, lose my number, get me off this list.
+    words(
+        r"(?:remove|delete|erase|unsubscribe|withdraw|unenroll|deregister) (?:me|us|myself)",
+        r"removed me",
+        r"(?:remove|delete|erase|lose|drop|scratch|clear|block|forget) (?:my |this |the |our "
+        r"|his |her |that ){1,2}(?:\w+ )?(?:number|name|phone|data|info|contact|line)",
+    ),
+    words(
+        rf"(?:take|get|put|keep|leave|pull|strike) {_MINE} (?:off|of|out)(?: of)?"
+        r"(?: (?:of|the|this|that|your|ur|all|any|whatever|mailing|text|texting|call|contact|sms"
+        rf"|marketing|distribution)){{0,4}}(?: {_LIST}| please|$)",
+        rf"(?:remove|take|delete|get|block) {_GAP % 5}(?:from|off|out of) "
+        rf"(?:the |this |that |your |all |any ){{0,2}}(?:\w+ )?{_LIST}",
+        rf"(?:remove|off|from) (?:this |the |your |of ){{0,2}}(?:text |texting )?list{_POLITE}$",
+    ),
+    words(
+        r"(?:on|to) (?:your |the )?(?:\w+ )?(?:do not (?:call|contact|text)|dnc|no contact)(?: list)?",
+        r"(?:number|phone|line) is on the (?:\w+ ){0,2}do not call|no need to keep me",
+    ),
+    # Unsubscribe, opt out of these, revoke my consent.
+    words(
+        r"(?:please|(?:want|wish|like|need|prefer) (?:you )?to|^) (?:unsubscribe|opt out)(?: of all)?"
+        rf"{_POLITE}$",
+        r"(?:may|can|could|please|(?:want|like|wish|need) to) (?:i |we )?be (?:unsubscribed"
+        r"|removed|taken off|deleted|opted out)",
+        r"unsubscribe (?:me|us|this|my|from|please|now|immediately)",
+        r"opt (?:me|us|this number) out|^opt out (?:please|now|thanks)|opting out$",
+        rf"opt out (?:of|from) {_MODIFIERS}(?:{TEXTS}|list|communications?)",
+    ),
+    words(
+        rf"(?:revok|withdraw|rescind|cancel)\w* {_GAP % 3}{_CONSENT}",
+        rf"{_CONSENT} (?:is |has been |hereby |to \w+ (?:me )?(?:is )?)?(?:withdrawn|revoked|rescinded)",
+        rf"do not (?:consent|agree) to {_GAP % 3}(?:{TEXTS}|contact|contacted|this|these)",
+        r"not to be contacted|do not bother me|leave me alone and",
+        rf"^(?:please |just |now |and |will you |can you |would you )*leave (?:me|us) alone{_POLITE}$",
+    ),
+)
+#: One of these says that the writer is not whom we meant.
+STRANGER = words(
+    r"wrong (?:number|person|guy|girl|phone|no)(?! of)",
+    rf"{_NOBODY} (?:here )?(?:by that name|named|called|by the name)",
+    r"this is not (?!fair|funny|good|ok|cool|right|working|mine|true)\w+(?:s phone|s number)?$",
+    r"(?:his|her|their) old number|not (?:my|his|her) number|(?:somebody|someone) else",
+    r"previous owner|new owner of this|(?:got|have) this number|new phone who",
+)
+#: Where the writer will complain.
+THREAT = words(
+    r"(?:lawyer|attorney)s? (?:will|is going to|would|is gonna) (?!need|want)\w+",
+    r"(?:call|calling|contact|contacting|hear from|talk to|notify|to) (?:my |the |an |a |our )?"
+    r"(?:lawyer|attorney|fcc|ftc|attorney general)",
+    r"sue|suing|lawsuit|fcc|ftc|tcpa|gdpr|ccpa|legal action|do not call registry|harass\w*",
+    r"report(?:ing|ed)? (?:you|as|to the|this (?:as|number|to)|it (?:as|to))",
+    r"^(?:(?:reported|blocked|and|you are|your) ?){1,3}$",
+)
+END_WORD = words(r"stop|remove|delete|quit|erase|revoke|unsubscribe|do not text")
+#: Annoyance that makes a bare "stop" at the end of a sentence ours.
+COMPLAINT = words(
+    r"annoying|sick of|tired of|enough|spam|already|times?|again|asked|told|say|said|saying|please"
+    r"|replied|unsubscribed"
+)
+
+DOUBTFUL = (
+    words(
+        r"(?:who|whos) (?:is|are|dis|tf is)? ?(?:this|you|dis)$",
+        r"why (?:are|r|do|did) (?:you|i)(?: keep)? "
+        r"(?:text|texting|messaging|contacting|sending|get|getting)",
+        r"why am i (?:\w+ )?(?:getting|receiving)|am i supposed to (?:be getting|get)",
+        r"(?:how|where) did (?:you|your) (?:get|find) (?:my|this)",
+        r"^is this (?:a |some )?(?:scam|spam)|scam$",
+    ),
+    words(
+        r"how (?:do|can|to|would|could|does) (?:i |you |we |one )?"
+        r"(?:stop|unsubscribe|opt out|cancel|get off|unenroll)"
+        r"(?: (?:of|from|off|out|getting|receiving|these|this|the|your|all))*"
+        rf"(?: {TEXTS}| list|$)",
+        r"(?:get|make|have) (?:these|this|it|them|you|you people|the texts?) (?:to )?stop",
+        rf"(?:want|wish|like|need) (?:you |it |this |these |them |all this )?to stop{_POLITE}$",
+    ),
+    words(
+        r"not interested|no interest|no longer interested|leave me alone|go away|(?:f|fuck|piss"
+        r"|eff|buzz|bug|screw) off|get lost|^(?:fuck|screw) (?:you|this)|shut up|stfu|want out$",
+        r"not (?:my thing|for me)|(?:do not|not) need (?:this|these|any of this)(?: anymore)?$",
+        r"^(?:nah|no|naw|nope)(?: thanks| thank you)? i am (?:good|ok|fine|all set)",
+        r"(?:already|just) (?:bought|have|got) one(?: \w+)? thanks$",
+        r"(?:this|it) is spam|spam(?:mer)?$|^(?:this is |you are |your |so |very )*annoying$",
+        r"do not want (?:this|these|it|any of (?:this|these))(?: one| anymore| crap)?(?:$| but)",
+    ),
+    words(
+        r"(?:never|did not|do not (?:remember|recall)) (?:sign(?:ed|ing)? up|subscrib\w+|opt(?:ed|ing)?"
+        r" in)(?: (?:for|to))?(?: (?:this|these|that|any|your|it|you|such|text|message|spam)|$)",
+        r"(?:never|did not) (?:ask|asked|agree|agreed|consent|consented) (?:for |to )"
+        rf"(?:this|these|any|get|receive|be|your|{TEXTS})",
+        rf"(?:never|did not|do not) (?:gave|give|have|had) (?:you )?(?:my |any )?{_CONSENT}",
+        r"without my (?:consent|permission)|no permission",
+    ),
+    words(
+        r"do not (?:live|shop|belong) (?:here|there|at|with)",
+        r"(?:only|just) want (?:the )?(?:text|message)|less often|(?:too many|fewer|less) (?:text|message)",
+        r"(?:text|message|texting|send) (?:me )?(?:too (?:much|often|many)|less|fewer)",
+        r"only (?:text|message|contact) (?:me |us )?(?:on|if|when|for|about|with|between|during|after)",
+        rf"(?:pause|stop|hold) (?:these |this |the |it |{TEXTS} ){{0,3}}(?:for a|until|till)",
+        r"moved away|passed away|deceased|no longer (?:live|own|work|works|lives|a \w+|with|here|at)",
+        r"not a (?:customer|member|client|patient|student) any ?more",
+        rf"{_FAMILY} (?:has |have )?(?:died|passed)(?: away)?(?: (?:in|last|on)|$)",
+    ),
+    words(
+        rf"(?:text|message|contact) (?:me|us|this number) (?:again|one more time) (?:and )?"
+        r"(?:i|we|my|you|will)",
+        r"if you (?:ever )?(?:text|message|contact) (?:me|us|this number)|one more (?:text|message)",
+        r"next (?:text|message) (?:gets|i|and|will|means)",
+        r"do not call(?: me)?$|stop calling|unsubscribe$|remove(?: this| it)?$",
+        rf"cancel(?:led|ed|ling)? (?:my |the |our )?{_ACCOUNT}",
+    ),
+)
+
+#: What an opt-out does, and to what; and what else these words are about.
+ENDS = words(
+    r"stop|unsubscribe|unsubscribed|unenroll|opt out|opted out|opt me|quit|remove|delete|erase"
+    r"|cease|discontinue|revoke|withdraw|off|no permission|not have permission|without my consent|no"
+)
+OBJECT = words(
+    rf"{TEXTS}|{_LIST}|(?:my|this) (?:number|name|phone|info|data)|unenroll me|me off this"
+)
+OTHER_OBJECT = words(
+    r"(?:waiting|wait|guest|order|shift|schedule|roster|appointment|reservation|insurance|plan|"
+    r"class|team|item|stain|onions?|sale|price|% off|percent off|dollars? off|refund|code|coupon|"
+    r"address|picture|photo|file|calendar|meeting|lesson|delivery|pickup|time off|day off"
+    r"|number (?:for|of)|get (?:a|the|your|my) (?:text|message)|text me|send (?:me|the|a)|received?"
+    r"|got|did not get|no problem|no worries)"
+)
