@@ -111,7 +111,7 @@ class ListFile:
             recipient=recipient,
             reason=reason,
             since=since,
-            scope=(self.columns.cell(cells, Role.SCOPE) or "").strip() or ALL,
+            scope=_scope(self.columns.cell(cells, Role.SCOPE) or ""),
             status=self._status(status),
             author=self.columns.cell(cells, Role.AUTHOR),
             evidence={**evidence, "reason": word} if word else evidence,
@@ -121,6 +121,11 @@ class ListFile:
         if cell is None:
             return Status.OPTED_OUT
         return read_status(cell, header=self.columns.name(Role.STATUS))
+
+
+def _scope(cell: str) -> str:
+    said = cell.strip()
+    return ALL if said.casefold() in {"", ALL} else said
 
 
 def _rejected(line: int, value: str, reason: RowReject) -> RejectedRow:

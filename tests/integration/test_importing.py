@@ -172,10 +172,11 @@ class TestImport:
         bench.second_tenant()
         mine = bench.sender_id(SENDER)
         bench.campaign(sender=OTHER_SENDER, tenant_id=OTHER_TENANT, run=False)
-        report = _run(bench, listed("phone,sender", f"+{ANNA},{SENDER}", f"+{BERT},{OTHER_SENDER}"))
+        rows = (f"+{ANNA},{SENDER}", f"+{BERT},{OTHER_SENDER}", f"+{CARL},All")
+        report = _run(bench, listed("phone,sender", *rows))
         assert report.counts["rejected_sender"] == 1
-        found = bench.execute("SELECT recipient, scope FROM suppression")
-        assert [tuple(row) for row in found] == [(ANNA, mine)]
+        found = bench.execute("SELECT recipient, scope FROM suppression ORDER BY recipient")
+        assert [tuple(row) for row in found] == [(ANNA, mine), (CARL, 0)]
 
     @pytest.mark.parametrize(
         ("cell", "day_first", "read"),
