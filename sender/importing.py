@@ -3,6 +3,7 @@
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
@@ -201,11 +202,18 @@ class _Run:
     def read(self, listed: ListFile) -> None:
         db, read = self.imports.db, 0
         self._scopes = {ALL: ALL_SENDERS, **db.run(senders.ids_of, self.imports.tenant_id)}
-        for chunk in _chunks(listed.rows()):
-            read += len(chunk)
-            if wanted := [row for row in map(self._judge, chunk) if row is not None]:
-                self._store(wanted)
-            self.progress(read)
+        # The next chunk is read while Postgres works on this one.
+        with ThreadPoolExecutor(1) as pool:
+            stored: Future[None] | None = None
+            for chunk in _chunks(listed.rows()):
+                wanted = [row for row in map(self._judge, chunk) if row is not None]
+                if stored is not None:
+                    stored.result()
+                stored = pool.submit(self._store, wanted) if wanted else None
+                read += len(chunk)
+                self.progress(read)
+            if stored is not None:
+                stored.result()
 
     def _judge(self, row: ListRow | RejectedRow) -> ListRow | None:
         """The row, if it is an opt-out that the list has not told of yet."""

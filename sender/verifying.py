@@ -55,7 +55,8 @@ class Verdict:
     #: The digest of the last link: kept elsewhere, it shows later that nothing was cut off.
     head: str
     broken: list[BrokenLink]
-    #: In the log, and neither sealed nor in the unsealed tail: written past the sealer.
+    #: In the log, and neither sealed nor in the unsealed tail: written past the sealer. Below
+    #: zero: sealed more than once.
     unaccounted: int
     #: Not sealed yet: what came since the last link.
     unsealed: int
@@ -63,7 +64,8 @@ class Verdict:
     has_expected: bool | None
     #: Tables of the log that Postgres lets be changed: their trigger is missing or off.
     unguarded: tuple[str, ...]
-    #: Evidence that is not what the log has the digest of, or is gone without being erased.
+    #: Evidence that is not what the log has the digest of, was added to an event without any, or
+    #: is gone without being erased.
     evidence: Findings
     erased: int
     #: People on the list whose events do not put them there, or the other way round.
@@ -73,8 +75,8 @@ class Verdict:
     @property
     def ok(self) -> bool:
         """Whether nothing speaks against the list."""
-        wrong = self.evidence.count + self.missing.count + self.surplus.count + self.unaccounted
-        return not (wrong or self.broken or self.unguarded) and self.has_expected is not False
+        wrong = (self.evidence.count, self.missing.count, self.surplus.count, self.unaccounted)
+        return not (any(wrong) or self.broken or self.unguarded) and self.has_expected is not False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,16 +133,17 @@ class _Reader:
     def _follow_chain(self) -> None:
         """Each link from the stored digest of the one before, so that one break shows as one."""
         previous, number = GENESIS, 0
-        for link in list(seals.links(self.tx)):
+        for link in seals.links(self.tx):
             found = [0]
             digest = link_digest(previous, _counting(seals.rows(self.tx, link), found))
             number += 1
-            if digest != link.digest or link.id != number:
+            sealed = link.events + link.times
+            if digest != link.digest or link.id != number or found[0] != sealed:
                 self.broken.append(
                     BrokenLink(
                         id=link.id,
                         sealed_at=link.sealed_at,
-                        sealed=link.events + link.times,
+                        sealed=sealed,
                         found=found[0],
                     )
                 )
@@ -152,7 +155,9 @@ class _Reader:
     def _evidence(self) -> tuple[Findings, int]:
         wrong, erased = Findings(), 0
         for one in consent_audit.evidence(self.tx, self.tenant_id):
-            if one.erased:
+            if one.digest is None:
+                wrong.add(f"event {one.event_id} ({mask(one.recipient)}): added later")
+            elif one.erased:
                 erased += 1
             elif one.salt is None or one.content is None:
                 wrong.add(f"event {one.event_id} ({mask(one.recipient)}): gone")

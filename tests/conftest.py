@@ -20,10 +20,15 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
 from sender.local.servers import LocalPostgres, LocalRedis
+
+# How long an example takes says something about the machine, and nothing about the code.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 _CONNECTING = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _REDIS_DATABASE = 14

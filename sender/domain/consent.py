@@ -89,12 +89,6 @@ class ConsentEvent(NewConsentEvent):
     id: int
     received_at: datetime
 
-    def closes(self, reason: ReasonClass) -> bool:
-        """Whether this opt-in ends a suppression of class ``reason``."""
-        if self.direction is Direction.OPT_OUT:
-            return False
-        return reason is self.reason or (self.reason is None and reason in CLOSED_BY_START)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Suppression:
@@ -116,20 +110,38 @@ def _opt_out_rank(event: ConsentEvent) -> tuple[datetime, int]:
     return (event.provider_at or _LATEST, event.id)
 
 
-def _lifts(opt_in: ConsentEvent, opt_out: ConsentEvent) -> bool:
-    """Whether an opt-in of the right class and scope ends this opt-out.
+#: What an opt-in closes: a scope, a class (``None``: all that a START closes), a batch or any.
+_Closed = tuple[int, ReasonClass | None, int | None]
 
-    The person's own START: when it is later by the provider's clock. A lift by hand: when it was
-    recorded later. Its author knew of no opt-out that was recorded after it, and the clock of the
-    host they worked on must not decide about one that was.
+
+@dataclass
+class _OptIns:
+    """The latest opt-in of each kind: only that one can matter, however many there are.
+
+    The person's own START lifts what is earlier by the provider's clock. A lift by hand ends what
+    was recorded before it: its author knew of no opt-out that was recorded after it, and the clock
+    of the host they worked on must not decide about one that was.
     """
-    if opt_in.batch_id is not None and opt_in.batch_id != opt_out.batch_id:
-        return False
-    if opt_in.author:
-        return opt_in.id > opt_out.id
-    if opt_in.provider_at is None or opt_out.provider_at is None:
-        return False
-    return opt_in.provider_at > opt_out.provider_at
+
+    started: dict[_Closed, datetime] = field(default_factory=dict)
+    by_hand: dict[_Closed, int] = field(default_factory=dict)
+
+    def add(self, event: ConsentEvent) -> None:
+        closed = (event.scope, event.reason, event.batch_id)
+        if event.author:
+            self.by_hand[closed] = max(event.id, self.by_hand.get(closed, event.id))
+        elif event.provider_at is not None:
+            at = event.provider_at
+            self.started[closed] = max(at, self.started.get(closed, at))
+
+    def lift(self, opt_out: ConsentEvent) -> bool:
+        """Whether any of them ends this opt-out."""
+        reasons = {opt_out.reason} | ({None} if opt_out.reason in CLOSED_BY_START else set())
+        kinds = [(opt_out.scope, why, lot) for why in reasons for lot in {None, opt_out.batch_id}]
+        if any(self.by_hand.get(kind, 0) > opt_out.id for kind in kinds):
+            return True
+        at = opt_out.provider_at
+        return at is not None and any(self.started.get(kind, at) > at for kind in kinds)
 
 
 def fold(events: Iterable[ConsentEvent]) -> frozenset[Suppression]:
@@ -144,12 +156,13 @@ def fold(events: Iterable[ConsentEvent]) -> frozenset[Suppression]:
         texted.
     """
     unique = {event.id: event for event in events}.values()
+    opt_ins = _OptIns()
+    for event in unique:
+        if event.direction is Direction.OPT_IN:
+            opt_ins.add(event)
     active: dict[tuple[int, ReasonClass], ConsentEvent] = {}
     for event in unique:
-        if event.direction is Direction.OPT_IN or event.reason is None:
-            continue
-        closers = (e for e in unique if e.scope == event.scope and e.closes(event.reason))
-        if any(_lifts(opt_in, event) for opt_in in closers):
+        if event.direction is Direction.OPT_IN or event.reason is None or opt_ins.lift(event):
             continue
         key = (event.scope, event.reason)
         if key not in active or _opt_out_rank(event) > _opt_out_rank(active[key]):

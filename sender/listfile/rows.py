@@ -94,7 +94,7 @@ def read_time(cell: str, *, day_first: bool | None) -> datetime | None:
     said = cell.strip()
     if not said:
         return None
-    if found := _FIGURES.fullmatch(said):
+    if not said[:4].isdecimal() and (found := _FIGURES.fullmatch(said)):
         first, second, year, rest = found.groups()
         day, month = _day_and_month(int(first), int(second), day_first)
         said = f"{year}-{month:02}-{day:02}{rest}"

@@ -58,12 +58,12 @@ def _event(row: RowMapping) -> ConsentEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredEvidence:
-    """The digest in the log, and what stands beside it."""
+    """The digest in the log, and what stands beside it: one of them, or both."""
 
     event_id: int
     tenant_id: int
     recipient: int
-    digest: bytes
+    digest: bytes | None
     #: Both ``None`` where it was erased, or is missing.
     salt: bytes | None
     content: dict[str, str] | None
@@ -74,15 +74,20 @@ _EVIDENCE = text("""
     SELECT e.id AS event_id, e.tenant_id, e.recipient, e.evidence_digest AS digest, v.salt,
            v.content, v.erased_at IS NOT NULL AS erased
     FROM consent_event e LEFT JOIN consent_evidence v ON v.event_id = e.id
-    WHERE e.evidence_digest IS NOT NULL
+    WHERE (e.evidence_digest IS NOT NULL OR v.event_id IS NOT NULL)
       AND (CAST(:tenant_id AS integer) IS NULL OR e.tenant_id = :tenant_id)
     ORDER BY e.id
 """)
 
 
 def evidence(tx: Transaction, tenant_id: int | None) -> Iterator[StoredEvidence]:
-    """All evidence that the log has a digest of, in the order of the events."""
+    """All evidence there is or that the log has a digest of, in the order of the events."""
     found = tx.execute(_EVIDENCE, {"tenant_id": tenant_id}, execution_options={"yield_per": PAGE})
     for row in found.mappings():
-        salt = None if row["salt"] is None else bytes(row["salt"])
-        yield StoredEvidence(**{**row, "digest": bytes(row["digest"]), "salt": salt})
+        yield StoredEvidence(
+            **{**row, "digest": _bytes(row["digest"]), "salt": _bytes(row["salt"])}
+        )
+
+
+def _bytes(column: memoryview | bytes | None) -> bytes | None:
+    return None if column is None else bytes(column)

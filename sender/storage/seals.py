@@ -204,7 +204,7 @@ _TOTALS = text("""
                     SELECT FROM pg_trigger g JOIN pg_proc f ON f.oid = g.tgfoid
                     WHERE g.tgrelid = to_regclass(t) AND g.tgname = 'append_only'
                       AND g.tgenabled = 'A' AND g.tgtype = 58 AND g.tgqual IS NULL
-                      AND g.tgattr = '' AND f.proname = 'refuse_change'
+                      AND g.tgattr = ''
                       AND f.prosrc ~ '^\\s*BEGIN\\s+RAISE EXCEPTION\\y')) AS unguarded
 """)
 

@@ -190,6 +190,7 @@ class TestVerify:
             "UPDATE consent_event SET written_by = '3' WHERE source_id = 'SM3'",
             "UPDATE consent_time SET provider_at = provider_at + interval '1 day'",
             "UPDATE consent_seal SET digest = '\\x00' WHERE id = 1",
+            "UPDATE consent_seal SET events = events + 1 WHERE id = 1",
             "DELETE FROM consent_time",
             "DELETE FROM consent_seal WHERE id = 1",
         ],
@@ -287,6 +288,34 @@ class TestVerify:
         assert verdict.evidence.count == 2
         assert not verdict.ok
         assert str(ANNA) not in " ".join(verdict.evidence.first)
+
+    def test_evidence_brought_later_shows(self, bench: Bench) -> None:
+        """Nobody can put words beside an event that came without any."""
+        event = bench.opt_out(evidence={})
+        bench.execute(
+            "INSERT INTO consent_evidence (event_id, salt, content) VALUES (:event, '', '{}')",
+            event=event,
+        )
+        verdict = _verify(bench)
+        assert verdict.evidence.count == 1
+        assert not verdict.ok
+
+    def test_one_finding_does_not_hide_another(self, bench: Bench) -> None:
+        """An event sealed twice and a person missing on the list are two findings, not none."""
+        _filled(bench)
+        _seal(bench)
+        with bench.db.transaction() as tx:
+            head = seals.head(tx)
+            assert head is not None
+            again = replace(seals.to_seal(tx, None), upto_xid=head.upto_xid, last_event=1)
+            again = replace(again, last_time=0)
+            digest = link_digest(head.digest, seals.rows(tx, again))
+            counts = {"id": head.id + 1, "events": 1, "times": 0, "digest": digest}
+            assert seals.append(tx, {**vars(again), **counts})
+        bench.execute("DELETE FROM suppression WHERE recipient = :r", r=ANNA)
+        verdict = _verify(bench)
+        assert (verdict.unaccounted, verdict.missing.count, verdict.broken) == (-1, 1, [])
+        assert not verdict.ok
 
     def test_the_list_is_held_against_the_log(self, bench: Bench) -> None:
         """Who is missing on the list, and who is on it without reason, is counted and named."""

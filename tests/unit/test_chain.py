@@ -1,17 +1,18 @@
 """The digests: one spelling for one content, another digest for any other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
-from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sender.domain.chain import GENESIS, evidence_digest, link_digest
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
+#: A slow machine fails no rule.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ROW: dict[str, object] = {
     "id": 1,
     "recipient": 14155552671,
@@ -84,6 +85,7 @@ def test_any_change_counts(changed: Mapping[str, object]) -> None:
     assert link_digest(GENESIS, [changed]) != link_digest(GENESIS, [ROW])
 
 
+@UNHURRIED
 @given(_ROWS, _ROWS)
 def test_other_rows_another_digest(
     one: list[dict[str, object]], other: list[dict[str, object]]
@@ -93,6 +95,7 @@ def test_other_rows_another_digest(
     assert same == (_plain(one) == _plain(other))
 
 
+@UNHURRIED
 @given(_ROWS, st.integers(0, 4))
 def test_where_a_link_ends_counts(rows: list[dict[str, object]], cut: int) -> None:
     """The same rows in two links and in one are not the same chain."""
@@ -100,10 +103,9 @@ def test_where_a_link_ends_counts(rows: list[dict[str, object]], cut: int) -> No
     assert link_digest(first, rows[cut:]) != link_digest(GENESIS, rows)
 
 
-@pytest.mark.parametrize("digest", [lambda rows: link_digest(GENESIS, rows)])
-def test_rows_are_read_once_and_not_kept(digest: Callable[[Any], bytes]) -> None:
+def test_rows_are_read_once() -> None:
     """A link may seal a million rows: they may come from anywhere that can be read once."""
-    assert digest(row for row in [ROW, ROW]) == digest([ROW, ROW])
+    assert link_digest(GENESIS, iter([ROW, ROW])) == link_digest(GENESIS, [ROW, ROW])
 
 
 def test_the_salt_counts() -> None:
