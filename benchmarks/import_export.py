@@ -24,6 +24,8 @@ from sender.storage.enforcement import EnforcementTable
 from sender.storage.migrate import migrate
 
 TENANT = 1
+#: Eight million numbers each.
+AREAS = (212, 213, 312, 415, 617)
 
 
 def main() -> None:
@@ -62,7 +64,9 @@ def _write_list(path: Path, rows: int) -> None:
         writer = csv.writer(file)
         writer.writerow(("phone", "reason", "date"))
         for n in range(rows):
-            writer.writerow((f"+1{2125550000 + n * 7}", "stop", "2025-03-01T12:00:00Z"))
+            line, exchange = n % 10_000, 200 + n // 10_000 % 800
+            area = AREAS[n // 8_000_000]
+            writer.writerow((f"+1{area}{exchange}{line:04}", "stop", "2025-03-01T12:00:00Z"))
 
 
 @contextmanager

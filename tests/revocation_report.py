@@ -24,6 +24,9 @@ class Judged:
     text: str
     said: Keyword
 
+    def __str__(self) -> str:
+        return f"{self.id}  {self.label} said {self.said}  {self.text!r}"
+
 
 def judge(half: str) -> list[Judged]:
     """Classify one half of the set, ``development`` or ``frozen``."""
@@ -68,6 +71,11 @@ class Report:
         """The share of traps suppressed at once."""
         return len(self.suppressed_traps) / len(self._labelled("trap"))
 
+    @property
+    def held_rate(self) -> float:
+        """The share of traps that somebody would have to read."""
+        return len(self.held_traps) / len(self._labelled("trap"))
+
     def lines(self) -> list[str]:
         """The report, for people."""
         wanted = self._labelled("revocation")
@@ -79,11 +87,12 @@ class Report:
             f"unclear {len(unclear)}: held or suppressed {caught}",
             (
                 f"traps {len(traps)}: suppressed {len(self.suppressed_traps)} "
-                f"({self.trap_rate:.1%}), held for review {len(self.held_traps)}"
+                f"({self.trap_rate:.1%}), "
+                f"held for review {len(self.held_traps)} ({self.held_rate:.1%})"
             ),
-            *(f"missed      {one.id}  {one.text}" for one in self.missed),
-            *(f"suppressed  {one.id}  {one.text}" for one in self.suppressed_traps),
-            *(f"held        {one.id}  {one.text}" for one in self.held_traps),
+            *(f"missed      {one}" for one in self.missed),
+            *(f"suppressed  {one}" for one in self.suppressed_traps),
+            *(f"held        {one}" for one in self.held_traps),
         ]
 
 

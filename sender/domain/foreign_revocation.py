@@ -9,6 +9,7 @@ question about it is for a person to read.
 """
 
 import re
+from collections.abc import Iterable
 
 from sender.domain.clarity import Clarity
 
@@ -16,17 +17,24 @@ _OPT_OUTS = {
     "es": (
         (
             r"\b(?:no|ya no|nunca|ni) (?:me |nos |vuelvan a |vuelva a ){0,2}(?:\w+ ){0,2}?"
-            r"(?:mand|envi|contact|text|molest|llam)(?:e|en|es|ar|arme)\b"
-        ),
-        r"\bno (?:me |nos )?(?:escrib(?:a|an|as)|(?:vuelvan?|vuelvas) a escribir)",
-        r"\bno (?:quiero|deseo|necesito) (?:\w+ ){0,3}?(?:mensajes?|textos?|sms|promociones)",
-        (
-            r"\b(?:dejen|deje|deja|dejar|paren|pare"
-            r"|para) de (?:mandar|enviar|escribir|molest|contact)"
+            r"(?:mand|envi|contact|text|molest)(?:e|en|es|ar|arme|eis)\b"
         ),
         (
-            r"\b(?:quit|saqu|borr|elimin|remuev)\w* (?:\w+ ){0,4}?(?:lista"
-            r"|numero|telefono|datos|base)"
+            r"\bno (?:quiero|deseo) (?:seguir )?recib|\bdej\w+ (?:de molestar|en paz|tranquil)"
+            r"|\bno (?:me |nos )?(?:escrib(?:a|an|as)"
+            r"|(?:vuelvan?|vuelvas) a escribir)"
+        ),
+        (
+            r"\bno (?:(?:quiero|deseo|necesito) (?:\w+ ){0,3}?|(?:manden )?mas )"
+            r"(?:mensajes?|textos?|sms|promociones|publicidad)"
+        ),
+        (
+            r"\b(?:dejen|deje|deja|dejar|dejad|paren|pare|parad"
+            r"|para) de (?:mandar|enviar|escribir|molest|contact|text)"
+        ),
+        (
+            r"\b(?:quit|saqu|borr|elimin|remuev|sacar|retir)\w* (?:\w+ ){0,4}?(?:lista"
+            r"|numero|telefono|celular|datos|base)"
         ),
         (
             r"\b(?:dar|dame|denme|darme|deme|quiero darme) de baja"
@@ -41,7 +49,12 @@ _OPT_OUTS = {
             r"|pas)|\bplus (?:de|aucun) (?:sms|messages|textos|pubs?)"
         ),
         r"\b(?:veux|souhaite|desire) (?:plus|pas) (?:\w+ ){0,3}?(?:sms|messages?|textos?|pubs?)",
-        r"\bdesabonnez|\bdesinscri(?:vez|re)|\b(?:me|moi) desabonner|\bdesabonner moi",
+        (
+            r"\bplus (?:\w+ ){0,2}?(?:contacte|sollicite)|\barretez (?:ca|tout)\b"
+            r"|\bne plus (?:m ?|me |nous )?(?:envoyer|ecrire|contacter|recevoir)"
+            r"|\b(?:retir|enlev|supprim|ray|efface)(?:ez|er) moi|\bdesabonnez|\bdesinscri(?:vez"
+            r"|re)|\b(?:me|moi) desabonner|\bdesabonner moi"
+        ),
         (
             r"\b(?:retir|enlev|supprim|efface)\w* (?:\w+ ){0,4}?(?:liste"
             r"|base|fichier|contacts|numero)"
@@ -49,10 +62,16 @@ _OPT_OUTS = {
         r"\b(?:fout|fich|laiss)\w* (?:moi )?(?:la paix|tranquille)",
     ),
     "pt": (
-        r"\b(?:parem?|para) de (?:me )?(?:mandar|enviar|ligar|escrever|perturbar|encher)",
+        (
+            r"\bchega de (?:\w+ )?(?:mensage\w+|sms|propaganda)|\b(?:parem?"
+            r"|para) de (?:me )?(?:mandar|enviar|ligar|escrever|perturbar|encher)"
+        ),
         r"\bnao (?:quero|desejo) (?:\w+ ){0,2}?(?:receb\w+|sms|mensage\w+)",
         r"\bnao (?:me )?(?:mande|envie|manda|escreva|perturbe)m?\b",
-        r"\b(?:tir|remov|exclu|apag|delet)\w* (?:\w+ ){0,3}?(?:lista|numero|contato|cadastro)",
+        (
+            r"\b(?:quero |para )sair d(?:a|esta|essa) lista|\b(?:tir|remov|exclu|apag"
+            r"|delet)\w* (?:\w+ ){0,3}?(?:lista|numero|contato|cadastro)"
+        ),
         r"\bcancelar (?:\w+ )?(?:inscricao|recebimento|assinatura)|\bdescadastr",
     ),
     "de": (
@@ -85,42 +104,51 @@ _OPT_OUTS = {
             r"|\bcancella(?:te|re|tevi|temi| )|\bsmett\w+ di"
         ),
         (
-            r"\bbasta (?:messaggi|sms|pubblicita)|\b(?:toglie"
+            r"\b(?:rimuov|togli)ete?mi\b|\bbasta (?:con )?(?:\w+ )?(?:messaggi|sms|pubblicita)"
+            r"|\b(?:togl[ie]"
             r"|rimuov)\w* (?:\w+ ){0,3}?(?:lista|numero)"
         ),
     ),
     "pl": (
         (
-            r"\bnie (?:wysyla\w*|pisz\w*|dzwon\w*|przysyla\w*)"
-            r"|\bwypisz|\brezygnuj|\busun\w* (?:moj )?numer"
+            r"\bnie (?:wysyla\w*|pisz\w*|przysyla\w*|chce (?:\w+ ){0,2}?(?:sms|wiadomosc))"
+            r"|\bwypisz|\brezygnuj|\busun\w* (?:\w+ ){0,2}?numer|\bprzestan\w* (?:do mnie )?pisac"
         ),
     ),
-    "nl": (r"\bgeen (?:sms|berichten) meer|\buitschrijven|\bstop met (?:sms|stur|bericht)",),
+    "nl": (
+        r"\bgeen (?:\w+ )?(?:sms|sms jes|berichten|reclame)(?: \w+)? meer|\buitschrijven",
+        r"\bstop met (?:\w+ )?(?:sms|stur|bericht|app)|\b(?:verwijder|haal) (?:mij|me|mijn nummer)",
+    ),
     "ru": (
         (
-            r"\bне (?:пиши|присыла|шли|звони|беспоко"
+            r"\bне (?:пиши|присыла|шли|беспоко|надо мне (?:пис|сл))"
+            r"|\bне надо (?:мне )?(?:писать|слать"
+            r"|присылать)|\b(?:отмен|отключ|убер|прекрат|останов)\w+ рассылк|\bне (?:тревож"
             r"|отправля)|\bотпиш\w+ меня|\b(?:хочу )?отписаться"
         ),
         (
-            r"\b(?:удалите|уберите) (?:\w+ ){0,2}?(?:номер|меня)|\b(?:больше|хватит|прекрати\w+) "
-            r"(?:мне )?(?:писать|слать|присылать)|\bне хочу (?:\w+ )?(?:получать|смс|сообщени)"
+            r"\b(?:удалите|уберите) (?:\w+ ){0,2}?(?:номер|меня)|\b(?:больше|хватит|прекрат\w+"
+            r"|перестан\w+) "
+            r"(?:мне |нам )?(?:писать|слать|присылать|отправлять|спамить)"
+            r"|\bне хочу (?:\w+ )?(?:получать|смс|сообщени)"
         ),
     ),
     "zh": (
-        r"退订|退訂|取消订阅|取消訂閱|别再发|別再發",
+        r"退订|退訂|取消订阅|取消訂閱|[别別]再(?:发|發|传|傳|寄|打)",
         (
             r"(?:不要|别|別|勿|請勿|请勿|停止)再?(?:[给給向我]){0,2}(?:发"
-            r"|發|联系|聯繫|打扰|打擾|骚扰|騷擾)"
+            r"|發|传|傳|寄|联系|聯繫|打扰|打擾|骚扰|騷擾)"
         ),
         (
-            r"(?:删除|刪除|移除|删掉)我?的?(?:号码|號碼|手机"
+            r"(?:删除|刪除|移除|删掉|去掉)我?的?(?:号码|號碼|手机"
             r"|電話)|(?:号码|號碼)\S{0,6}(?:删除|刪除|移除)"
-            r"|不想(?:再)?收到"
+            r"|不想(?:再)?收到|(?:从|從|自)\S{0,8}(?:名单|名單|列表)\S{0,4}(?:删|刪|移除|去掉|除名)"
         ),
     ),
     "ja": (
         (
-            r"配信を?停止|停止して|(?:送ら|送信し|連絡し"
+            r"配信を?(?:停止|止め|やめ)|停止して|(?:送信|送るの|メール|メッセージ|連絡)(?:を"
+            r"|は)?(?:やめ|止め)て|(?:送ら|送信し|連絡し"
             r"|メールし)ないで|(?:登録|配信)を?(?:解除|消|削除)"
         ),
         (
@@ -138,6 +166,8 @@ _OPT_OUTS = {
     "hi": (
         r"मत भेज|न भेज|(?:मैसेज|संदेश|एसएमएस) (?:\S+ ){0,2}?(?:बंद|रोक)|नहीं चाहिए",
         r"(?:नंबर|नम्बर) (?:\S+ ){0,3}?(?:हटा|निकाल|मिटा)",
+    ),
+    "hi in Latin letters": (
         r"\b(?:band|bandh) kar|\bmat (?:bhej|karo)|\bnahi chahiye|\bnumber (?:\w+ ){0,2}?hata",
     ),
     "bn": (r"(?:মেসেজ|এসএমএস) (?:\S+ )?(?:পাঠাবেন না|বন্ধ|দিবেন না)|নম্বর (?:\S+ )?(?:মুছে|সরি)",),
@@ -146,7 +176,10 @@ _OPT_OUTS = {
         r"مت بھیج|نہ بھیج",
     ),
     "ar": (
-        r"لا (?:ترسل|تراسل|تتصل|تبعت)|(?:الغاء|الغي) (?:ال)?اشتراك|اوقفوا? |توقفوا? عن",
+        (
+            r"لا (?:ترسل|تراسل|تبعت)|(?:عدم|بعدم|وقف|ايقاف) (?:ال)?(?:ارسال|مراسل|رسائل)"
+            r"|(?:الغاء|الغي) (?:ال)?اشتراك|اوقفوا? |توقفوا? عن"
+        ),
         (
             r"لا (?:اريد|ارغب|نريد) (?:\S+ ){0,2}?(?:رسائل|الرسائل"
             r"|استقبال)|(?:حذف|احذف|ازاله|احذفوا) (?:\S+ )?رقم"
@@ -170,16 +203,30 @@ _OPT_OUTS = {
     "tl": (
         (
             r"\b(?:hu)?wag (?:na |niyo |nyo |mo |po |kayo "
-            r"|kang ){1,4}(?:mag ?)?(?:text|txt|padala|send)"
+            r"|kang ){1,4}(?:\w+ )?(?:mag ?|i ?)?(?:text|txt|padala|send)"
         ),
         (
-            r"\btanggal\w* (?:\w+ ){0,4}?(?:number|list)"
+            r"\b(?:tanggal|alis|burah)\w* (?:\w+ ){0,4}?(?:number|list|numero)"
             r"|\b(?:i)?tigil\w* (?:na |nyo |niyo |po )|\bayo?ko (?:na )"
         ),
     ),
     "sw": (r"\b(?:usitume|msitume|acha(?:ni)? kutuma)|\bondoa namba",),
 }
-_ANY = re.compile("|".join(phrase for phrases in _OPT_OUTS.values() for phrase in phrases))
+_OTHER_SCRIPTS = frozenset({"ru", "zh", "ja", "ko", "hi", "bn", "ur", "ar"})
+
+
+def _phrases(languages: Iterable[str]) -> str:
+    return "|".join(phrase for language in languages for phrase in _OPT_OUTS[language])
+
+
+def _words(phrases: str) -> re.Pattern[str]:
+    r"""The phrases, each at the start of a word: ``\b`` said once spares most of the search."""
+    return re.compile(rf"\b(?:{phrases.removeprefix(_START).replace('|' + _START, '|')})")
+
+
+_START = r"\b"
+_LATIN = _words(_phrases(language for language in _OPT_OUTS if language not in _OTHER_SCRIPTS))
+_OTHERS = re.compile(_phrases(sorted(_OTHER_SCRIPTS)))
 
 #: The contrary: do not stop.
 _KEEP = re.compile(
@@ -194,15 +241,30 @@ _ASKS = re.compile(
 )
 
 #: The writer is not whom we meant, or will complain.
-_DOUBTFUL = re.compile(
-    r"\b(?:numero|telefono) (?:equivocado|errado|incorrecto|sbagliato)|\b(?:faux|mauvais) numero"
-    r"|\bfalsche nummer|\bnumara yanlis|\byanlis numara|\bsalah (?:nomor|sambung)|\bnham so"
-    r"|打错|發錯|发错|不是我|番号が違|間違い|잘못 ?(?:보내|거)"
-    r"|ошиблись|не тот номер|رقم خاطئ|الرقم خطا"
-    r"|\bdenunci|\bplainte|\bharcel|\banzeige"
-    r"|\banwalt|\breclama[rt]|举报|舉報|投诉|投訴|迷惑|通報|신고"
-    r"|\bжалоб|\bполици|\bquien (?:eres|es|habla)|\bqui etes vous|\bwer (?:bist|sind|ist da)"
-    r"|你是谁|誰ですか|누구(?:세요|야)|\bпаз?зачем вы|\bкто это"
+_DOUBTFUL_LATIN = _words(
+    r"(?:numero|telefono) (?:equivocado|errado|incorrecto|sbagliato)|(?:faux|mauvais) numero"
+    r"|falsche nummer|numara yanlis|yanlis numara|salah (?:nomor|sambung)|nham so|denunci|plainte"
+    r"|harcel|anzeige|anwalt|reclama[rt]|quien (?:eres|es|habla)|qui etes vous"
+    r"|wer (?:bist|sind|ist da)|no me (?:vuelv\w+ a )?llam\w+|no (?:mas )?gracias$|no soy \w+$"
+    r"|ca suffit|pas interesse|kein interesse|no me interesa|nao tenho interesse"
+    r"|non (?:mi interessa|sono interessat)|qui est ce$|c est qui$|quem (?:e|fala)(?: voce)?$"
+    r"|chi (?:sei|e)$"
+)
+_DOUBTFUL_OTHERS = re.compile(
+    r"打错|發錯|发错|不是我|番号が違|間違い|잘못 ?(?:보내|거)|ошиблись|не тот номер|رقم خاطئ"
+    r"|الرقم خطا"
+    r"|举报|舉報|投诉|投訴|迷惑|通報|신고|\bжалоб|\bполици|\bне звони|\bне интересует|\bзачем вы"
+    r"|\bкто это|不需要|不感兴趣|関心(?:は)?ありません|من انتم|من انت|你是谁|誰ですか"
+    r"|누구(?:세요|야)"
+)
+
+
+#: An end for a time, or to something that was ordered.
+_LIMITED = re.compile(
+    r"\b(?:hoy|manana|demain|aujourd|heute|morgen|domani|hoje|amanha|hasta|jusqu|solange|сейчас"
+    r"|сегодня|завтра|pedido|cita|paquete|factura|colis|commande|rendez|termin|rechnung|paket"
+    r"|bestellung|encomenda|pacote|fatura|pacco|ordine|fattura)\b"
+    r"|\b(?:заказ|посылк|доставк|запис)|今天|明天|快递|订单|今日|明日|荷物|注文|오늘|내일|주문|택배"
 )
 
 
@@ -213,8 +275,11 @@ def foreign_clarity(text: str, *, asks: bool) -> Clarity:
         text: Plain text.
         asks: Whether there was a question mark in it.
     """
+    is_latin = text.isascii()
     if _KEEP.search(text):
         return Clarity.NONE
-    if _ANY.search(text):
-        return Clarity.DOUBTFUL if asks or _ASKS.search(text) else Clarity.CLEAR
-    return Clarity.DOUBTFUL if _DOUBTFUL.search(text) else Clarity.NONE
+    if _LATIN.search(text) or (not is_latin and _OTHERS.search(text)):
+        is_sure = not (asks or _ASKS.search(text) or _LIMITED.search(text))
+        return Clarity.CLEAR if is_sure else Clarity.DOUBTFUL
+    found = _DOUBTFUL_LATIN.search(text) or (not is_latin and _DOUBTFUL_OTHERS.search(text))
+    return Clarity.DOUBTFUL if found else Clarity.NONE

@@ -7,7 +7,9 @@ other languages; and a person's own words (`sender.domain.revocation`). Spelling
 ``Stop.``, and a person who wrote it meant it.
 
 A keyword that Twilio or the FCC names is ``STOP``. Everything else that is clear is ``FREE_TEXT``:
-it has the same force with us, but Twilio has blocked nobody for it.
+it has the same force with us, but Twilio has blocked nobody for it. So "stop please" and "ARRET"
+are ``FREE_TEXT`` and "S.T.O.P" and "stop stop" are ``STOP``: the first is a sentence or another
+word, the second the keyword, oddly spelled.
 """
 
 from enum import StrEnum
@@ -16,7 +18,7 @@ from sender.domain import keyword_lists as lists
 from sender.domain.clarity import Clarity
 from sender.domain.revocation import clarity
 from sender.domain.tapbacks import is_tapback
-from sender.domain.wording import plain
+from sender.domain.wording import accented, plain
 
 
 class Keyword(StrEnum):
@@ -50,6 +52,12 @@ _WHOLE = {
     **dict.fromkeys(map(plain, lists.STOP), Keyword.STOP),
 }
 
+#: Words that an accent makes or unmakes.
+_ACCENTED = {
+    **dict.fromkeys(lists.DOUBTFUL_UNACCENTED, Keyword.REVIEW),
+    **dict.fromkeys(lists.ACCENTED, Keyword.FREE_TEXT),
+}
+
 #: Twilio's default keywords: the FCC's "opt out" in two words is not among them.
 _PROVIDERS = frozenset((*lists.STOP, *lists.START, *lists.HELP, *lists.YES)) - {"opt out"}
 
@@ -73,18 +81,18 @@ def classify(body: str, opt_out_type: str | None = None) -> Keyword:
         return by_twilio
     if is_tapback(body):
         return Keyword.NONE
-    words = plain(body[:_LONGEST])
-    return _whole(words) or _own_words(body[:_LONGEST])
+    typed = body[:_LONGEST]
+    return _whole(plain(typed)) or _ACCENTED.get(accented(typed)) or _own_words(typed)
 
 
 def _whole(words: str) -> Keyword | None:
-    """The keyword that the whole message is, letters set apart or doubled included."""
+    """The keyword that the whole message is: also letters set apart, or the word repeated."""
     if found := _WHOLE.get(words):
         return found
-    letters = words.split()
-    if len(letters) > 1 and all(len(one) == 1 for one in letters):
-        return _WHOLE.get("".join(letters))
-    return None
+    parts = words.split()
+    if len(parts) > 1 and all(len(one) == 1 for one in parts):
+        return _WHOLE.get("".join(parts))
+    return _WHOLE.get(parts[0]) if len(set(parts)) == 1 else None
 
 
 def _own_words(body: str) -> Keyword:

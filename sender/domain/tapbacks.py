@@ -1,7 +1,8 @@
 """Reactions that phones send as text: they quote our message, and our own "STOP" with it.
 
 "Liked “Sale today. Reply STOP to opt out”" is no opt-out. iMessage and Google Messages write such
-texts to whoever cannot show a reaction; the verbs are those of the phone's language.
+texts to whoever cannot show a reaction; the verbs are those of the phone's language. An emoji
+stands alone before "to": 'I said to "STOP"' is a person's own words.
 """
 
 import re
@@ -16,7 +17,8 @@ _VERBS = re.compile(
         | le\ (?:gustó|encantó|dio\ risa) | (?:no\ )?le\ gusta | (?:ha\ )?(?:enfatizado|destacado)
         | a\ (?:aimé|adoré|souligné|ri) | (?:n['’]a\ pas\ )?aimé
         | gefällt | hat\ .{1,20}\ (?:markiert|geliebt) | curtiu | adorou | riu\ de | ha\ messo
-        | .{1,12}\ (?:to|a|à|zu|para)
+        | (?:me\ )?(?:encanta|gusta) | vond | reagierte\ mit\ .{1,8}\ auf
+        | [^\w\s"“„«‘「]{1,12}\ (?:to|a|à|zu|para|auf|aan)
     )\s*[:]?\s*(?=["“„«‘「])""",
     re.VERBOSE | re.IGNORECASE,
 )

@@ -2,41 +2,70 @@
 
 import re
 import unicodedata
+from itertools import zip_longest
 
 # Written out before anything else looks at them; apostrophes are gone by then.
 _EXPANDED = {
-    **dict.fromkeys(("dont", "dnt", "donot", "dnot"), "do not"),
+    **dict.fromkeys(("dont", "dnt", "donot", "dnot", "dun"), "do not"),
     **dict.fromkeys(("nomore",), "no more"),
+    **dict.fromkeys(("nvr", "nevr", "neva"), "never"),
     **dict.fromkeys(("these", "dese", "theses", "thes"), "these"),
     **dict.fromkeys(("da", "the", "teh", "tha"), "the"),
-    **dict.fromkeys(("tel", "cell", "cellphone", "mobile", "digits"), "number"),
-    **dict.fromkeys(("cancel", "canel", "cancle", "cancell"), "cancel"),
-    **dict.fromkeys(("delete", "delet", "delte", "deleet"), "delete"),
+    **dict.fromkeys(("tel", "cell", "cellphone", "mobile", "digits", "no.", "nr"), "number"),
+    **dict.fromkeys(("num", "nbr", "numba", "numbr"), "number"),
+    **dict.fromkeys(("canel", "cancle", "cancell", "cansel"), "cancel"),
+    **dict.fromkeys(("delet", "delte", "deleet"), "delete"),
+    **dict.fromkeys(("rmv", "rmve", "rem"), "remove"),
     **dict.fromkeys(("otu", "ouy"), "out"),
-    **dict.fromkeys(("didnt", "doesnt"), "did not"),
+    **dict.fromkeys(("didnt", "doesnt", "didn"), "did not"),
     **dict.fromkeys(("cant", "cannot", "wont", "couldnt", "wouldnt"), "can not"),
     **dict.fromkeys(("isnt", "arent"), "is not"),
     **dict.fromkeys(("wanna", "wants"), "want"),
     **dict.fromkeys(("im",), "i am"),
     **dict.fromkeys(("ive",), "i have"),
     **dict.fromkeys(("id",), "i would"),
-    **dict.fromkeys(("u", "ya", "you"), "you"),
-    **dict.fromkeys(("ur", "your", "youre"), "your"),
-    **dict.fromkeys(("pls", "plz", "plse", "pleas", "please", "kindly"), "please"),
-    **dict.fromkeys(("txt", "text", "texts", "txts", "sms", "smses"), "text"),
-    **dict.fromkeys(("texting", "txting", "txtin", "textin", "texing", "texted"), "texting"),
-    **dict.fromkeys(("msg", "msgs", "message", "messages", "mesage", "mesages"), "message"),
-    **dict.fromkeys(("messaging", "msging", "msgin", "msgn"), "messaging"),
-    **dict.fromkeys(("anymore", "anymor", "any more"), "anymore"),
-    **dict.fromkeys(("num", "no.", "nr", "nbr"), "number"),
+    **dict.fromkeys(("u", "ya", "yall"), "you"),
+    **dict.fromkeys(("ur", "youre", "yer"), "your"),
+    **dict.fromkeys(("pls", "plz", "plse", "pleas", "plss", "kindly", "pleez"), "please"),
+    **dict.fromkeys(("txt", "texts", "txts", "sms", "smses", "textmsg"), "text"),
+    **dict.fromkeys(("txting", "txtin", "txtn", "textin", "textn", "texing"), "texting"),
+    **dict.fromkeys(("texted", "txted"), "texting"),
+    **dict.fromkeys(("msg", "msgs", "messages", "mesage", "mesages", "mssg", "mssgs"), "message"),
+    **dict.fromkeys(("msging", "msgin", "msgn", "messagin", "messagn"), "messaging"),
+    **dict.fromkeys(("spammin", "sendin", "botherin", "buggin"), "texting"),
+    **dict.fromkeys(("harrassing", "harrasing", "harasing", "harassin"), "harassing"),
+    **dict.fromkeys(("anymor",), "anymore"),
+    **dict.fromkeys(("w", "wit", "wth"), "with"),
     **dict.fromkeys(("thx", "ty", "thnx"), "thanks"),
 }
+#: Words that only add force.
+_EXPLETIVES = re.compile(
+    r"\b(?:the (?:hell|heck|fuck)|fucking|fuckin|fkn|fking|damn|dang|goddamn|freaking|friggin"
+    r"|frigging|effing|bloody|literally|seriously) (?=\w)"
+)
 
 #: Words whose misspellings are recognised, and how far off they may be.
 _MISSPELT = {"unsubscribe": 3, "remove": 1}
 _OTHER_WORDS = frozenset({"removed", "removes", "remover", "unsubscribed", "subscribe"})
-_STOP_SLIPS = frozenset({"stpo", "sotp", "tsop", "stopp", "sstop", "sttop"})
-_REPEATED = re.compile(r"(.)\1{2,}")
+_STOP_SLIPS = frozenset({"stpo", "sotp", "tsop", "stopp", "sstop", "sttop", "stahp", "stap"})
+#: What "stop" and all its slips are read as when one of these follows.
+_NAGGING = frozenset(
+    {"texting", "messaging", "contacting", "spamming", "harassing", "bothering", "bugging"}
+)
+_REPEATED = re.compile(r"([^\W\d])\1{2,}")
+
+
+#: What becomes of ASCII: apostrophes go, whatever is no letter or digit becomes a space.
+_PUNCTUATION = {
+    code: None if chr(code) in "'`" else " " for code in range(128) if not chr(code).isalnum()
+}
+
+
+def accented(body: str) -> str:
+    """Like `plain`, with the accents that were typed: in Vietnamese they make another word."""
+    folded = unicodedata.normalize("NFKC", body).casefold()
+    kept = (c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in folded)
+    return " ".join("".join(kept).split())
 
 
 def plain(body: str) -> str:
@@ -45,8 +74,11 @@ def plain(body: str) -> str:
     Accents go from Latin letters, which people leave out as they please, and from no others: in
     Devanagari, say, the marks are vowels.
     """
-    folded = unicodedata.normalize("NFKC", body).casefold()
-    folded = folded.replace("đ", "d").replace("ı", "i").replace("#", " number ")
+    if body.isascii():
+        return " ".join(body.casefold().replace("#", " number ").translate(_PUNCTUATION).split())
+    folded = unicodedata.normalize("NFKC", body).casefold()[: 2 * len(body) + 20]
+    folded = folded.replace("đ", "d").replace("ı", "i").replace("ł", "l")
+    folded = folded.replace("#", " number ")
     kept: list[str] = []
     latin = False
     for character in unicodedata.normalize("NFD", folded):
@@ -71,72 +103,63 @@ def plain(body: str) -> str:
 
 def english(text: str) -> str:
     """Plain text with contractions, text-speak and slips of the words that matter written out."""
-    words = " ".join(_word(word) for word in text.split())
-    return words.replace("un subscribe", "unsubscribe").replace("quite texting", "quit texting")
+    written = _nagging(" ".join(_word(word) for word in _REPEATED.sub(r"\1", text).split()).split())
+    words = _EXPLETIVES.sub("", " ".join(written))
+    words = words.replace("un subscribe", "unsubscribe").replace("any more", "anymore")
+    return words.replace("quite texting", "quit texting")
+
+
+def _nagging(words: list[str]) -> list[str]:
+    """The words with a slip of "stop" put right where only "stop" can stand: "shop texting me"."""
+    return [
+        "stop" if after in _NAGGING and (_one_slip(word, "stop") or word[1:] == "top") else word
+        for word, after in zip_longest(words, words[1:])
+    ]
 
 
 def _word(word: str) -> str:
-    squeezed = _REPEATED.sub(r"\1", word)
-    if not squeezed.isdigit():
-        squeezed = squeezed.replace("0", "o")
-    if squeezed in _EXPANDED:
-        return _EXPANDED[squeezed]
-    if squeezed in _STOP_SLIPS or squeezed == "stop":
+    if word in _EXPANDED:
+        return _EXPANDED[word]
+    if "0" in word and not word.isdigit():
+        word = word.replace("0", "o")
+    if word in _STOP_SLIPS:
         return "stop"
-    if squeezed in _OTHER_WORDS:
-        return squeezed
-    for right, distance in _MISSPELT.items():
-        if squeezed[0] == right[0] and _is_near(squeezed, right, distance):
-            return right
-    return squeezed
+    if word[0] not in "ur" or word in _OTHER_WORDS:
+        return word
+    return next((right for right, off in _MISSPELT.items() if _is_near(word, right, off)), word)
 
 
+#: Letters of a whole message that may be a misspelt "stop".
+_LONGEST_SLIP = 6
+#: Shorter words tell nothing.
+_SHORTEST = 3
 #: The words that rules look for, which a slip of the finger may hide.
-_LONGEST_SLIP = 6  # letters of a whole message that may be a misspelt "stop"
 _WANTED = (
     *("stop", "not", "text", "texting", "message", "remove", "delete", "take", "list", "number"),
-    *("contact", "more", "unsubscribe", "cancel", "sending", "opt", "out"),
+    *("contact", "more", "unsubscribe", "cancel", "sending", "opt", "out", "messages", "texts"),
 )
 #: Words one slip away from them that are words themselves.
 _THEMSELVES = frozenset(
     {
         *("note", "next", "test", "tent", "talk", "taken", "make", "last", "lost", "least", "let"),
-        *(
-            "move",
-            "mare",
-            "store",
-            "shop",
-            "step",
-            "top",
-            "stoop",
-            "slop",
-            "strop",
-            "stops",
-            "store",
-        ),
-        *("numbers", "contacts", "lists", "texts", "nor", "now", "hot", "got", "lot", "dot", "net"),
-        *("our", "oat", "but", "cut", "put", "opt", "apt", "tax", "taxing", "testing", "list"),
-        *("morel", "moore", "mode", "core", "fore", "pore", "sore", "tore", "wore", "bore", "lore"),
-        *("cake", "lake", "wake", "bake", "fake", "sake", "rake", "tale", "tape", "tame", "mist"),
-        *("gist", "lint", "lift", "fist", "wist", "live", "line", "like", "removed", "sanding"),
-        *("ending", "pending", "vending", "bending", "lending", "mending", "spending", "tending"),
-        *(
-            "knot",
-            "snot",
-            "nut",
-            "nit",
-            "not",
-            "nope",
-            "noted",
-            "non",
-            "nov",
-            "nod",
-            "morn",
-            "most",
-        ),
-        *("listen", "lisa", "lis", "stay", "star", "start", "spot", "soap", "soup", "shot", "slot"),
+        *("move", "mare", "store", "shop", "step", "top", "stoop", "slop", "strop", "stops"),
+        *("numbers", "contacts", "lists", "nor", "now", "hot", "got", "lot", "dot", "net", "our"),
+        *("oat", "but", "cut", "put", "apt", "tax", "taxing", "testing", "morel", "moore", "mode"),
+        *("core", "fore", "pore", "sore", "tore", "wore", "bore", "lore", "cake", "lake", "wake"),
+        *("bake", "fake", "sake", "rake", "tale", "tape", "tame", "mist", "gist", "lint", "lift"),
+        *("fist", "wist", "live", "line", "like", "removed", "sanding", "ending", "pending"),
+        *("vending", "bending", "lending", "mending", "spending", "tending", "knot", "snot"),
+        *("nut", "nit", "nope", "noted", "non", "nov", "nod", "morn", "most", "listen", "lisa"),
+        *("lis", "stay", "star", "start", "spot", "soap", "soup", "shot", "slot", "own", "off"),
+        *("act", "ought", "tests", "taste", "teat", "mere", "mire", "tie", "nat", "nice", "note"),
     }
 )
+
+
+_BY_LETTER = {
+    letter: tuple(word for word in _WANTED if word[0] == letter)
+    for letter in {word[0] for word in _WANTED}
+}
 
 
 def slips(text: str) -> str:
@@ -148,14 +171,17 @@ def slips(text: str) -> str:
 
 
 def _wanted(word: str) -> str:
-    if len(word) < 3 or word in _THEMSELVES or word in _WANTED:  # noqa: PLR2004  # shorter ones tell nothing
+    if len(word) < _SHORTEST or word in _THEMSELVES or word in _WANTED:
         return word
-    return next((right for right in _WANTED if _one_slip(word, right)), word)
+    for right in _BY_LETTER.get(word[0], ()):
+        if -1 <= len(word) - len(right) <= 1 and _one_slip(word, right):
+            return right
+    return word
 
 
 def _one_slip(word: str, right: str) -> bool:
-    """Whether one letter is wrong, missing, too many, or two neighbours are swapped."""
-    if word[0] != right[0] or abs(len(word) - len(right)) > 1:
+    """Whether, after the first, one letter is wrong, missing, extra or swapped with the next."""
+    if word[0] != right[0]:
         return False
     start = next(
         (i for i, (a, b) in enumerate(zip(word, right, strict=False)) if a != b),
@@ -168,12 +194,12 @@ def _one_slip(word: str, right: str) -> bool:
 
 def _is_near(word: str, right: str, distance: int) -> bool:
     """Whether one word is a typing slip of another: its letters, but for a few, in any order."""
-    if word == right or abs(len(word) - len(right)) > distance:
-        return word == right
+    if word[:2] != right[:2] or abs(len(word) - len(right)) > distance:
+        return False
     left = list(right)
     for letter in word:
         if letter in left:
             left.remove(letter)
     missing = len(left)
     surplus = len(word) - (len(right) - missing)
-    return missing + surplus <= distance and word[:2] == right[:2]
+    return missing + surplus <= distance

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from sender.domain.consent import ReasonClass
 
@@ -50,6 +51,7 @@ _COMPLAINTS = frozenset({"complaint", "complained", "spam", "spam complaint", "a
 _FIGURES = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(.*)")
 
 
+@lru_cache(maxsize=1024)
 def read_status(cell: str, *, header: str) -> Status:
     """Opted in, if it says so plainly; whatever else it says is taken for an opt-out.
 
@@ -66,6 +68,7 @@ def read_status(cell: str, *, header: str) -> Status:
     return Status.OPTED_IN if said in welcome else Status.OPTED_OUT
 
 
+@lru_cache(maxsize=1024)  # a list has a handful of reasons, and a million rows
 def read_reason(cell: str) -> tuple[ReasonClass, str]:
     """The class a reason belongs to, and the words if they are none of ours.
 

@@ -36,6 +36,10 @@ def test_all_opt_out_words(body: str) -> None:
         ("Stop please", Keyword.FREE_TEXT),
         ("S.T.O.P", Keyword.STOP),
         ("s t o p", Keyword.STOP),
+        ("STOP STOP STOP", Keyword.STOP),
+        ("STOPPPP!!", Keyword.FREE_TEXT),
+        ("STOP ALL", Keyword.FREE_TEXT),
+        ("stop now", Keyword.FREE_TEXT),
         ("ARRÊT", Keyword.FREE_TEXT),
         ("退订", Keyword.FREE_TEXT),
         ("रोकें", Keyword.FREE_TEXT),
@@ -89,6 +93,31 @@ def test_a_word_among_others_is_no_keyword(text: str, word: str) -> None:
 def test_every_text_has_a_meaning(text: str) -> None:
     """Whatever is typed is classified, and the same way every time."""
     assert classify(text, None) is classify(text, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "keyword"),
+    [
+        ("Dừng", Keyword.FREE_TEXT),
+        ("Dung", Keyword.REVIEW),
+        ("Đúng", Keyword.NONE),  # "correct"
+        ("Huy", Keyword.REVIEW),  # a name
+        ("acha", Keyword.REVIEW),  # Swahili "stop", Hindi "ok"
+        ("Alto", Keyword.REVIEW),
+        ("取消", Keyword.REVIEW),  # also of an appointment
+        ("fine", Keyword.NONE),
+    ],
+)
+def test_words_of_two_meanings(body: str, keyword: Keyword) -> None:
+    """What is another word in another language, or without its accent, is never clear."""
+    assert classify(body) is keyword
+
+
+def test_lists_do_not_contradict_each_other() -> None:
+    """No word is both a clear opt-out and a doubtful one, and every source belongs to a list."""
+    clear = {word for words in lists.OPT_OUTS.values() for word in words}
+    assert not clear & {*lists.DOUBTFUL, *lists.DOUBTFUL_UNACCENTED, *lists.STOP}
+    assert lists.SOURCES.keys() <= lists.OPT_OUTS.keys()
 
 
 @pytest.mark.parametrize("words", lists.OPT_OUTS.values(), ids=lists.OPT_OUTS.keys())
