@@ -29,8 +29,8 @@ def main() -> None:
     except SenderError as exc:
         typer.echo(f"sender: {exc}", err=True)
         sys.exit(FAILED)
-    except OSError as exc:
-        # A file of the user's; what our servers' errors are is translated.
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as exc:
+        # A file that somebody named.
         typer.echo(f"sender: {exc}", err=True)
         sys.exit(FAILED)
     except KeyboardInterrupt:
