@@ -13,6 +13,7 @@ from sender.domain.outcome import (
     NotBegun,
     OptedOut,
     Outcome,
+    QueueFull,
     RefusalKind,
     Refused,
     Throttled,
@@ -71,6 +72,14 @@ class Settlement:
                 rest = outcome.retry_after or THROTTLE_REST
                 return _move(
                     guarded, State.PENDING, "throttled", provider_code=outcome.code, rest=rest
+                )
+            case QueueFull():
+                return _move(
+                    guarded,
+                    State.PENDING,
+                    "queue_full",
+                    provider_code=outcome.code,
+                    rest=outcome.retry_after,
                 )
             case NotBegun():
                 return _move(guarded, State.PENDING, outcome.why, rest=CONNECT_REST)

@@ -59,6 +59,19 @@ class Throttled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QueueFull:
+    """The provider did not process the request because the *sender* has no room left.
+
+    Its queue there is full, or its daily cap is used up. Unlike ``Throttled`` it says nothing of
+    the account's other senders, and asking this one again within minutes only feeds the refusals.
+    """
+
+    code: int
+    #: How long the sender should rest: what ``Retry-After`` asked for, or longer.
+    retry_after: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
 class NotBegun:
     """Not one byte of the request was written: it may go again."""
 
@@ -76,4 +89,4 @@ class Ambiguous:
     code: int | None = None
 
 
-Outcome = Accepted | OptedOut | Refused | Throttled | NotBegun | Ambiguous
+Outcome = Accepted | OptedOut | Refused | Throttled | QueueFull | NotBegun | Ambiguous

@@ -18,6 +18,7 @@ from sender.domain.outcome import (
     Ambiguous,
     OptedOut,
     Outcome,
+    QueueFull,
     RefusalKind,
     Refused,
     Throttled,
@@ -38,7 +39,9 @@ class Answer(StrEnum):
     BUG = "bug"
     #: Proven not processed; may go again.
     THROTTLED = "throttled"
-    #: The same, when the queue that is full takes long to drain.
+    #: The same, for a block that passes by itself: this person's hours, this country's alarm.
+    LATER = "later"
+    #: The same, when it is the sender that has no room left.
     QUEUE_FULL = "queue_full"
     #: May have been processed.
     AMBIGUOUS = "ambiguous"
@@ -130,10 +133,10 @@ _ROWS: Final[tuple[tuple[int, str, Answer, FailureCause, Seen], ...]] = (
     (30022, "10DLC carrier rate exceeded", _A.THROTTLED, _F.NOT_NOW, _CALLBACK),
     (30023, "daily brand cap reached", _A.QUEUE_FULL, _F.NOT_NOW, _CALLBACK),
     (30027, "daily brand cap reached", _A.QUEUE_FULL, _F.NOT_NOW, _CALLBACK),
-    (30450, "SMS-pumping protection, 15 to 30 min", _A.QUEUE_FULL, _F.NOT_NOW, _CALLBACK),
+    (30450, "SMS-pumping protection, 15 to 30 min", _A.LATER, _F.NOT_NOW, _CALLBACK),
     # Time
     (30036, "validity period elapsed in the queue", _A.BUG, _F.TOO_LATE, _CALLBACK),
-    (30610, "quiet hours (Compliance Toolkit)", _A.QUEUE_FULL, _F.TOO_LATE, _CALLBACK),
+    (30610, "quiet hours (Compliance Toolkit)", _A.LATER, _F.TOO_LATE, _CALLBACK),
     (30047, "Toolkit could not reschedule", _A.AMBIGUOUS, _F.PROVIDER, _CALLBACK),
     (30409, "too late to cancel", _A.BUG, _F.BUG, _CREATE),
     # Twilio's or the carrier's side
@@ -188,6 +191,8 @@ _CONCURRENCY = 20429
 _BLOCKED = 30004
 #: A full queue holds ten hours of segments; asking again within minutes only feeds the refusals.
 _QUEUE_FULL_DELAY = timedelta(minutes=10)
+#: Twilio's own figure for its longest temporary block (30450).
+_LATER_DELAY = timedelta(minutes=30)
 #: With these statuses even an unknown code is about the account, not about this message.
 _ACCOUNT_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 _STATUS_MEANINGS: Final[dict[str, ReceiptMeaning]] = {
@@ -222,9 +227,10 @@ def create_outcome(*, status: int, code: int | None, retry_after: timedelta | No
             return OptedOut(code=known)
         case Answer.THROTTLED:
             return Throttled(code=known, retry_after=retry_after)
+        case Answer.LATER:
+            return Throttled(code=known, retry_after=_at_least(_LATER_DELAY, retry_after))
         case Answer.QUEUE_FULL:
-            delay = max(retry_after or _QUEUE_FULL_DELAY, _QUEUE_FULL_DELAY)
-            return Throttled(code=known, retry_after=delay)
+            return QueueFull(code=known, retry_after=_at_least(_QUEUE_FULL_DELAY, retry_after))
         case Answer.AMBIGUOUS:
             return Ambiguous(why=f"http_{status}", code=known)
         case (
@@ -254,8 +260,12 @@ def _answer(status: int, code: int | None) -> Answer:
 
 
 def _throttle(entry: CodeEntry | None) -> Answer:
-    full = entry is not None and entry.at_create is Answer.QUEUE_FULL
-    return Answer.QUEUE_FULL if full else Answer.THROTTLED
+    waits = (Answer.QUEUE_FULL, Answer.LATER)
+    return entry.at_create if entry and entry.at_create in waits else Answer.THROTTLED
+
+
+def _at_least(floor: timedelta, asked: timedelta | None) -> timedelta:
+    return floor if asked is None else max(floor, asked)
 
 
 def callback_verdict(status: str, code: int | None, *, toll_free: bool) -> CallbackVerdict:

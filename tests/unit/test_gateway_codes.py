@@ -10,6 +10,7 @@ from sender.domain.outcome import (
     NotBegun,
     OptedOut,
     Outcome,
+    QueueFull,
     RefusalKind,
     Refused,
     Throttled,
@@ -36,7 +37,7 @@ def test_every_status_and_code_gives_one_outcome(status: int) -> None:
     """No answer raises, none claims that a message was accepted or that none was asked for."""
     for code in CODES:
         result = outcome(status, code)
-        assert isinstance(result, OptedOut | Refused | Throttled | Ambiguous)
+        assert isinstance(result, OptedOut | Refused | Throttled | QueueFull | Ambiguous)
         assert not isinstance(result, Accepted | NotBegun)
 
 
@@ -57,18 +58,25 @@ def test_21610_is_an_opt_out_whatever_the_status(status: int) -> None:
 
 @pytest.mark.parametrize("code", [c for c in CODES if c is not None])
 def test_429_was_never_processed(code: int) -> None:
-    """A 429 is throttled with any code but an opt-out's, and says how long to wait."""
+    """A 429 may go again with any code but an opt-out's, and says how long to wait."""
     result = outcome(429, code, timedelta(seconds=3))
-    assert isinstance(result, Throttled | OptedOut)
+    assert isinstance(result, Throttled | QueueFull | OptedOut)
 
 
 def test_a_full_queue_is_asked_again_much_later() -> None:
-    """21611 waits at least ten minutes, whatever Retry-After says."""
-    assert outcome(400, 21611) == Throttled(code=21611, retry_after=timedelta(minutes=10))
+    """21611 is about the sender, with any status, and waits at least ten minutes."""
+    assert outcome(400, 21611) == QueueFull(code=21611, retry_after=timedelta(minutes=10))
     short = outcome(429, 21611, timedelta(seconds=1))
-    assert short == Throttled(code=21611, retry_after=timedelta(minutes=10))
+    assert short == QueueFull(code=21611, retry_after=timedelta(minutes=10))
     hour = timedelta(hours=1)
-    assert outcome(400, 21611, hour) == Throttled(code=21611, retry_after=hour)
+    assert outcome(400, 21611, hour) == QueueFull(code=21611, retry_after=hour)
+
+
+@pytest.mark.parametrize("code", [30450, 30610])
+def test_a_block_that_passes_does_not_concern_the_sender(code: int) -> None:
+    """Quiet hours and pumping protection rest one message, half an hour at least."""
+    later = Throttled(code=code, retry_after=timedelta(minutes=30))
+    assert outcome(400, code) == outcome(429, code, timedelta(seconds=1)) == later
 
 
 @pytest.mark.parametrize(

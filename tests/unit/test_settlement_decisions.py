@@ -13,6 +13,7 @@ from sender.domain.outcome import (
     NotBegun,
     OptedOut,
     Outcome,
+    QueueFull,
     RefusalKind,
     Refused,
     Throttled,
@@ -30,6 +31,7 @@ OUTCOMES: list[Outcome] = [
     *(Refused(kind=kind, code=21211) for kind in RefusalKind),
     Throttled(code=20429, retry_after=None),
     Throttled(code=20429, retry_after=SOON),
+    QueueFull(code=21611, retry_after=SOON),
     NotBegun(why="connect_refused"),
     Ambiguous(why="read_timeout"),
     Ambiguous(why="http_500", code=500),
@@ -71,7 +73,7 @@ class TestEveryOutcome:
 
     def test_only_what_did_nothing_may_go_again(self, outcome: Outcome) -> None:
         """Back to pending goes what was throttled, not begun, or refused for the sender's sake."""
-        proven = isinstance(outcome, Throttled | NotBegun) or (
+        proven = isinstance(outcome, Throttled | QueueFull | NotBegun) or (
             isinstance(outcome, Refused) and outcome.kind is RefusalKind.HALT
         )
         assert (_decide(outcome).state is State.PENDING) is proven
@@ -116,3 +118,9 @@ def test_rests() -> None:
     assert _decide(Throttled(code=20429, retry_after=SOON)).rest == SOON
     assert _decide(Throttled(code=20429, retry_after=None)).rest == THROTTLE_REST
     assert _decide(NotBegun(why="dns")).rest == CONNECT_REST
+
+
+def test_a_full_queue() -> None:
+    """A row whose sender's queue is full waits with a reason of its own, as long as was found."""
+    move = _decide(QueueFull(code=21611, retry_after=SOON))
+    assert (move.state, move.reason, move.rest) == (State.PENDING, "queue_full", SOON)
