@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
+from sender import feedback
 from sender.domain.consent import Suppression
 from sender.domain.message import Guarded, State
 from sender.domain.outcome import (
@@ -20,7 +21,6 @@ from sender.domain.outcome import (
 )
 from sender.domain.provider import HandOff
 from sender.enforcement import BlockReport, Enforcement, SuppressionCache
-from sender.storage import holds
 from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.messages import MessageTable, Move
 
@@ -63,8 +63,8 @@ class Settlement:
                 return _move(
                     guarded, State.SUPPRESSED, "provider_block", provider_code=outcome.code
                 )
-            case Refused(kind=RefusalKind.HALT):
-                # Nothing is wrong with the recipient: the row waits behind the sender's hold.
+            case Refused(kind=RefusalKind.HALT | RefusalKind.ACCOUNT):
+                # Nothing is wrong with the recipient: the row waits behind the hold.
                 return _move(guarded, State.PENDING, "refused", provider_code=outcome.code)
             case Refused():
                 return _move(guarded, State.FAILED, outcome.kind.value, provider_code=outcome.code)
@@ -104,10 +104,9 @@ class Settlement:
 
     def _settle_plain(self, tx: Transaction, batch: Sequence[Handed]) -> None:
         self.messages.settle(tx, [self.decide(one.guarded, one.hand_off.outcome) for one in batch])
-        for one in batch:
-            outcome = one.hand_off.outcome
-            if isinstance(outcome, Refused) and outcome.kind is RefusalKind.HALT:
-                holds.place(tx, _hold(one.sender_id, outcome))
+        answers = [(one.guarded.message_id, one.hand_off.outcome) for one in batch]
+        refused = [(id_, said) for id_, said in answers if isinstance(said, Refused)]
+        feedback.learn_refusals(tx, refused)
 
     def _settle_blocked(self, tx: Transaction, one: Handed) -> list[Suppression]:
         outcome = one.hand_off.outcome
@@ -123,15 +122,6 @@ class Settlement:
         active = self.enforcement.record_block(tx, report)
         self.messages.settle(tx, [move])
         return active
-
-
-def _hold(sender_id: int, refusal: Refused) -> holds.Hold:
-    return holds.Hold(
-        level=holds.Level.SENDER,
-        subject=sender_id,
-        reason=f"refused_{refusal.code}",
-        detail=f"Twilio refused with {refusal.code}; every further message would fail alike",
-    )
 
 
 def _move(  # noqa: PLR0913  # a Move's own fields

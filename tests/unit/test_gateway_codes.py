@@ -89,7 +89,7 @@ def test_a_block_that_passes_does_not_concern_the_sender(code: int) -> None:
         (21408, RefusalKind.UNROUTABLE),
         (21617, RefusalKind.CONTENT),
         (21604, RefusalKind.BUG),
-        (20003, RefusalKind.HALT),
+        (20003, RefusalKind.ACCOUNT),
         (21606, RefusalKind.HALT),
         (21703, RefusalKind.HALT),
         (30034, RefusalKind.HALT),
@@ -97,13 +97,13 @@ def test_a_block_that_passes_does_not_concern_the_sender(code: int) -> None:
 )
 def test_refusals_have_their_kind(code: int, kind: RefusalKind) -> None:
     """What a refusal means decides whether the number, the text or the sender is at fault."""
-    assert outcome(400, code) == Refused(kind=kind, code=code)
+    assert outcome(400, code) == Refused(kind=kind, code=code, fault=TABLE[code].fault)
 
 
 def test_an_unknown_code_is_final_for_its_message() -> None:
     """A code we do not know is a refusal; where the status speaks of the account, a halt."""
     assert outcome(400, UNKNOWN) == Refused(kind=RefusalKind.BUG, code=UNKNOWN)
-    assert outcome(403, UNKNOWN) == Refused(kind=RefusalKind.HALT, code=UNKNOWN)
+    assert outcome(403, UNKNOWN) == Refused(kind=RefusalKind.ACCOUNT, code=UNKNOWN)
 
 
 @pytest.mark.parametrize("toll_free", [True, False])

@@ -25,6 +25,8 @@ from sender.storage.messages import MessageTable, Move
 
 LICENCE = Guarded(message_id=UUID(int=5), gen=3, guarded_at=datetime(2025, 6, 1, tzinfo=UTC))
 SOON = timedelta(seconds=9)
+#: They say nothing of the message.
+HALTING = {RefusalKind.HALT, RefusalKind.ACCOUNT}
 OUTCOMES: list[Outcome] = [
     Accepted(sid="SM1", provider_status="queued"),
     OptedOut(code=21610),
@@ -72,9 +74,9 @@ class TestEveryOutcome:
         assert move.state in TRANSITIONS[State.SENDING]
 
     def test_only_what_did_nothing_may_go_again(self, outcome: Outcome) -> None:
-        """Back to pending goes what was throttled, not begun, or refused for the sender's sake."""
+        """Back to pending goes what was throttled, not begun, or refused as its sender's."""
         proven = isinstance(outcome, Throttled | QueueFull | NotBegun) or (
-            isinstance(outcome, Refused) and outcome.kind is RefusalKind.HALT
+            isinstance(outcome, Refused) and outcome.kind in HALTING
         )
         assert (_decide(outcome).state is State.PENDING) is proven
 
@@ -100,7 +102,7 @@ def test_opted_out() -> None:
     assert (move.state, move.reason) == (State.SUPPRESSED, "provider_block")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in RefusalKind if kind is not RefusalKind.HALT])
+@pytest.mark.parametrize("kind", sorted(set(RefusalKind) - HALTING))
 def test_refused(kind: RefusalKind) -> None:
     """A refusal of the message is final, and its kind is the reason."""
     move = _decide(Refused(kind=kind, code=21211))
