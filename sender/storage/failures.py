@@ -83,7 +83,7 @@ _ACCEPTED = text(f"""
         SELECT FROM message m
         WHERE {_ITS_ROWS} AND m.sid IS NOT NULL
           AND (CAST(:since AS timestamptz) IS NULL OR m.guarded_at > :since)
-        LIMIT :enough) AS some
+        LIMIT :enough) AS found
 """)  # noqa: S608  # built from a constant
 _JUDGED = text("""
     UPDATE failure_count SET judged = messages WHERE campaign_id = :campaign_id AND cause = :cause

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from sender.domain.message import TRANSITIONS, State
+from sender.domain.number_health import PROOFS, NumberFault
 from sender.domain.outcome import (
     Accepted,
     Ambiguous,
@@ -15,12 +17,21 @@ from sender.domain.outcome import (
     Refused,
     Throttled,
 )
-from sender.domain.receipt import FailureCause, ReceiptMeaning
-from sender.gateway.codes import _ROWS, TABLE, callback_verdict, create_outcome, is_toll_free
+from sender.domain.receipt import FailureCause, ReceiptMeaning, state_of
+from sender.gateway.codes import (
+    _ROWS,
+    TABLE,
+    Answer,
+    callback_verdict,
+    create_outcome,
+    is_toll_free,
+)
 
 UNKNOWN = 99999
 STATUSES = (200, 201, 204, 301, 307, 400, 401, 403, 404, 408, 409, 422, 429, 500, 502, 503, 504)
 CODES = (None, UNKNOWN, *TABLE)
+HALTS_AT_CREATE = {Answer.HALT: "sender", Answer.ACCOUNT: "tenant"}
+HALTS_IN_CALLBACK = {FailureCause.HALT: "sender", FailureCause.ACCOUNT: "tenant"}
 MESSAGE_STATUSES = (
     *("accepted", "scheduled", "queued", "sending", "sent", "delivered", "undelivered", "failed"),
     *("canceled", "read", "partially_delivered", "receiving", "received", "something-new"),
@@ -125,6 +136,60 @@ def test_an_opt_out_code_is_always_an_opt_out(status: str) -> None:
     assert callback_verdict(status, 30004, toll_free=False).meaning is not opted_out
 
 
+def _reachable(state: State) -> set[State]:
+    """The states a row in this one can come to, and itself."""
+    found, new = {state}, {state}
+    while new := {target for one in new for target in TRANSITIONS[one]} - found:
+        found |= new
+    return found
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_an_asynchronous_failure_is_final(code: int | None) -> None:
+    """Whatever the code advises, a message that failed after acceptance is never sent again."""
+    for status in ("failed", "undelivered"):
+        state, reason = state_of(callback_verdict(status, code, toll_free=False))
+        assert reason
+        assert not _reachable(state) & {State.PENDING, State.SENDING}
+
+
+def test_a_code_halts_alike_at_both_doors() -> None:
+    """Whom a code holds does not depend on the door it came through."""
+    for entry in TABLE.values():
+        at_create = HALTS_AT_CREATE.get(entry.at_create)
+        assert at_create == HALTS_IN_CALLBACK.get(entry.in_callback), entry
+
+
+@pytest.mark.parametrize(
+    ("code", "whom"),
+    [
+        *((code, "tenant") for code in (20003, 20005, 20008, 20403, 20404, 90010, 30002)),
+        *((code, "sender") for code in (30032, 30033, 30034, 30035, 21703, 21606)),
+    ],
+)
+def test_whom_a_code_holds(code: int, whom: str) -> None:
+    """Account codes hold the tenant, the sender's own hold the sender."""
+    assert HALTS_AT_CREATE[TABLE[code].at_create] == whom
+
+
+def test_a_bad_number_has_its_fault() -> None:
+    """A code that condemns a number says how, and only such codes and strikes do."""
+    for entry in TABLE.values():
+        cause = entry.in_callback
+        condemns = cause in {FailureCause.BAD_NUMBER, FailureCause.UNREACHABLE}
+        assert (entry.fault is not None) == (condemns or cause is FailureCause.BLOCKED), entry
+        if cause is FailureCause.BAD_NUMBER:
+            assert entry.fault in PROOFS
+
+
+def test_a_fault_is_told_of_failures_only() -> None:
+    """A code beside a status that is no failure says nothing of the number."""
+    for status in MESSAGE_STATUSES:
+        verdict = callback_verdict(status, 30006, toll_free=False)
+        failed = verdict.meaning in {ReceiptMeaning.FAILED, ReceiptMeaning.UNDELIVERED}
+        assert (verdict.fault is NumberFault.NO_CARRIER) == failed
+
+
 @pytest.mark.parametrize(
     ("status", "code", "meaning", "cause"),
     [
@@ -136,6 +201,8 @@ def test_an_opt_out_code_is_always_an_opt_out(status: str) -> None:
         ("failed", None, ReceiptMeaning.FAILED, FailureCause.UNCLEAR),
         ("failed", 30034, ReceiptMeaning.FAILED, FailureCause.HALT),
         ("undelivered", 30003, ReceiptMeaning.UNDELIVERED, FailureCause.UNREACHABLE),
+        ("failed", 30002, ReceiptMeaning.FAILED, FailureCause.ACCOUNT),
+        ("undelivered", 30007, ReceiptMeaning.UNDELIVERED, FailureCause.FILTERED),
         ("undelivered", 30006, ReceiptMeaning.UNDELIVERED, FailureCause.BAD_NUMBER),
         ("undelivered", UNKNOWN, ReceiptMeaning.UNDELIVERED, FailureCause.UNCLEAR),
     ],
