@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_COLUMNS = ("number", "skipped until", "last code", "strikes", "since", "changed", "forgotten by")
+_COLUMNS = ("number", "skipped until", "last code", "strikes", "since", "forgotten by")
 
 
 def _numbers(ctx: typer.Context, tenant: str) -> Numbers:
@@ -77,6 +77,5 @@ def _row(one: NumberHealth) -> tuple[object, ...]:
         one.code,
         one.strikes,
         one.first_strike_at,
-        one.changed_at,
         one.forgotten_by,
     )

@@ -59,12 +59,13 @@ class Evidence:
     provider_code: int | None
 
 
-#: The number's health is one look into a primary key a row, most of which find nothing.
+#: The number's health is one look into a primary key a row; most find nothing. It is no EXISTS,
+#: because the planner may answer one by reading the whole table into a hash.
 _DUE = text("""
     SELECT id, gen, recipient, fields,
-           EXISTS (SELECT FROM number_health n
-                   WHERE n.tenant_id = (SELECT tenant_id FROM campaign WHERE id = :campaign_id)
-                     AND n.recipient = message.recipient AND n.bad_until > now()) AS is_known_bad
+           coalesce((SELECT n.bad_until FROM number_health n
+                     WHERE n.tenant_id = (SELECT tenant_id FROM campaign WHERE id = :campaign_id)
+                       AND n.recipient = message.recipient) > now(), false) AS is_known_bad
     FROM message
     WHERE id > :after AND id <= :last AND campaign_id = :campaign_id
       AND state = 'pending' AND (next_at IS NULL OR next_at <= now())
