@@ -41,7 +41,7 @@ class Finding:
     halts: Level | None = None
     #: What it says about the number.
     fault: NumberFault | None = None
-    #: Why the message failed after it was accepted.
+    #: Why the message failed after it was accepted; an opt-out is no failure.
     failed: FailureCause | None = None
     #: The handset has it.
     delivered: bool = False
@@ -66,7 +66,7 @@ class Finding:
             code=code or 0,
             halts=None if verdict.cause is None else _HALTS.get(verdict.cause),
             fault=verdict.fault,
-            failed=verdict.cause,
+            failed=None if verdict.meaning is ReceiptMeaning.OPTED_OUT else verdict.cause,
             delivered=verdict.meaning in _DELIVERED,
         )
 
