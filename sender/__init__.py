@@ -40,9 +40,11 @@ from sender.errors import (
     WrongState,
 )
 from sender.listfile import ListFile, Role, open_list
+from sender.numbers import Numbers
 from sender.optouts import Lift
 from sender.reviewing import Review
 from sender.storage.campaigns import LeftOut, Result
+from sender.storage.number_health import NumberHealth
 from sender.storage.queries import from_select
 from sender.suppression_list import SuppressionList
 from sender.verifying import Verdict
@@ -65,6 +67,8 @@ __all__ = [
     "LiftRefused",
     "ListFile",
     "NotFound",
+    "NumberHealth",
+    "Numbers",
     "Progress",
     "ReasonClass",
     "Result",

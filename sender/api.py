@@ -8,6 +8,7 @@ from sender.audience import Audience
 from sender.campaigns import Campaigns, Plan
 from sender.config import Settings
 from sender.domain.campaign import Progress
+from sender.numbers import Numbers
 from sender.runtime import ApiRuntime, Runtime
 from sender.storage.campaigns import LeftOut, Result
 from sender.storage.tenants import DEFAULT_NAME
@@ -139,6 +140,11 @@ class Client:
     def suppression(self) -> SuppressionList:
         """The tenant's suppression list: ask, add, lift, import, export, review, verify."""
         return self._runtime.suppression
+
+    @property
+    def numbers(self) -> Numbers:
+        """The tenant's numbers that failures speak against, and that campaigns skip for a while."""
+        return self._runtime.numbers
 
     def close(self) -> None:
         """Close the connections."""

@@ -91,7 +91,7 @@ class ReviewRefused(SenderError):
 
 
 class ErasureRefused(SenderError):
-    """An erasure needs an author, and an age above zero."""
+    """An erasure needs an author, and an age above zero; forgetting a number needs an author."""
 
 
 class InvalidRecipient(SenderError):

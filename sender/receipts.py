@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
+from sender import feedback
 from sender.domain.consent import Suppression
 from sender.domain.message import State, sources_of
 from sender.domain.phone import digits
 from sender.domain.receipt import Receipt, ReceiptMeaning, state_of
 from sender.enforcement import BlockReport, Enforcement
+from sender.feedback import Finding
 from sender.storage import incidents, message_facts
 from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.message_facts import MessageFacts
@@ -72,7 +74,11 @@ class Receipts:
         counted = [
             one for one, said in zip(batch, answers, strict=True) if isinstance(said, Counted)
         ]
-        self._learn(tx, counted)
+        news = self._learn(tx, counted)
+        findings = [
+            Finding.from_verdict(facts[one.message_id], one.verdict, one.code) for one in news
+        ]
+        feedback.learn(tx, findings)
         return answers
 
     def apply_block(self, tx: Transaction, receipt: Receipt) -> Answer:
@@ -100,25 +106,32 @@ class Receipts:
         incidents.raise_alarm(tx, f"callback_{refusal}", _evidence_of(receipt))
         return refusal
 
-    def _learn(self, tx: Transaction, counted: Sequence[Receipt]) -> None:
-        """Callbacks that lead to one state are one statement; of one message, the latest counts."""
-        by_state: dict[State, dict[UUID, Evidence]] = {}
+    def _learn(self, tx: Transaction, counted: Sequence[Receipt]) -> list[Receipt]:
+        """Callbacks that lead to one state are one statement; of one message, the latest counts.
+
+        Returns:
+            Those that told us something: their rows moved.
+        """
+        by_state: dict[State, dict[UUID, Receipt]] = {}
         for one in counted:
-            state, reason = state_of(one.verdict)
-            by_state.setdefault(state, {})[one.message_id] = _evidence(one, reason)
+            by_state.setdefault(state_of(one.verdict)[0], {})[one.message_id] = one
+        news: list[Receipt] = []
         for state, known in by_state.items():
-            self.messages.learn(tx, list(known.values()), state, sources_of(state))
+            evidence = [_evidence(one) for one in known.values()]
+            moved = self.messages.learn(tx, evidence, state, sources_of(state))
+            news += [one for id_, one in known.items() if moved.get(id_)]
         incidents.keep_receipts(tx, counted)
+        return news
 
 
 def _is_opt_out(receipt: Receipt) -> bool:
     return receipt.verdict.meaning is ReceiptMeaning.OPTED_OUT
 
 
-def _evidence(receipt: Receipt, reason: str) -> Evidence:
+def _evidence(receipt: Receipt) -> Evidence:
     return Evidence(
         message_id=receipt.message_id,
-        reason=reason,
+        reason=state_of(receipt.verdict)[1],
         sid=receipt.sid,
         provider_status=receipt.status,
         provider_code=receipt.code,

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from sender import feedback
 from sender.closing import by_slices, close_out
 from sender.domain.consent import Suppression
 from sender.domain.message import State, sources_of
@@ -18,7 +19,9 @@ from sender.domain.receipt import ReceiptMeaning, state_of
 from sender.domain.template import Template
 from sender.enforcement import BlockReport, Enforcement, SuppressionCache
 from sender.errors import ConfigurationError, ProviderUnavailable
-from sender.storage import doubts, slices, sweeping, workers
+from sender.feedback import Finding
+from sender.filtering import hold_filtered
+from sender.storage import doubts, message_facts, slices, sweeping, workers
 from sender.storage.database import AsyncDatabase, Database, Transaction
 from sender.storage.doubts import Doubt
 from sender.storage.messages import Evidence, MessageTable
@@ -77,6 +80,7 @@ class Sweeper:
         with self.db.transaction() as turn:
             if not sweeping.take_turn(turn):
                 return Swept(in_doubt=0, given_up=0, completed=0)
+            hold_filtered(self.db)
             swept = Swept(
                 in_doubt=self._abandon(),
                 given_up=close_out(self.db),
@@ -176,7 +180,10 @@ class Resolver:
             provider_status=record.status,
             provider_code=record.error_code,
         )
-        self.messages.learn(tx, [evidence], state, sources_of(state))
+        if any(self.messages.learn(tx, [evidence], state, sources_of(state)).values()):
+            facts = message_facts.facts_of(tx, [doubt.message_id]).values()
+            code = record.error_code
+            feedback.learn(tx, [Finding.from_verdict(one, record.verdict, code) for one in facts])
         return active
 
     def _feed_back(

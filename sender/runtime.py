@@ -29,6 +29,7 @@ from sender.importing import Imports
 from sender.inbound import Inbound
 from sender.liveness import living
 from sender.mirroring import Mirror
+from sender.numbers import Numbers
 from sender.optouts import OptOuts
 from sender.permits import Permits
 from sender.pushing import Pushes, PushPlan, PushReport
@@ -87,6 +88,7 @@ class ApiRuntime:
     db: Database
     campaigns: Campaigns
     suppression: SuppressionList
+    numbers: Numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +147,12 @@ class Runtime:
         if tenant != DEFAULT_NAME:
             tenant_id = _id_of(db, tenant)
         campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit)
-        return ApiRuntime(db=db, campaigns=campaigns, suppression=self._suppression(db, tenant_id))
+        return ApiRuntime(
+            db=db,
+            campaigns=campaigns,
+            suppression=self._suppression(db, tenant_id),
+            numbers=Numbers(db=db, tenant_id=tenant_id),
+        )
 
     def platform(self) -> SuppressionList:
         """The platform-wide list, which covers every tenant: the operator's own."""

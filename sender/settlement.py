@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
+from sender import feedback
 from sender.domain.consent import Suppression
 from sender.domain.message import Guarded, State
 from sender.domain.outcome import (
@@ -13,13 +14,13 @@ from sender.domain.outcome import (
     NotBegun,
     OptedOut,
     Outcome,
+    QueueFull,
     RefusalKind,
     Refused,
     Throttled,
 )
 from sender.domain.provider import HandOff
 from sender.enforcement import BlockReport, Enforcement, SuppressionCache
-from sender.storage import holds
 from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.messages import MessageTable, Move
 
@@ -62,8 +63,8 @@ class Settlement:
                 return _move(
                     guarded, State.SUPPRESSED, "provider_block", provider_code=outcome.code
                 )
-            case Refused(kind=RefusalKind.HALT):
-                # Nothing is wrong with the recipient: the row waits behind the sender's hold.
+            case Refused(kind=RefusalKind.HALT | RefusalKind.ACCOUNT):
+                # Nothing is wrong with the recipient: the row waits behind the hold.
                 return _move(guarded, State.PENDING, "refused", provider_code=outcome.code)
             case Refused():
                 return _move(guarded, State.FAILED, outcome.kind.value, provider_code=outcome.code)
@@ -71,6 +72,14 @@ class Settlement:
                 rest = outcome.retry_after or THROTTLE_REST
                 return _move(
                     guarded, State.PENDING, "throttled", provider_code=outcome.code, rest=rest
+                )
+            case QueueFull():
+                return _move(
+                    guarded,
+                    State.PENDING,
+                    "queue_full",
+                    provider_code=outcome.code,
+                    rest=outcome.retry_after,
                 )
             case NotBegun():
                 return _move(guarded, State.PENDING, outcome.why, rest=CONNECT_REST)
@@ -95,10 +104,9 @@ class Settlement:
 
     def _settle_plain(self, tx: Transaction, batch: Sequence[Handed]) -> None:
         self.messages.settle(tx, [self.decide(one.guarded, one.hand_off.outcome) for one in batch])
-        for one in batch:
-            outcome = one.hand_off.outcome
-            if isinstance(outcome, Refused) and outcome.kind is RefusalKind.HALT:
-                holds.place(tx, _hold(one.sender_id, outcome))
+        answers = [(one.guarded.message_id, one.hand_off.outcome) for one in batch]
+        refused = [(id_, said) for id_, said in answers if isinstance(said, Refused)]
+        feedback.learn_refusals(tx, refused)
 
     def _settle_blocked(self, tx: Transaction, one: Handed) -> list[Suppression]:
         outcome = one.hand_off.outcome
@@ -114,15 +122,6 @@ class Settlement:
         active = self.enforcement.record_block(tx, report)
         self.messages.settle(tx, [move])
         return active
-
-
-def _hold(sender_id: int, refusal: Refused) -> holds.Hold:
-    return holds.Hold(
-        level=holds.Level.SENDER,
-        subject=sender_id,
-        reason=f"refused_{refusal.code}",
-        detail=f"Twilio refused with {refusal.code}; every further message would fail alike",
-    )
 
 
 def _move(  # noqa: PLR0913  # a Move's own fields

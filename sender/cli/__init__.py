@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from sender.cli import platform, processes, suppression, tenants
+from sender.cli import codes, numbers, platform, processes, suppression, tenants
 from sender.cli.showing import FAILED
 from sender.errors import SenderError
 
@@ -18,8 +18,10 @@ app = typer.Typer(
 )
 app.add_typer(processes.app)
 app.add_typer(suppression.app, name="suppression")
+app.add_typer(numbers.app, name="numbers")
 app.add_typer(platform.app, name="platform")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(codes.app)
 
 
 def main() -> None:

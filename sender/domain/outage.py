@@ -21,6 +21,7 @@ class Streak:
 
     A connection that failed and a 429 count, for they put a row back to be sent again at once by
     the next in line; so does an ambiguous answer, of which an outage would make a campaign full.
+    A full queue is a proper answer: the provider is there, and it is this sender that must wait.
     """
 
     failures: int = 0

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from sender.domain.number_health import NumberFault
+
 
 class RefusalKind(StrEnum):
     """Why the provider refused a create for good, or until somebody changes something."""
@@ -18,8 +20,10 @@ class RefusalKind(StrEnum):
     CONTENT = "content"
     #: This sender cannot reach this destination; others may, and other recipients are fine.
     UNROUTABLE = "unroutable"
-    #: Account, credentials, sender or geo permission: every further message would fail alike.
+    #: The sender as a whole: every further message of it would fail alike.
     HALT = "halt"
+    #: Account, credentials or configuration: every further message of the tenant would.
+    ACCOUNT = "account"
     #: We built a request the provider does not understand.
     BUG = "bug"
 
@@ -43,10 +47,16 @@ class OptedOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """A proven, final refusal of this message; ``HALT`` holds the sender and keeps the row."""
+    """A proven, final refusal of this message.
+
+    Two kinds say nothing of the message and keep the row: ``HALT`` holds the sender, ``ACCOUNT``
+    the tenant.
+    """
 
     kind: RefusalKind
     code: int
+    #: What it says about the number, if anything.
+    fault: NumberFault | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +66,19 @@ class Throttled:
     code: int
     #: What ``Retry-After`` asked for; ``None`` when the provider did not say.
     retry_after: timedelta | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueFull:
+    """The provider did not process the request because the *sender* has no room left.
+
+    Its queue there is full, or its daily cap is used up. Unlike ``Throttled`` it says nothing of
+    the account's other senders, and asking this one again within minutes only feeds the refusals.
+    """
+
+    code: int
+    #: How long the sender should rest: what ``Retry-After`` asked for, or longer.
+    retry_after: timedelta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,4 +99,4 @@ class Ambiguous:
     code: int | None = None
 
 
-Outcome = Accepted | OptedOut | Refused | Throttled | NotBegun | Ambiguous
+Outcome = Accepted | OptedOut | Refused | Throttled | QueueFull | NotBegun | Ambiguous

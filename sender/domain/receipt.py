@@ -6,6 +6,7 @@ from typing import assert_never
 from uuid import UUID
 
 from sender.domain.message import State
+from sender.domain.number_health import NumberFault
 
 
 class ReceiptMeaning(StrEnum):
@@ -42,10 +43,14 @@ class FailureCause(StrEnum):
     UNREACHABLE = "unreachable"
     #: This sender cannot reach this destination.
     UNROUTABLE = "unroutable"
-    #: The text was filtered or refused.
+    #: The text was refused.
     CONTENT = "content"
-    #: Account, registration or sender: every further message would fail alike.
+    #: The text was filtered, by the provider or a carrier: counted per campaign.
+    FILTERED = "filtered"
+    #: The sender or its registration: every further message of it would fail alike.
     HALT = "halt"
+    #: The account: every further message of the tenant would fail alike.
+    ACCOUNT = "account"
     #: Another time it would have gone: rates, full queues, daily caps, temporary blocks.
     NOT_NOW = "not_now"
     #: Its validity or the permitted hours were over before it was sent.
@@ -65,6 +70,8 @@ class CallbackVerdict:
     meaning: ReceiptMeaning
     #: ``None`` unless the message failed, was undelivered or hit an opt-out.
     cause: FailureCause | None
+    #: What it says about the number, if anything.
+    fault: NumberFault | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

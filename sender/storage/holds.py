@@ -1,6 +1,7 @@
 """Holds: named reasons why a sender, campaign, tenant or everything may not send now."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import text
@@ -28,6 +29,11 @@ class Hold:
     reason: str
     detail: str
 
+    @property
+    def key(self) -> tuple[Level, int, str]:
+        """What is in force once at most."""
+        return self.level, self.subject, self.reason
+
 
 #: SQL that is true for a campaign ``c`` that a hold or the kill switch stops.
 HELD = """
@@ -39,6 +45,15 @@ HELD = """
 
 _PLACE = text("""
     INSERT INTO hold (level, subject, reason, detail) VALUES (:level, :subject, :reason, :detail)
+    ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
+""")
+_PLACE_ON_EVIDENCE = text("""
+    INSERT INTO hold (level, subject, reason, detail)
+    SELECT :level, :subject, :reason, :detail
+    WHERE NOT EXISTS (
+        SELECT FROM hold h
+        WHERE h.level = :level AND h.subject = :subject AND h.reason = :reason
+          AND h.released_at >= coalesce(CAST(:evidence_of AS timestamptz), '-infinity'))
     ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
 """)
 _RELEASE = text("""
@@ -57,6 +72,20 @@ _ON_CAMPAIGN = text("""
 def place(tx: Transaction, hold: Hold) -> None:
     """Put a hold in force; the guard sees it at the next window."""
     tx.execute(_PLACE, {**vars(hold), "level": hold.level.value})
+
+
+def place_on_evidence(tx: Transaction, hold: Hold, *, evidence_of: datetime | None) -> None:
+    """The same, unless it was released since: whoever did so knew of what is older than that.
+
+    Args:
+        tx: where several are placed, in the order of ``Hold.key`` and after all else: whoever
+            places the same one at the same time waits for its end.
+        hold: what to place.
+        evidence_of: when the message that shows the need was guarded; ``None``, which is
+            unknown, counts as before every release.
+    """
+    values = {**vars(hold), "level": hold.level.value, "evidence_of": evidence_of}
+    tx.execute(_PLACE_ON_EVIDENCE, values)
 
 
 def release(tx: Transaction, level: Level, subject: int, *, author: str) -> int:

@@ -27,11 +27,17 @@ class MessageFacts:
     sid: str | None
     guarded_at: datetime | None
     account_sid: str | None
+    #: Whether the tenant's number health has an entry for the recipient.
+    has_health: bool = False
 
 
+#: The number's health is one look into a primary key a message. It is no EXISTS, because the
+#: planner may answer one by reading the whole table into a hash.
 _FACTS = text("""
     SELECT m.id, m.campaign_id, c.tenant_id, c.sender_id, s.address AS sender,
-           s.kind AS sender_kind, m.recipient, m.state, m.sid, m.guarded_at, t.account_sid
+           s.kind AS sender_kind, m.recipient, m.state, m.sid, m.guarded_at, t.account_sid,
+           (SELECT true FROM number_health n
+            WHERE n.tenant_id = c.tenant_id AND n.recipient = m.recipient) IS NOT NULL AS has_health
     FROM message m
     JOIN campaign c ON c.id = m.campaign_id
     JOIN sender s ON s.id = c.sender_id
@@ -44,6 +50,11 @@ _FACTS_LOCKED = text(f"{_FACTS.text} FOR UPDATE OF m")
 def facts(tx: Transaction, message_id: UUID) -> MessageFacts | None:
     """One message's facts; ``None`` if there is no such row."""
     return _facts(tx, _FACTS, [message_id]).get(message_id)
+
+
+def facts_of(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, MessageFacts]:
+    """The facts of those messages that exist."""
+    return _facts(tx, _FACTS, ids)
 
 
 def lock_facts(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, MessageFacts]:

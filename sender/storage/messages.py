@@ -29,6 +29,8 @@ class DueMessage:
     #: E.164 digits without the plus.
     recipient: int
     fields: Mapping[str, str]
+    #: Whether earlier texts of the tenant showed that the number cannot be texted for now.
+    is_known_bad: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +59,14 @@ class Evidence:
     provider_code: int | None
 
 
+#: The number's health is one look into a primary key a row; most find nothing. It is no EXISTS,
+#: because the planner may answer one by reading the whole table into a hash.
 _DUE = text("""
-    SELECT id, gen, recipient, fields FROM message
+    SELECT id, gen, recipient, fields,
+           coalesce((SELECT n.bad_until FROM number_health n
+                     WHERE n.tenant_id = (SELECT tenant_id FROM campaign WHERE id = :campaign_id)
+                       AND n.recipient = message.recipient) > now(), false) AS is_known_bad
+    FROM message
     WHERE id > :after AND id <= :last AND campaign_id = :campaign_id
       AND state = 'pending' AND (next_at IS NULL OR next_at <= now())
     ORDER BY id LIMIT :limit
@@ -202,7 +210,7 @@ _LEARN = text("""
         ORDER BY m.id FOR UPDATE OF m
     ) AS known
     WHERE m.id = known.id
-    RETURNING m.id
+    RETURNING m.id, known.moves
 """)
 
 
@@ -220,7 +228,13 @@ class MessageTable:
             _DUE, {"campaign_id": campaign_id, "after": after, "last": last, "limit": limit}
         )
         return [
-            DueMessage(id=row.id, gen=row.gen, recipient=row.recipient, fields=row.fields or {})
+            DueMessage(
+                id=row.id,
+                gen=row.gen,
+                recipient=row.recipient,
+                fields=row.fields or {},
+                is_known_bad=row.is_known_bad,
+            )
             for row in rows
         ]
 
@@ -276,11 +290,11 @@ class MessageTable:
 
     def learn(
         self, tx: Transaction, known: Sequence[Evidence], state: State, sources: frozenset[State]
-    ) -> set[UUID]:
+    ) -> dict[UUID, bool]:
         """Apply later evidence for ``state``, one piece a message; rows in ``sources`` move there.
 
         Returns:
-            The ids of the rows that exist.
+            For each row that exists, whether it moved; a repetition moves none.
         """
         found = tx.execute(
             _LEARN,
@@ -294,7 +308,7 @@ class MessageTable:
                 "sids": [one.sid for one in known],
             },
         )
-        return {row.id for row in found}
+        return {row.id: row.moves for row in found}
 
 
 def _columns(moves: Sequence[Move]) -> dict[str, list[Any]]:

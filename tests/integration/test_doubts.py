@@ -189,6 +189,20 @@ class TestDoubts:
         assert bench.is_suppressed()
         assert bench.value("SELECT door FROM incident") == "callback"
 
+    async def test_a_failure_in_the_record(
+        self, bench: Bench, loop_db: AsyncDatabase, doubted: int, entry: Entry
+    ) -> None:
+        """What the log tells of number and sender counts like a callback's word."""
+        log = _Log([entry(status="undelivered", error_code=30006)])
+        assert await self._resolver(bench, loop_db, log).resolve() == 1
+        assert bench.row(doubted).state == "undelivered"
+        assert bench.value("SELECT bad_until > now() FROM number_health")
+        bench.execute("DELETE FROM doubt")
+        self._doubt(bench)
+        log.records = [entry(status="failed", error_code=30034, sid=new_sid(2))]
+        assert await self._resolver(bench, loop_db, log).resolve() == 1
+        assert bench.value("SELECT reason FROM hold") == "refused_30034"
+
     def test_the_body_that_was_sent(self, bench: Bench) -> None:
         """The text is compared as it was sent to this person, with the row's fields filled in."""
         bench.sender_id()

@@ -21,6 +21,7 @@ from gateway_wire import (
 )
 
 from sender.domain.message import OutboundText
+from sender.domain.number_health import NumberFault
 from sender.domain.outcome import (
     Accepted,
     Ambiguous,
@@ -110,9 +111,13 @@ HTML = "<html>Bad gateway</html>"
     [
         pytest.param(error(400, 21610), OptedOut(code=21610), id="21610"),
         pytest.param(
-            error(400, 21211), Refused(kind=RefusalKind.BAD_NUMBER, code=21211), id="bad number"
+            error(400, 21211),
+            Refused(kind=RefusalKind.BAD_NUMBER, code=21211, fault=NumberFault.INVALID),
+            id="bad number",
         ),
-        pytest.param(error(401, 20003), Refused(kind=RefusalKind.HALT, code=20003), id="halt"),
+        pytest.param(
+            error(401, 20003), Refused(kind=RefusalKind.ACCOUNT, code=20003), id="account"
+        ),
         pytest.param(
             error(429, 20429, "Retry-After: 7"),
             Throttled(code=20429, retry_after=timedelta(seconds=7)),

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from simulator_rig import CONFIG, NUMBER, PERSON, SERVICE, Rig, simulated, until
 
 from sender.domain.message import OutboundText
+from sender.domain.number_health import NumberFault
 from sender.domain.outcome import Accepted, OptedOut, Outcome, RefusalKind, Refused
 from sender.domain.receipt import Receipt, ReceiptMeaning
 from sender.gateway import (
@@ -67,11 +68,13 @@ async def test_a_message_is_accepted_recorded_and_listed() -> None:
 async def test_twilios_magic_numbers_have_their_outcomes() -> None:
     """The recipients of Twilio's test credentials answer as its documentation says."""
     expected = {
-        "+15005550001": Refused(kind=RefusalKind.BAD_NUMBER, code=21211),
+        "+15005550001": Refused(kind=RefusalKind.BAD_NUMBER, code=21211, fault=NumberFault.INVALID),
         "+15005550002": Refused(kind=RefusalKind.UNROUTABLE, code=21612),
         "+15005550003": Refused(kind=RefusalKind.UNROUTABLE, code=21408),
         "+15005550004": OptedOut(code=21610),
-        "+15005550009": Refused(kind=RefusalKind.BAD_NUMBER, code=21614),
+        "+15005550009": Refused(
+            kind=RefusalKind.BAD_NUMBER, code=21614, fault=NumberFault.LANDLINE
+        ),
     }
     async with simulated() as rig, gateway_to(rig) as gateway:
         outcomes = {to: await hand_off(gateway, to=to) for to in expected}

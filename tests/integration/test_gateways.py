@@ -93,7 +93,7 @@ async def test_with_its_own_credentials(
         assert isinstance(await _send(gateways, OTHER_TENANT), Accepted)
         refused = await _send(gateways, TENANT)
     assert isinstance(refused, Refused)
-    assert refused.kind is RefusalKind.HALT
+    assert refused.kind is RefusalKind.ACCOUNT
 
 
 async def test_a_gateway_is_kept_for_a_while(bench: Bench, loop_db: AsyncDatabase) -> None:

@@ -4,22 +4,34 @@ from datetime import timedelta
 
 import pytest
 
+from sender.domain.message import TRANSITIONS, State
+from sender.domain.number_health import PROOFS, NumberFault
 from sender.domain.outcome import (
     Accepted,
     Ambiguous,
     NotBegun,
     OptedOut,
     Outcome,
+    QueueFull,
     RefusalKind,
     Refused,
     Throttled,
 )
-from sender.domain.receipt import FailureCause, ReceiptMeaning
-from sender.gateway.codes import _ROWS, TABLE, callback_verdict, create_outcome, is_toll_free
+from sender.domain.receipt import FailureCause, ReceiptMeaning, state_of
+from sender.gateway.codes import (
+    _ROWS,
+    TABLE,
+    Answer,
+    callback_verdict,
+    create_outcome,
+    is_toll_free,
+)
 
 UNKNOWN = 99999
 STATUSES = (200, 201, 204, 301, 307, 400, 401, 403, 404, 408, 409, 422, 429, 500, 502, 503, 504)
 CODES = (None, UNKNOWN, *TABLE)
+HALTS_AT_CREATE = {Answer.HALT: "sender", Answer.ACCOUNT: "tenant"}
+HALTS_IN_CALLBACK = {FailureCause.HALT: "sender", FailureCause.ACCOUNT: "tenant"}
 MESSAGE_STATUSES = (
     *("accepted", "scheduled", "queued", "sending", "sent", "delivered", "undelivered", "failed"),
     *("canceled", "read", "partially_delivered", "receiving", "received", "something-new"),
@@ -36,7 +48,7 @@ def test_every_status_and_code_gives_one_outcome(status: int) -> None:
     """No answer raises, none claims that a message was accepted or that none was asked for."""
     for code in CODES:
         result = outcome(status, code)
-        assert isinstance(result, OptedOut | Refused | Throttled | Ambiguous)
+        assert isinstance(result, OptedOut | Refused | Throttled | QueueFull | Ambiguous)
         assert not isinstance(result, Accepted | NotBegun)
 
 
@@ -57,18 +69,25 @@ def test_21610_is_an_opt_out_whatever_the_status(status: int) -> None:
 
 @pytest.mark.parametrize("code", [c for c in CODES if c is not None])
 def test_429_was_never_processed(code: int) -> None:
-    """A 429 is throttled with any code but an opt-out's, and says how long to wait."""
+    """A 429 may go again with any code but an opt-out's, and says how long to wait."""
     result = outcome(429, code, timedelta(seconds=3))
-    assert isinstance(result, Throttled | OptedOut)
+    assert isinstance(result, Throttled | QueueFull | OptedOut)
 
 
 def test_a_full_queue_is_asked_again_much_later() -> None:
-    """21611 waits at least ten minutes, whatever Retry-After says."""
-    assert outcome(400, 21611) == Throttled(code=21611, retry_after=timedelta(minutes=10))
+    """21611 is about the sender, with any status, and waits at least ten minutes."""
+    assert outcome(400, 21611) == QueueFull(code=21611, retry_after=timedelta(minutes=10))
     short = outcome(429, 21611, timedelta(seconds=1))
-    assert short == Throttled(code=21611, retry_after=timedelta(minutes=10))
+    assert short == QueueFull(code=21611, retry_after=timedelta(minutes=10))
     hour = timedelta(hours=1)
-    assert outcome(400, 21611, hour) == Throttled(code=21611, retry_after=hour)
+    assert outcome(400, 21611, hour) == QueueFull(code=21611, retry_after=hour)
+
+
+@pytest.mark.parametrize("code", [30450, 30610])
+def test_a_block_that_passes_does_not_concern_the_sender(code: int) -> None:
+    """Quiet hours and pumping protection rest one message, half an hour at least."""
+    later = Throttled(code=code, retry_after=timedelta(minutes=30))
+    assert outcome(400, code) == outcome(429, code, timedelta(seconds=1)) == later
 
 
 @pytest.mark.parametrize(
@@ -81,7 +100,7 @@ def test_a_full_queue_is_asked_again_much_later() -> None:
         (21408, RefusalKind.UNROUTABLE),
         (21617, RefusalKind.CONTENT),
         (21604, RefusalKind.BUG),
-        (20003, RefusalKind.HALT),
+        (20003, RefusalKind.ACCOUNT),
         (21606, RefusalKind.HALT),
         (21703, RefusalKind.HALT),
         (30034, RefusalKind.HALT),
@@ -89,13 +108,13 @@ def test_a_full_queue_is_asked_again_much_later() -> None:
 )
 def test_refusals_have_their_kind(code: int, kind: RefusalKind) -> None:
     """What a refusal means decides whether the number, the text or the sender is at fault."""
-    assert outcome(400, code) == Refused(kind=kind, code=code)
+    assert outcome(400, code) == Refused(kind=kind, code=code, fault=TABLE[code].fault)
 
 
 def test_an_unknown_code_is_final_for_its_message() -> None:
     """A code we do not know is a refusal; where the status speaks of the account, a halt."""
     assert outcome(400, UNKNOWN) == Refused(kind=RefusalKind.BUG, code=UNKNOWN)
-    assert outcome(403, UNKNOWN) == Refused(kind=RefusalKind.HALT, code=UNKNOWN)
+    assert outcome(403, UNKNOWN) == Refused(kind=RefusalKind.ACCOUNT, code=UNKNOWN)
 
 
 @pytest.mark.parametrize("toll_free", [True, False])
@@ -117,6 +136,60 @@ def test_an_opt_out_code_is_always_an_opt_out(status: str) -> None:
     assert callback_verdict(status, 30004, toll_free=False).meaning is not opted_out
 
 
+def _reachable(state: State) -> set[State]:
+    """The states a row in this one can come to, and itself."""
+    found, new = {state}, {state}
+    while new := {target for one in new for target in TRANSITIONS[one]} - found:
+        found |= new
+    return found
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_an_asynchronous_failure_is_final(code: int | None) -> None:
+    """Whatever the code advises, a message that failed after acceptance is never sent again."""
+    for status in ("failed", "undelivered"):
+        state, reason = state_of(callback_verdict(status, code, toll_free=False))
+        assert reason
+        assert not _reachable(state) & {State.PENDING, State.SENDING}
+
+
+def test_a_code_halts_alike_at_both_doors() -> None:
+    """Whom a code holds does not depend on the door it came through."""
+    for entry in TABLE.values():
+        at_create = HALTS_AT_CREATE.get(entry.at_create)
+        assert at_create == HALTS_IN_CALLBACK.get(entry.in_callback), entry
+
+
+@pytest.mark.parametrize(
+    ("code", "whom"),
+    [
+        *((code, "tenant") for code in (20003, 20005, 20008, 20403, 20404, 90010, 30002)),
+        *((code, "sender") for code in (30032, 30033, 30034, 30035, 21703, 21606)),
+    ],
+)
+def test_whom_a_code_holds(code: int, whom: str) -> None:
+    """Account codes hold the tenant, the sender's own hold the sender."""
+    assert HALTS_AT_CREATE[TABLE[code].at_create] == whom
+
+
+def test_a_bad_number_has_its_fault() -> None:
+    """A code that condemns a number says how, and only such codes and strikes do."""
+    for entry in TABLE.values():
+        cause = entry.in_callback
+        condemns = cause in {FailureCause.BAD_NUMBER, FailureCause.UNREACHABLE}
+        assert (entry.fault is not None) == (condemns or cause is FailureCause.BLOCKED), entry
+        if cause is FailureCause.BAD_NUMBER:
+            assert entry.fault in PROOFS
+
+
+def test_a_fault_is_told_of_failures_only() -> None:
+    """A code beside a status that is no failure says nothing of the number."""
+    for status in MESSAGE_STATUSES:
+        verdict = callback_verdict(status, 30006, toll_free=False)
+        failed = verdict.meaning in {ReceiptMeaning.FAILED, ReceiptMeaning.UNDELIVERED}
+        assert (verdict.fault is NumberFault.NO_CARRIER) == failed
+
+
 @pytest.mark.parametrize(
     ("status", "code", "meaning", "cause"),
     [
@@ -128,6 +201,8 @@ def test_an_opt_out_code_is_always_an_opt_out(status: str) -> None:
         ("failed", None, ReceiptMeaning.FAILED, FailureCause.UNCLEAR),
         ("failed", 30034, ReceiptMeaning.FAILED, FailureCause.HALT),
         ("undelivered", 30003, ReceiptMeaning.UNDELIVERED, FailureCause.UNREACHABLE),
+        ("failed", 30002, ReceiptMeaning.FAILED, FailureCause.ACCOUNT),
+        ("undelivered", 30007, ReceiptMeaning.UNDELIVERED, FailureCause.FILTERED),
         ("undelivered", 30006, ReceiptMeaning.UNDELIVERED, FailureCause.BAD_NUMBER),
         ("undelivered", UNKNOWN, ReceiptMeaning.UNDELIVERED, FailureCause.UNCLEAR),
     ],

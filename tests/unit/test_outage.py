@@ -11,6 +11,7 @@ from sender.domain.outcome import (
     NotBegun,
     OptedOut,
     Outcome,
+    QueueFull,
     RefusalKind,
     Refused,
     Throttled,
@@ -51,6 +52,7 @@ def test_enough_in_a_row_are(failure: Outcome) -> None:
         Accepted(sid="SM1", provider_status="queued"),
         OptedOut(code=21610),
         Refused(kind=RefusalKind.BAD_NUMBER, code=21211),
+        QueueFull(code=21611, retry_after=timedelta(minutes=10)),
     ],
 )
 def test_any_proper_answer_ends_it(answer: Outcome) -> None:

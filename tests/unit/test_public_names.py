@@ -29,6 +29,8 @@ PUBLIC = [
     "LiftRefused",
     "ListFile",
     "NotFound",
+    "NumberHealth",
+    "Numbers",
     "Progress",
     "ReasonClass",
     "Result",
@@ -54,7 +56,16 @@ PUBLIC = [
 ]
 
 METHODS = {
-    "Client": ["campaign", "close", "create_campaign", "release", "set_pace", "suppression"],
+    "Client": [
+        "campaign",
+        "close",
+        "create_campaign",
+        "numbers",
+        "release",
+        "set_pace",
+        "suppression",
+    ],
+    "Numbers": ["bad", "check", "forget"],
     "SuppressionList": [
         "add",
         "batches",

@@ -13,6 +13,7 @@ from sender.domain.outcome import (
     NotBegun,
     OptedOut,
     Outcome,
+    QueueFull,
     RefusalKind,
     Refused,
     Throttled,
@@ -24,12 +25,15 @@ from sender.storage.messages import MessageTable, Move
 
 LICENCE = Guarded(message_id=UUID(int=5), gen=3, guarded_at=datetime(2025, 6, 1, tzinfo=UTC))
 SOON = timedelta(seconds=9)
+#: They say nothing of the message.
+HALTING = {RefusalKind.HALT, RefusalKind.ACCOUNT}
 OUTCOMES: list[Outcome] = [
     Accepted(sid="SM1", provider_status="queued"),
     OptedOut(code=21610),
     *(Refused(kind=kind, code=21211) for kind in RefusalKind),
     Throttled(code=20429, retry_after=None),
     Throttled(code=20429, retry_after=SOON),
+    QueueFull(code=21611, retry_after=SOON),
     NotBegun(why="connect_refused"),
     Ambiguous(why="read_timeout"),
     Ambiguous(why="http_500", code=500),
@@ -70,9 +74,9 @@ class TestEveryOutcome:
         assert move.state in TRANSITIONS[State.SENDING]
 
     def test_only_what_did_nothing_may_go_again(self, outcome: Outcome) -> None:
-        """Back to pending goes what was throttled, not begun, or refused for the sender's sake."""
-        proven = isinstance(outcome, Throttled | NotBegun) or (
-            isinstance(outcome, Refused) and outcome.kind is RefusalKind.HALT
+        """Back to pending goes what was throttled, not begun, or refused as its sender's."""
+        proven = isinstance(outcome, Throttled | QueueFull | NotBegun) or (
+            isinstance(outcome, Refused) and outcome.kind in HALTING
         )
         assert (_decide(outcome).state is State.PENDING) is proven
 
@@ -98,7 +102,7 @@ def test_opted_out() -> None:
     assert (move.state, move.reason) == (State.SUPPRESSED, "provider_block")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in RefusalKind if kind is not RefusalKind.HALT])
+@pytest.mark.parametrize("kind", sorted(set(RefusalKind) - HALTING))
 def test_refused(kind: RefusalKind) -> None:
     """A refusal of the message is final, and its kind is the reason."""
     move = _decide(Refused(kind=kind, code=21211))
@@ -116,3 +120,9 @@ def test_rests() -> None:
     assert _decide(Throttled(code=20429, retry_after=SOON)).rest == SOON
     assert _decide(Throttled(code=20429, retry_after=None)).rest == THROTTLE_REST
     assert _decide(NotBegun(why="dns")).rest == CONNECT_REST
+
+
+def test_a_full_queue() -> None:
+    """A row whose sender's queue is full waits with a reason of its own, as long as was found."""
+    move = _decide(QueueFull(code=21611, retry_after=SOON))
+    assert (move.state, move.reason, move.rest) == (State.PENDING, "queue_full", SOON)

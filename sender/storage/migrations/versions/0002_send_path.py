@@ -45,6 +45,8 @@ CREATE TABLE number_health (
     changed_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Until then the number is skipped; NULL: it is not.
     bad_until        timestamptz,
+    -- Who last had all this forgotten, by hand.
+    forgotten_by     text,
     PRIMARY KEY (tenant_id, recipient)
 );
 
@@ -52,7 +54,11 @@ CREATE TABLE number_health (
 CREATE TABLE failure_count (
     campaign_id bigint NOT NULL REFERENCES campaign,
     code        integer NOT NULL,
+    -- What the code means to us: the reason of those messages.
+    cause       text NOT NULL,
     messages    bigint NOT NULL,
+    -- How many there were when it was last judged whether they call for a hold.
+    judged      bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (campaign_id, code)
 );
 """
