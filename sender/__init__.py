@@ -23,9 +23,11 @@ from sender.domain.campaign import CampaignState, Progress
 from sender.domain.consent import ConsentEvent, ReasonClass, Suppression
 from sender.domain.message import State
 from sender.domain.template import TemplateError
+from sender.doubting import Doubts
 from sender.errors import (
     ConfigurationError,
     ErasureRefused,
+    HoldRefused,
     IdempotencyConflict,
     ImportRefused,
     InvalidAudience,
@@ -37,12 +39,16 @@ from sender.errors import (
     SchemaOutdated,
     SenderError,
     UnsafeDatabase,
+    VerdictRefused,
     WrongState,
 )
+from sender.holding import Holds
 from sender.listfile import ListFile, Role, open_list
 from sender.optouts import Lift
 from sender.reviewing import Review
-from sender.storage.campaigns import LeftOut, Result
+from sender.storage.campaigns import CampaignSummary, LeftOut, Obstacles, Result
+from sender.storage.doubts import DoubtCase, OpenDoubt
+from sender.storage.holds import HoldRecord
 from sender.storage.queries import from_select
 from sender.suppression_list import SuppressionList
 from sender.verifying import Verdict
@@ -51,10 +57,16 @@ __all__ = [
     "Audience",
     "Campaign",
     "CampaignState",
+    "CampaignSummary",
     "Client",
     "ConfigurationError",
     "ConsentEvent",
+    "DoubtCase",
+    "Doubts",
     "ErasureRefused",
+    "HoldRecord",
+    "HoldRefused",
+    "Holds",
     "IdempotencyConflict",
     "ImportRefused",
     "InvalidAudience",
@@ -65,6 +77,8 @@ __all__ = [
     "LiftRefused",
     "ListFile",
     "NotFound",
+    "Obstacles",
+    "OpenDoubt",
     "Progress",
     "ReasonClass",
     "Result",
@@ -80,6 +94,7 @@ __all__ = [
     "TemplateError",
     "UnsafeDatabase",
     "Verdict",
+    "VerdictRefused",
     "WrongState",
     "connect",
     "from_iterable",

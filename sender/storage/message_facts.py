@@ -24,6 +24,7 @@ class MessageFacts:
     sender_kind: str
     recipient: int
     state: State
+    reason: str
     sid: str | None
     guarded_at: datetime | None
     account_sid: str | None
@@ -31,7 +32,7 @@ class MessageFacts:
 
 _FACTS = text("""
     SELECT m.id, m.campaign_id, c.tenant_id, c.sender_id, s.address AS sender,
-           s.kind AS sender_kind, m.recipient, m.state, m.sid, m.guarded_at, t.account_sid
+           s.kind AS sender_kind, m.recipient, m.state, m.reason, m.sid, m.guarded_at, t.account_sid
     FROM message m
     JOIN campaign c ON c.id = m.campaign_id
     JOIN sender s ON s.id = c.sender_id

@@ -48,10 +48,13 @@ FOUNDATION = frozenset(
 USE_CASES = frozenset(
     {
         "sender.campaigns",
+        "sender.doubting",
+        "sender.holding",
         "sender.inbound",
         "sender.mirroring",
         "sender.optouts",
         "sender.pushing",
+        "sender.recalling",
         "sender.receipts",
         "sender.reconcile",
         "sender.recovery",
