@@ -165,7 +165,7 @@ class Resolver:
                 if learnt is not None:
                     await self.cache.add(learnt)
                     return True
-        found = f"{len(records)} messages to them since, none that is this one"
+        found = f"{len(records)} messages to them, this one not among them"
         await self.db.run(doubts.note, doubt.message_id, found)
         return False
 
