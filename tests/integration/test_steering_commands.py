@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -40,6 +43,26 @@ def say(bench: Bench) -> Say:
 def _json(result: Result) -> Any:
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("database", "said"),
+    [("there", "there is no campaign 99"), ("away", "the database cannot be used")],
+)
+def test_a_failure_is_one_line(bench: Bench, database: str, said: str) -> None:
+    """What fails is told in one line that says what to do, with exit code 1."""
+    url = bench.url if database == "there" else "postgresql+psycopg://nobody@127.0.0.1:1/none"
+    ran = subprocess.run(
+        [sys.executable, "-m", "sender.cli", "campaign", "show", "99"],
+        env={**os.environ, "DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 1
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 class TestHolds:
