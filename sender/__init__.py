@@ -23,9 +23,11 @@ from sender.domain.campaign import CampaignState, Progress
 from sender.domain.consent import ConsentEvent, ReasonClass, Suppression
 from sender.domain.message import State
 from sender.domain.template import TemplateError
+from sender.doubting import Doubts
 from sender.errors import (
     ConfigurationError,
     ErasureRefused,
+    HoldRefused,
     IdempotencyConflict,
     ImportRefused,
     InvalidAudience,
@@ -37,13 +39,17 @@ from sender.errors import (
     SchemaOutdated,
     SenderError,
     UnsafeDatabase,
+    VerdictRefused,
     WrongState,
 )
+from sender.holding import Holds
 from sender.listfile import ListFile, Role, open_list
 from sender.numbers import Numbers
 from sender.optouts import Lift
 from sender.reviewing import Review
-from sender.storage.campaigns import LeftOut, Result
+from sender.storage.campaigns import CampaignSummary, LeftOut, Obstacles, Result
+from sender.storage.doubts import DoubtCase, OpenDoubt
+from sender.storage.holds import HoldRecord
 from sender.storage.number_health import NumberHealth
 from sender.storage.queries import from_select
 from sender.suppression_list import SuppressionList
@@ -53,10 +59,16 @@ __all__ = [
     "Audience",
     "Campaign",
     "CampaignState",
+    "CampaignSummary",
     "Client",
     "ConfigurationError",
     "ConsentEvent",
+    "DoubtCase",
+    "Doubts",
     "ErasureRefused",
+    "HoldRecord",
+    "HoldRefused",
+    "Holds",
     "IdempotencyConflict",
     "ImportRefused",
     "InvalidAudience",
@@ -69,6 +81,8 @@ __all__ = [
     "NotFound",
     "NumberHealth",
     "Numbers",
+    "Obstacles",
+    "OpenDoubt",
     "Progress",
     "ReasonClass",
     "Result",
@@ -84,6 +98,7 @@ __all__ = [
     "TemplateError",
     "UnsafeDatabase",
     "Verdict",
+    "VerdictRefused",
     "WrongState",
     "connect",
     "from_iterable",

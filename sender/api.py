@@ -8,9 +8,11 @@ from sender.audience import Audience
 from sender.campaigns import Campaigns, Plan
 from sender.config import Settings
 from sender.domain.campaign import Progress
+from sender.doubting import Doubts
+from sender.holding import Holds
 from sender.numbers import Numbers
 from sender.runtime import ApiRuntime, Runtime
-from sender.storage.campaigns import LeftOut, Result
+from sender.storage.campaigns import CampaignSummary, LeftOut, Obstacles, Result
 from sender.storage.tenants import DEFAULT_NAME
 from sender.suppression_list import SuppressionList
 
@@ -37,6 +39,10 @@ class Campaign:
         """How far it is: messages by state and by reason, counted now."""
         return self._campaigns.progress(self.id)
 
+    def obstacles(self) -> Obstacles:
+        """What keeps it from sending just now: holds on it, and its sender's rest."""
+        return self._campaigns.obstacles(self.id)
+
     def pause(self, *, why: str = "") -> None:
         """Begin nothing new from the next window on; what is in flight is finished."""
         self._campaigns.pause(self.id, why=why)
@@ -46,7 +52,11 @@ class Campaign:
         self._campaigns.resume(self.id)
 
     def cancel(self, *, why: str = "") -> int:
-        """End it; returns how many messages had not begun and are now ``canceled``."""
+        """End it; returns how many messages had not begun and are now ``canceled``.
+
+        What Twilio took and has not passed on is canceled there within seconds, as far as Twilio
+        lets it: what it put off for the night, say. Of a completed campaign, too.
+        """
         return self._campaigns.cancel(self.id, why=why)
 
     def results(self, *, state: str | None = None) -> Iterator[Result]:
@@ -124,6 +134,10 @@ class Client:
         """The handle on a campaign by id; whether it exists shows when it is used."""
         return Campaign(campaign_id, self._runtime.campaigns)
 
+    def campaigns(self, *, limit: int = 20) -> list[CampaignSummary]:
+        """The newest campaigns, the newest first."""
+        return self._runtime.campaigns.newest(limit=limit)
+
     def set_pace(self, sender: str, segments_per_second: float) -> None:
         """How many segments a second a sender may send; enters the sender if it is new."""
         self._runtime.campaigns.set_pace(sender, segments_per_second)
@@ -132,9 +146,20 @@ class Client:
         """Lift the holds on a sender, once what caused them is put right; how many there were.
 
         A sender is held when Twilio refuses it as a whole (wrong credentials, unregistered
-        number …): ``campaign.progress().holds`` names the code.
+        number …): ``campaign.progress().holds`` names the code. ``holds.release`` does the same
+        with a reason on record, and for campaigns and the tenant.
         """
-        return self._runtime.campaigns.release(sender, author=author)
+        return self.holds.release(sender=sender, author=author, reason="put right")
+
+    @property
+    def holds(self) -> Holds:
+        """What stops the tenant, its senders or its campaigns: look, place, release."""
+        return self._runtime.holds
+
+    @property
+    def doubts(self) -> Doubts:
+        """Messages whose outcome nobody knows: look, and record what a person found out."""
+        return self._runtime.doubts
 
     @property
     def suppression(self) -> SuppressionList:

@@ -26,8 +26,16 @@ from sender.domain.campaign import (
 from sender.domain.phone import sender_kind
 from sender.domain.template import Template
 from sender.errors import IdempotencyConflict, InvalidAudience, NotFound, WrongState
-from sender.storage import campaigns, holds, senders, slices
-from sender.storage.campaigns import CampaignRow, LeftOut, NewCampaign, NewMessage, Result
+from sender.storage import campaigns, recalls, senders, slices
+from sender.storage.campaigns import (
+    CampaignRow,
+    CampaignSummary,
+    LeftOut,
+    NewCampaign,
+    NewMessage,
+    Obstacles,
+    Result,
+)
 from sender.storage.database import Database, Transaction
 
 #: Messages in a slice: a few seconds of one worker's work, so that little is held by a lost one
@@ -187,14 +195,6 @@ class Campaigns:
             row = self.ensure_sender(tx, address)
             senders.set_pace(tx, row.id, segments_per_second)
 
-    def release(self, address: str, *, author: str) -> int:
-        """Lift the holds on a sender, once what caused them is put right; how many there were."""
-        with self.db.transaction() as tx:
-            row = senders.find(tx, address)
-            if row is None or row.tenant_id != self.tenant_id:
-                raise NotFound(f"there is no sender {address}")
-            return holds.release(tx, holds.Level.SENDER, row.id, author=author)
-
     def enqueue(self, campaign_id: int, *, start_at: datetime | None = None) -> None:
         """Offer the campaign to the workers, now or at an aware ``start_at``.
 
@@ -230,15 +230,33 @@ class Campaigns:
                 slices.wake(tx, campaign_id)
 
     def cancel(self, campaign_id: int, *, why: str = "") -> int:
-        """End the campaign; what has not begun is canceled. How many messages that were."""
+        """End the campaign; what has not begun is canceled. How many messages that were.
+
+        Whatever the provider still keeps of it is taken back by `sender.recalling`: of a COMPLETED
+        one, too, which stays what it is.
+        """
         with self.db.transaction() as tx:
             row = self._locked(tx, campaign_id)
             if row.state is CampaignState.CANCELED:
+                return 0
+            if row.started_at is not None:
+                recalls.request(tx, campaign_id)
+            if row.state is CampaignState.COMPLETED:
                 return 0
             _require(row, CANCELABLE, "cancel")
             campaigns.move(tx, campaign_id, CampaignState.CANCELED, why=why)
         # After that commit no guard begins anything new; what is left is pending, or comes back.
         return close_out(self.db, campaign_id)
+
+    def newest(self, *, limit: int) -> list[CampaignSummary]:
+        """The tenant's campaigns, the newest first."""
+        return self.db.run(campaigns.newest, tenant_id=self.tenant_id, limit=limit)
+
+    def obstacles(self, campaign_id: int) -> Obstacles:
+        """What keeps it from sending just now, beside its own state."""
+        with self.db.transaction() as tx:
+            self._found(tx, campaign_id)
+            return campaigns.obstacles(tx, campaign_id)
 
     def progress(self, campaign_id: int) -> Progress:
         """How far it is: messages by state and reason, counted now."""

@@ -16,6 +16,8 @@
     ├── IdempotencyConflict     the key was used for something else
     ├── WrongState              the campaign is not in a state that allows this
     ├── LiftRefused             this suppression may not be lifted like this
+    ├── HoldRefused             this hold may not be placed or lifted like this
+    ├── VerdictRefused          this doubt may not be decided, or not like this
     ├── ReviewRefused           this review may not be decided like this
     ├── ErasureRefused          this may not be erased like this
     ├── InvalidRecipient        not a telephone number
@@ -84,6 +86,14 @@ class WrongState(SenderError):
 
 class LiftRefused(SenderError):
     """A complaint or an imported opt-out is lifted only with an explicit override."""
+
+
+class HoldRefused(SenderError):
+    """A hold needs an author, a reason and one thing it is on; everything is the operator's."""
+
+
+class VerdictRefused(SenderError):
+    """A verdict needs an author, evidence and a doubt that is old enough; the message says more."""
 
 
 class ReviewRefused(SenderError):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sender import feedback
 from sender.domain.consent import Suppression
-from sender.domain.message import State, sources_of
+from sender.domain.message import VERDICT_NOT_SENT, State, sources_of
 from sender.domain.phone import digits
 from sender.domain.receipt import Receipt, ReceiptMeaning, state_of
 from sender.enforcement import BlockReport, Enforcement
@@ -37,6 +37,11 @@ class Counted:
 
 
 Answer = Counted | Refusal
+
+#: The alarm about a text that went although a person had found that it did not.
+CONTRADICTION = "callback_contradicts_verdict"
+#: What the provider says of a message that never reached a carrier: "not sent" was right.
+_NEVER_LEFT = frozenset({ReceiptMeaning.FAILED, ReceiptMeaning.OPTED_OUT, ReceiptMeaning.CANCELED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +74,9 @@ class Receipts:
         for one in batch:
             found = facts.get(one.message_id)
             answers.append(self._judge(tx, found, one))
-            if found is not None and found.sid is None:
-                facts[one.message_id] = replace(found, sid=one.sid)
+            if found is not None and isinstance(answers[-1], Counted):
+                self._compare(tx, found, one)
+                facts[one.message_id] = replace(found, sid=one.sid, reason="")
         counted = [
             one for one, said in zip(batch, answers, strict=True) if isinstance(said, Counted)
         ]
@@ -105,6 +111,12 @@ class Receipts:
             return Counted()
         incidents.raise_alarm(tx, f"callback_{refusal}", _evidence_of(receipt))
         return refusal
+
+    def _compare(self, tx: Transaction, facts: MessageFacts, receipt: Receipt) -> None:
+        """The provider's word beats a person's; where they differ, somebody should know."""
+        left = receipt.verdict.meaning not in _NEVER_LEFT
+        if left and facts.state is State.FAILED and facts.reason == VERDICT_NOT_SENT:
+            incidents.raise_alarm(tx, CONTRADICTION, _evidence_of(receipt))
 
     def _learn(self, tx: Transaction, counted: Sequence[Receipt]) -> list[Receipt]:
         """Callbacks that lead to one state are one statement; of one message, the latest counts.

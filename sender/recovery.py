@@ -21,7 +21,7 @@ from sender.enforcement import BlockReport, Enforcement, SuppressionCache
 from sender.errors import ConfigurationError, ProviderUnavailable
 from sender.feedback import Finding
 from sender.filtering import hold_filtered
-from sender.storage import doubts, message_facts, slices, sweeping, workers
+from sender.storage import cursors, doubts, message_facts, slices, sweeping, workers
 from sender.storage.database import AsyncDatabase, Database, Transaction
 from sender.storage.doubts import Doubt
 from sender.storage.messages import Evidence, MessageTable
@@ -40,6 +40,8 @@ RESOLVE_FOR = timedelta(seconds=20)
 CLOCK_SLACK = timedelta(seconds=5)
 #: A request lasts 10 s at most, so its record was created within that of its guard.
 LONGEST_REQUEST = timedelta(seconds=15)
+#: Names the day on which the unknown messages were last told of.
+REPORTED = "unknown_doubts_reported"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +137,7 @@ class Resolver:
         if self.busy.locked():
             return 0
         async with self.busy:
-            await self.db.run(doubts.give_up_old)
+            await self._report()
             give_up_at = time.monotonic() + RESOLVE_FOR.total_seconds()
             resolved = 0
             while time.monotonic() < give_up_at:
@@ -145,12 +147,20 @@ class Resolver:
                     break
             return resolved
 
+    async def _report(self) -> None:
+        """Give up what is too old, and name what a person must look at: then, and once a day."""
+        given_up = await self.db.run(doubts.give_up_old)
+        is_time = await self.db.run(cursors.first_of_day, REPORTED)
+        if (given_up or is_time) and (unknown := await self.db.run(doubts.unknown)):
+            log.warning("doubts_unknown", by_campaign=unknown, see="sender doubts list")
+
     async def _look_into(self, doubt: Doubt) -> bool:
         try:
             provider = await self.providers.of(doubt.tenant_id)
             records = await provider.list_to(doubt.recipient, doubt.guarded_at - CLOCK_SLACK)
         except (ProviderUnavailable, ConfigurationError) as exc:
             log.warning("doubt_not_resolved", message=str(doubt.message_id), error=str(exc))
+            await self.db.run(doubts.note, doubt.message_id, str(exc))
             return False
         body = Template.parse(doubt.body).render(doubt.fields)
         for record in records:
@@ -159,6 +169,8 @@ class Resolver:
                 if learnt is not None:
                     await self.cache.add(learnt)
                     return True
+        found = f"{len(records)} messages to them, this one not among them"
+        await self.db.run(doubts.note, doubt.message_id, found)
         return False
 
     def _learn(

@@ -20,11 +20,14 @@ from sender.config import Settings, environment_variable
 from sender.credentials import Secrets, Vault
 from sender.domain.consent import PLATFORM
 from sender.domain.receipt import Receipt
+from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.erasing import Erasures
 from sender.errors import NotFound
 from sender.exporting import Exports
+from sender.gateway import NOT_PASSED_ON
 from sender.gateways import Gateways, Verifiers
+from sender.holding import Holds
 from sender.importing import Imports
 from sender.inbound import Inbound
 from sender.liveness import living
@@ -33,6 +36,7 @@ from sender.numbers import Numbers
 from sender.optouts import OptOuts
 from sender.permits import Permits
 from sender.pushing import Pushes, PushPlan, PushReport
+from sender.recalling import Recaller
 from sender.receipts import Answer, Receipts
 from sender.reconcile import ProviderTimes
 from sender.recovery import Kicker, Resolver, Sweeper
@@ -89,6 +93,8 @@ class ApiRuntime:
     campaigns: Campaigns
     suppression: SuppressionList
     numbers: Numbers
+    holds: Holds
+    doubts: Doubts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +103,7 @@ class WorkerRuntime:
 
     pump: Pump
     resolver: Resolver
+    recaller: Recaller
 
     def stop(self) -> None:
         """Have slices end at their next window; what is in flight is settled."""
@@ -152,11 +159,17 @@ class Runtime:
             campaigns=campaigns,
             suppression=self._suppression(db, tenant_id),
             numbers=Numbers(db=db, tenant_id=tenant_id),
+            holds=Holds(db=db, tenant_id=tenant_id),
+            doubts=Doubts(db=db, tenant_id=tenant_id, horizon=self.settings.doubt_horizon),
         )
 
     def platform(self) -> SuppressionList:
         """The platform-wide list, which covers every tenant: the operator's own."""
         return self._suppression(self._sync_db(), PLATFORM)
+
+    def platform_holds(self) -> Holds:
+        """The holds on everybody and everything: the operator's own."""
+        return Holds(db=self._sync_db(), tenant_id=PLATFORM)
 
     async def push_opt_outs(
         self, tenant: str, *, dry_run: bool, progress: Callable[[int], object]
@@ -240,7 +253,10 @@ class Runtime:
                 cache=cache,
                 providers=gateways,
             )
-            yield WorkerRuntime(pump=pump, resolver=resolver)
+            recaller = Recaller(
+                db=db, messages=parts.messages, providers=gateways, kept=NOT_PASSED_ON
+            )
+            yield WorkerRuntime(pump=pump, resolver=resolver, recaller=recaller)
 
     @asynccontextmanager
     async def webhooks(self) -> AsyncIterator[WebhookRuntime]:

@@ -77,9 +77,10 @@ class WorkerProcess:
         return False
 
     def resolve(self) -> None:
-        """Look into the doubts that are due."""
+        """Look into the doubts that are due, and take back at Twilio what is wanted back."""
         with _told_briefly("resolve"):
             self._run(self._use_cases.resolver.resolve())
+            self._run(self._use_cases.recaller.recall())
 
     def kick(self, publish: Callable[[int], None]) -> None:
         """Offer slices; ``publish`` is the same at every call."""

@@ -4,9 +4,20 @@ import sys
 
 import typer
 
-from sender.cli import codes, numbers, platform, processes, suppression, tenants
+from sender.cli import (
+    campaign,
+    codes,
+    doubts,
+    holds,
+    numbers,
+    platform,
+    processes,
+    suppression,
+    tenants,
+)
 from sender.cli.showing import FAILED
 from sender.errors import SenderError
+from sender.storage.database import DatabaseError, told
 
 __all__ = ["app", "main"]
 
@@ -17,6 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(processes.app)
+app.add_typer(campaign.app, name="campaign")
+app.add_typer(holds.app, name="holds")
+app.add_typer(doubts.app, name="doubts")
 app.add_typer(suppression.app, name="suppression")
 app.add_typer(numbers.app, name="numbers")
 app.add_typer(platform.app, name="platform")
@@ -30,6 +44,11 @@ def main() -> None:
         app()
     except SenderError as exc:
         typer.echo(f"sender: {exc}", err=True)
+        sys.exit(FAILED)
+    except DatabaseError as exc:
+        # Its own text may quote a row, number and all.
+        hint = "is DATABASE_URL right, is it up, was `sender migrate` run?"
+        typer.echo(f"sender: the database cannot be used ({told(exc)}): {hint}", err=True)
         sys.exit(FAILED)
     except (FileNotFoundError, IsADirectoryError, PermissionError) as exc:
         # A file that somebody named.

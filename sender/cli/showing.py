@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -18,7 +18,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for progr
 Author = Annotated[str, typer.Option(help="Who does it; kept in the log.")]
 
 #: Columns that are kept in one line, whatever else has to be folded.
-_WHOLE = frozenset({"when", "since", "at", "number", "review", "batch"})
+_WHOLE = frozenset(
+    {"when", "since", "at", "number", "review", "batch", "id", "created", "message", "age"}
+)
+#: Columns of figures.
+_FIGURES = frozenset({"messages", "recipients", "checks", "share"})
 
 console = Console(highlight=False)
 
@@ -28,10 +32,14 @@ def show_json(content: object) -> None:
     typer.echo(json.dumps(content, default=_plain, ensure_ascii=False, indent=2))
 
 
+def fields_of(value: Any) -> dict[str, Any]:
+    """A dataclass's fields by name, as they are."""
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: getattr(value, name) for name in names}
+        return fields_of(value)
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, bytes):
@@ -47,13 +55,24 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empt
     """A table, or what to say instead of an empty one."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
+        justify: Literal["right", "left"] = "right" if column in _FIGURES else "left"
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE, justify=justify)
     for row in rows:
         table.add_row(*(escape(shown(cell)) for cell in row))
     if table.row_count:
         console.print(table)
     else:
         console.print(empty)
+
+
+def show_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """What is known about one thing, a line each."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(escape(name), escape(shown(value)))
+    console.print(table)
 
 
 def shown(value: Any) -> str:

@@ -97,3 +97,8 @@ class Progress:
     def open(self) -> int:
         """Messages that may still be sent or are being sent."""
         return self.states.get("pending", 0) + self.states.get("sending", 0)
+
+    @property
+    def doubts(self) -> int:
+        """Messages whose outcome nobody knows: counted beside a COMPLETED campaign."""
+        return self.states.get("in_doubt", 0) + self.states.get("unknown", 0)

@@ -80,6 +80,16 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 
+#: Reasons of rows whose outcome a person found out. "Sent" is a ``sent`` row like any other; "not
+#: sent" is a ``failed`` one that the provider's word still overrules, whatever it is: a person can
+#: be wrong, and the row must not hide a text that somebody got.
+VERDICT_SENT = "verdict_sent"
+VERDICT_NOT_SENT = "verdict_not_sent"
+
+#: What a person may decide about; nothing in doubt is decided by a machine without evidence.
+DOUBTED: frozenset[State] = frozenset({State.IN_DOUBT, State.UNKNOWN})
+
+
 def sources_of(target: State) -> frozenset[State]:
     """The states from which a row may move to ``target``: where later evidence may move it."""
     return frozenset(state for state, targets in TRANSITIONS.items() if target in targets)

@@ -1,6 +1,12 @@
 """Everything that knows Twilio's wire: the client, the codes, the webhooks."""
 
-from sender.gateway.client import TWILIO_API, Credentials, GatewayFactory, TwilioGateway
+from sender.gateway.client import (
+    NOT_PASSED_ON,
+    TWILIO_API,
+    Credentials,
+    GatewayFactory,
+    TwilioGateway,
+)
 from sender.gateway.codes import TABLE, CodeEntry, callback_verdict, create_outcome
 from sender.gateway.consents import ConsentsGateway
 from sender.gateway.transport import RECIPIENT_LOGGERS
@@ -16,6 +22,7 @@ from sender.gateway.webhooks import (
 )
 
 __all__ = [
+    "NOT_PASSED_ON",
     "RECIPIENT_LOGGERS",
     "TABLE",
     "TWILIO_API",

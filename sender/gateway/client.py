@@ -47,6 +47,8 @@ _CALLBACK_OVERRIDES: Final = "#ct=2000&rt=4000&rc=5&rp=all"
 _SHORTEST_VALIDITY, _LONGEST_VALIDITY = 1, 36_000
 #: Twilio's limit (error 20007 above); the SDK would ask for more.
 _PAGE_SIZE: Final = 1000
+#: Its statuses of a message that it has taken and not passed on: until then it can be canceled.
+NOT_PASSED_ON: Final = frozenset({"accepted", "scheduled", "queued"})
 #: For questions, which may be repeated freely; a list may take many pages.
 _ASK_SECONDS: Final = 30.0
 

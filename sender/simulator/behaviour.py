@@ -70,6 +70,9 @@ class Behaviour:
     delivered_after_ms: Milliseconds = 60.0
     #: Rate of each asynchronous error code among accepted messages.
     async_failures: Mapping[int, Rate] = field(default_factory=dict)
+    #: Accepted messages that are put off when they were to leave: they stay ``scheduled`` until
+    #: they are canceled.
+    put_off_rate: Rate = 0.0
     #: Messages whose carrier gives no receipt: they stay ``sent``.
     no_receipt_rate: Rate = 0.0
     #: Webhooks (inbound too) that are posted twice.

@@ -47,7 +47,7 @@ def begin(simulator: Simulator, row: MessageRow, ending: Ending) -> None:
 
 def cancel(simulator: Simulator, row: MessageRow) -> bool:
     """Cancel a message that has not left; returns whether it was still possible."""
-    if row.status not in (Status.QUEUED, Status.ACCEPTED):
+    if row.status not in (Status.QUEUED, Status.ACCEPTED, Status.SCHEDULED):
         return False
     _enter(row, Status.CANCELED)
     _call_back(simulator, row, Status.CANCELED)
@@ -60,6 +60,10 @@ def _leave(simulator: Simulator, row: MessageRow, ending: Ending) -> None:
         return
     if ending.status is Status.FAILED:
         _end(simulator, row, ending)
+        return
+    if simulator.chance.happens(simulator.behaviour.put_off_rate, "put_off", row.to):
+        _enter(row, Status.SCHEDULED)
+        _call_back(simulator, row, Status.SCHEDULED)
         return
     row.number_shown = True
     row.sent_at = time.time()

@@ -27,6 +27,8 @@ class Status(StrEnum):
 
     ACCEPTED = "accepted"
     QUEUED = "queued"
+    #: Put off by the provider itself, as its Compliance Toolkit does in quiet hours.
+    SCHEDULED = "scheduled"
     CANCELED = "canceled"
     SENT = "sent"
     DELIVERED = "delivered"

@@ -63,6 +63,36 @@ class CampaignRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CampaignSummary:
+    """A campaign in a list: what it is, and where it stands."""
+
+    id: int
+    name: str
+    #: The From number or Messaging Service SID.
+    sender: str
+    state: CampaignState
+    why: str
+    recipients: int
+    created_at: datetime
+    #: When it is to start, for one that waits for its time.
+    start_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obstacles:
+    """Why a campaign does not move, beside its own state."""
+
+    #: On it, its sender, its tenant or everything.
+    holds: tuple[holds.Hold, ...]
+    sender: str
+    #: The sender is not used before: its pace, its cap or the provider's trouble; ``None``: now.
+    rests_until: datetime | None
+    rest_reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewMessage:
     """A recipient's row, ready to be loaded."""
 
@@ -129,6 +159,34 @@ def by_key(tx: Transaction, *, tenant_id: int, key: str) -> CampaignRow | None:
 
 def _row(row: Mapping[Any, Any] | None) -> CampaignRow | None:
     return None if row is None else CampaignRow(**{**row, "state": CampaignState(row["state"])})
+
+
+_NEWEST = text("""
+    SELECT c.id, c.name, s.address AS sender, c.state, c.why, c.recipients, c.created_at,
+           c.start_at, c.started_at, c.completed_at
+    FROM campaign c JOIN sender s ON s.id = c.sender_id
+    WHERE c.tenant_id = :tenant_id ORDER BY c.id DESC LIMIT :limit
+""")
+
+
+def newest(tx: Transaction, *, tenant_id: int, limit: int) -> list[CampaignSummary]:
+    """A tenant's campaigns, the newest first."""
+    rows = tx.execute(_NEWEST, {"tenant_id": tenant_id, "limit": limit}).mappings()
+    return [CampaignSummary(**{**row, "state": CampaignState(row["state"])}) for row in rows]
+
+
+_REST = text("""
+    SELECT s.address AS sender,
+           CASE WHEN s.rests_until > now() THEN s.rests_until END AS rests_until,
+           CASE WHEN s.rests_until > now() THEN s.rest_reason ELSE '' END AS rest_reason
+    FROM campaign c JOIN sender s ON s.id = c.sender_id WHERE c.id = :id
+""")
+
+
+def obstacles(tx: Transaction, campaign_id: int) -> Obstacles:
+    """What keeps a campaign from sending now: holds on it, and its sender's rest."""
+    held = tuple(holds.on_campaign(tx, campaign_id))
+    return Obstacles(holds=held, **tx.execute(_REST, {"id": campaign_id}).mappings().one())
 
 
 def set_counts(

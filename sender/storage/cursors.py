@@ -20,3 +20,16 @@ def read(tx: Transaction, name: str) -> int | None:
 def write(tx: Transaction, name: str, position: int) -> None:
     """Move a reader."""
     tx.execute(_WRITE, {"name": name, "position": position})
+
+
+_TODAY = text("""
+    INSERT INTO cursor_position (name, position)
+    VALUES (:name, floor(extract(epoch FROM now()) / 86400))
+    ON CONFLICT (name) DO UPDATE SET position = excluded.position
+    WHERE cursor_position.position < excluded.position
+""")
+
+
+def first_of_day(tx: Transaction, name: str) -> bool:
+    """Whether this is the first call of the day (UTC) under this name, in any process."""
+    return bool(tx.execute(_TODAY, {"name": name}).rowcount)

@@ -42,13 +42,14 @@ def request_enforcement(tx: Transaction, opt_out: OptOut) -> None:
 #: True for a row ``m`` of campaign ``c`` that the opt-out ``e`` covers; a platform-wide one
 #: (tenant 0) covers every tenant's rows. Campaigns that have not
 #: started are left out: the guard decides about them, so that a START in between counts.
-_IN_SCOPE = """
+IN_SCOPE = """
     m.recipient = e.recipient AND e.tenant_id IN (0, c.tenant_id)
     AND c.state NOT IN ('DRAFT', 'SCHEDULED')
     AND (e.scope = 0 OR EXISTS (SELECT FROM sender_scope ss
                                 WHERE ss.sender_id = c.sender_id AND ss.scope = e.scope))
 """
-_STILL_SUPPRESSED = """
+#: True while the opt-out ``e`` is in force: no START has lifted it.
+STILL_SUPPRESSED = """
     EXISTS (SELECT FROM suppression s
             WHERE s.recipient = e.recipient AND s.tenant_id = e.tenant_id AND s.scope = e.scope
               AND s.reason <> 'review')
@@ -61,7 +62,7 @@ _WITHDRAW = text(f"""
         JOIN consent_event o ON o.id = e.event_id
         JOIN message m ON m.recipient = e.recipient AND m.state = 'pending'
         JOIN campaign c ON c.id = m.campaign_id
-        WHERE e.event_id = ANY (CAST(:ids AS bigint[])) AND {_IN_SCOPE} AND {_STILL_SUPPRESSED}
+        WHERE e.event_id = ANY (CAST(:ids AS bigint[])) AND {IN_SCOPE} AND {STILL_SUPPRESSED}
         GROUP BY m.id
     ),
     withdrawn AS (
@@ -78,9 +79,9 @@ _ENFORCED = text(f"""
     WHERE e.event_id = ANY (CAST(:ids AS bigint[])) AND e.enforced_at IS NULL
       AND NOT EXISTS (
         SELECT FROM message m JOIN campaign c ON c.id = m.campaign_id
-        WHERE {_IN_SCOPE}
+        WHERE {IN_SCOPE}
           AND (m.state = 'sending'
-               OR (m.state = 'pending' AND {_STILL_SUPPRESSED})
+               OR (m.state = 'pending' AND {STILL_SUPPRESSED})
                OR (m.state = 'in_doubt' AND m.changed_at > now() - CAST(:horizon AS interval))))
 """)  # noqa: S608  # built from the constants above only
 

@@ -28,11 +28,34 @@ class Hold:
     subject: int
     reason: str
     detail: str
+    #: Who placed it; empty: the program itself.
+    author: str = ""
 
     @property
     def key(self) -> tuple[Level, int, str]:
         """What is in force once at most."""
         return self.level, self.subject, self.reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldRecord:
+    """A hold as it is kept: in force, or lifted."""
+
+    id: int
+    level: Level
+    #: The tenant's, sender's or campaign's id; 0 for ``ALL``.
+    subject: int
+    #: The tenant's name, the sender's address or the campaign's name.
+    name: str
+    reason: str
+    detail: str
+    #: Who placed it; empty: the program itself.
+    author: str
+    held_at: datetime
+    #: ``None`` while it is in force.
+    released_at: datetime | None
+    released_by: str | None
+    release_reason: str
 
 
 #: SQL that is true for a campaign ``c`` that a hold or the kill switch stops.
@@ -44,7 +67,8 @@ HELD = """
 """
 
 _PLACE = text("""
-    INSERT INTO hold (level, subject, reason, detail) VALUES (:level, :subject, :reason, :detail)
+    INSERT INTO hold (level, subject, reason, detail, author)
+    VALUES (:level, :subject, :reason, :detail, :author)
     ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
 """)
 _PLACE_ON_EVIDENCE = text("""
@@ -57,11 +81,12 @@ _PLACE_ON_EVIDENCE = text("""
     ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
 """)
 _RELEASE = text("""
-    UPDATE hold SET released_at = now(), released_by = :author
+    UPDATE hold SET released_at = now(), released_by = :author, release_reason = :why
     WHERE level = :level AND subject = :subject AND released_at IS NULL
+      AND (CAST(:only AS text) IS NULL OR reason = :only)
 """)
 _ON_CAMPAIGN = text("""
-    SELECT h.level, h.subject, h.reason, h.detail
+    SELECT h.level, h.subject, h.reason, h.detail, h.author
     FROM campaign c JOIN hold h ON h.released_at IS NULL
      AND (h.level = 'all' OR (h.level, h.subject) IN (
           ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id)))
@@ -69,9 +94,27 @@ _ON_CAMPAIGN = text("""
 """)
 
 
-def place(tx: Transaction, hold: Hold) -> None:
-    """Put a hold in force; the guard sees it at the next window."""
-    tx.execute(_PLACE, {**vars(hold), "level": hold.level.value})
+_RECORDS = text("""
+    SELECT h.id, h.level, h.subject, h.reason, h.detail, h.author, h.held_at, h.released_at,
+           h.released_by, h.release_reason, coalesce(t.name, s.address, c.name, '') AS name
+    FROM hold h
+    LEFT JOIN tenant t ON h.level = 'tenant' AND t.id = h.subject
+    LEFT JOIN sender s ON h.level = 'sender' AND s.id = h.subject
+    LEFT JOIN campaign c ON h.level = 'campaign' AND c.id = h.subject
+    WHERE (:lifted OR h.released_at IS NULL)
+      AND (CAST(:tenant_id AS integer) IS NULL OR h.level = 'all'
+           OR coalesce(t.id, s.tenant_id, c.tenant_id) = :tenant_id)
+    ORDER BY h.id DESC LIMIT :limit
+""")
+
+
+def place(tx: Transaction, hold: Hold) -> bool:
+    """Put a hold in force; the guard sees it at the next window.
+
+    Returns:
+        Whether it is new: one on the same subject for the same reason stays as it is.
+    """
+    return bool(tx.execute(_PLACE, {**vars(hold), "level": hold.level.value}).rowcount)
 
 
 def place_on_evidence(tx: Transaction, hold: Hold, *, evidence_of: datetime | None) -> None:
@@ -88,10 +131,27 @@ def place_on_evidence(tx: Transaction, hold: Hold, *, evidence_of: datetime | No
     tx.execute(_PLACE_ON_EVIDENCE, values)
 
 
-def release(tx: Transaction, level: Level, subject: int, *, author: str) -> int:
-    """Lift every hold on one subject; how many there were."""
-    values = {"level": level.value, "subject": subject, "author": author}
+def release(
+    tx: Transaction,
+    level: Level,
+    subject: int,
+    *,
+    author: str,
+    why: str = "",
+    only: str | None = None,
+) -> int:
+    """Lift every hold on one subject, or only that of one reason; how many there were."""
+    values = {"level": level.value, "subject": subject, "author": author, "why": why, "only": only}
     return tx.execute(_RELEASE, values).rowcount
+
+
+def records(
+    tx: Transaction, *, tenant_id: int | None, lifted: bool, limit: int
+) -> list[HoldRecord]:
+    """The holds that stop a tenant (``None``: anybody), newest first, lifted ones if asked."""
+    values = {"tenant_id": tenant_id, "lifted": lifted, "limit": limit}
+    rows = tx.execute(_RECORDS, values).mappings()
+    return [HoldRecord(**{**row, "level": Level(row["level"])}) for row in rows]
 
 
 def on_campaign(tx: Transaction, campaign_id: int) -> list[Hold]:

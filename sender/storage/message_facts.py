@@ -24,6 +24,7 @@ class MessageFacts:
     sender_kind: str
     recipient: int
     state: State
+    reason: str
     sid: str | None
     guarded_at: datetime | None
     account_sid: str | None
@@ -35,7 +36,8 @@ class MessageFacts:
 #: planner may answer one by reading the whole table into a hash.
 _FACTS = text("""
     SELECT m.id, m.campaign_id, c.tenant_id, c.sender_id, s.address AS sender,
-           s.kind AS sender_kind, m.recipient, m.state, m.sid, m.guarded_at, t.account_sid,
+           s.kind AS sender_kind, m.recipient, m.state, m.reason, m.sid, m.guarded_at,
+           t.account_sid,
            (SELECT true FROM number_health n
             WHERE n.tenant_id = c.tenant_id AND n.recipient = m.recipient) IS NOT NULL AS has_health
     FROM message m

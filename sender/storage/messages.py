@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from sender.domain.message import Guarded, State
+from sender.domain.message import VERDICT_NOT_SENT, Guarded, State
 from sender.storage.database import Transaction
 from sender.storage.holds import HELD
 
@@ -191,7 +191,7 @@ _REFUSE = text("""
     FROM unfit WHERE m.id = unfit.id AND m.state = 'pending'
 """)
 
-_LEARN = text("""
+_LEARN = text(f"""
     UPDATE message m
     SET state = CASE WHEN moves THEN :state ELSE m.state END,
         reason = CASE WHEN moves THEN known.reason ELSE m.reason END,
@@ -202,7 +202,10 @@ _LEARN = text("""
         lease_until = CASE WHEN moves THEN NULL ELSE m.lease_until END,
         changed_at = CASE WHEN moves THEN clock_timestamp() ELSE m.changed_at END
     FROM (
-        SELECT m.id, evidence.*, m.state = ANY (CAST(:sources AS text[])) AS moves
+        SELECT m.id, evidence.*,
+               m.state = ANY (CAST(:sources AS text[]))
+               -- A person's "not sent" gives way to whatever the provider says.
+               OR m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}' AS moves
         FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[]), CAST(:statuses AS text[]),
                     CAST(:codes AS integer[]), CAST(:sids AS text[]))
              AS evidence (message_id, reason, status, code, sid)
@@ -211,7 +214,7 @@ _LEARN = text("""
     ) AS known
     WHERE m.id = known.id
     RETURNING m.id, known.moves
-""")
+""")  # noqa: S608  # built from a constant
 
 
 class MessageTable:

@@ -218,6 +218,7 @@ STEPS = {
         "RUNNING": "CANCELED",
         "PAUSED": "CANCELED",
         "CANCELED": "CANCELED",
+        "COMPLETED": "COMPLETED",
     },
 }
 

@@ -155,6 +155,9 @@ class TestDoubts:
         """Another text, sender or time proves nothing."""
         assert await self._resolver(bench, loop_db, _Log([entry(**facts)])).resolve() == 0
         assert bench.row(doubted).state == "in_doubt"
+        (doubt,) = bench.execute("SELECT looked_at, found FROM doubt")
+        assert doubt.looked_at is not None
+        assert doubt.found == "1 messages to them, this one not among them"
 
     async def test_another_messages_record(
         self, bench: Bench, loop_db: AsyncDatabase, doubted: int, entry: Entry
@@ -223,6 +226,7 @@ class TestDoubts:
         assert await resolver.resolve() == 0
         assert bench.row(doubted).state == "in_doubt"
         assert bench.value("SELECT next_check > now() AND checks = 1 FROM doubt")
+        assert bench.value("SELECT found FROM doubt") == "away"
 
     async def test_a_miss_proves_nothing(
         self, bench: Bench, loop_db: AsyncDatabase, doubted: int

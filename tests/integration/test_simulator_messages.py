@@ -220,3 +220,14 @@ async def test_the_log_has_every_create_with_its_times() -> None:
     assert before <= first["arrived_at"] <= first["answered_at"] <= second["arrived_at"]
     assert (second["messaging_service_sid"], second["accepted"]) == (SERVICE, False)
     assert all(entry["kind"] == "status" for entry in later["entries"])
+
+
+async def test_a_message_that_is_put_off_can_be_canceled_until_then() -> None:
+    """What the provider puts off stays scheduled, says so, and is canceled when asked."""
+    async with simulated(put_off_rate=1) as rig:
+        message = await rig.create(status_callback=rig.callback)
+        await rig.until_status(message.sid, "scheduled")
+        await asyncio.to_thread(rig.client.messages(message.sid).update, status="canceled")
+        assert (await rig.fetch(message.sid)).status == "canceled"
+        await until(lambda: len(rig.application.received) == 2)
+    assert rig.application.statuses() == ["scheduled", "canceled"]

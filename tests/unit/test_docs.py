@@ -24,7 +24,7 @@ from sender.domain.outcome import RefusalKind
 from sender.domain.phone import SenderKind
 from sender.domain.receipt import FailureCause
 from sender.gateway import client as gateway_client
-from sender.receipts import Refusal
+from sender.receipts import CONTRADICTION, Refusal
 from sender.runtime import KICKER_CONNECTIONS, SPARE_CONNECTIONS, SWEEPER_CONNECTIONS
 from workers.refusals import ALARMING
 from workers.webhooks import app as webhooks
@@ -212,7 +212,7 @@ def test_every_state_and_reason_is_explained() -> None:
 def test_every_cause_and_alarm_is_explained() -> None:
     """An operator finds each incident's cause and each alarm's kind."""
     explained = rows("What to do about").keys()
-    alarms = {f"callback_{why}" for why in Refusal} | {"inbound_unattributed"}
+    alarms = {f"callback_{why}" for why in Refusal} | {"inbound_unattributed", CONTRADICTION}
     alarms |= {f"webhook_{why}" for why in ALARMING}
     assert set(Cause) | alarms == explained - {"Cause", "Kind", "---"}
 

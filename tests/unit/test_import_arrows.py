@@ -50,11 +50,14 @@ FOUNDATION = frozenset(
 USE_CASES = frozenset(
     {
         "sender.campaigns",
+        "sender.doubting",
+        "sender.holding",
         "sender.inbound",
         "sender.mirroring",
         "sender.numbers",
         "sender.optouts",
         "sender.pushing",
+        "sender.recalling",
         "sender.receipts",
         "sender.reconcile",
         "sender.recovery",

@@ -63,15 +63,47 @@ CREATE TABLE failure_count (
 );
 """
 
+HOLDS = """
+-- Who put a hold in force (empty: the program itself), and why it was lifted.
+ALTER TABLE hold ADD COLUMN author text NOT NULL DEFAULT '';
+ALTER TABLE hold ADD COLUMN release_reason text NOT NULL DEFAULT '';
+"""
+
 DOUBTS = """
+-- When a doubt was last looked for at Twilio, and what was found.
+ALTER TABLE doubt ADD COLUMN looked_at timestamptz;
+ALTER TABLE doubt ADD COLUMN found text NOT NULL DEFAULT '';
+
 -- What a person found out about a message in doubt. It never sends anything.
 CREATE TABLE verdict (
     message_id uuid PRIMARY KEY REFERENCES message,
     sent       boolean NOT NULL,
+    -- Why it was in doubt.
+    reason     text NOT NULL,
     author     text NOT NULL,
     evidence   text NOT NULL,
     given_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+"""
+
+RECALLS = """
+-- Work list: messages that Twilio took and may not have passed on, to be canceled there. Without
+-- a reference to message, which would lock rows that guards and settlements work on.
+CREATE TABLE recall (
+    message_id uuid PRIMARY KEY,
+    asked_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tries      integer NOT NULL DEFAULT 0,
+    next_try   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX recall_due ON recall (next_try);
+
+-- Campaigns that were canceled and whose messages were not put on that list yet.
+ALTER TABLE campaign ADD COLUMN recall_due boolean NOT NULL DEFAULT false;
+
+-- Opt-outs whose person's messages were not put on it yet; older ones are past it.
+ALTER TABLE enforcement ADD COLUMN recall_due boolean NOT NULL DEFAULT false;
+ALTER TABLE enforcement ALTER COLUMN recall_due SET DEFAULT true;
+CREATE INDEX enforcement_recall ON enforcement (event_id) WHERE recall_due;
 """
 
 WORKERS = """
@@ -97,7 +129,7 @@ INSERT INTO high_water DEFAULT VALUES;
 
 def upgrade() -> None:
     """Add them."""
-    for part in (FAIRNESS, PACING, NUMBERS, DOUBTS, WORKERS, HIGH_WATER):
+    for part in (FAIRNESS, PACING, NUMBERS, HOLDS, DOUBTS, RECALLS, WORKERS, HIGH_WATER):
         op.execute(part)
 
 
