@@ -47,6 +47,8 @@ class Kicker:
     slices: SliceTable
     #: Publishes the hint "there is work in this slice".
     publish: Callable[[int], None]
+    #: The same for a slice of a transactional campaign; without, they go with the others.
+    publish_transactional: Callable[[int], None] | None = None
 
     def kick(self) -> int:
         """Start what is scheduled and offer what the fleet has room for; how many slices.
@@ -54,14 +56,17 @@ class Kicker:
         The offers are committed before they are published: a lost hint is offered again after
         ``OFFER_EXPIRES``, a published one whose offer was rolled back would be refused anyway.
         """
-        offered = self.db.run(self._offer)
-        for slice_id in offered:
+        offered, transactional = self.db.run(self._offer)
+        for slice_id in transactional:
+            (self.publish_transactional or self.publish)(slice_id)
+        for slice_id in offered - transactional:
             self.publish(slice_id)
         return len(offered)
 
-    def _offer(self, tx: Transaction) -> list[int]:
+    def _offer(self, tx: Transaction) -> tuple[set[int], set[int]]:
         slices.start_scheduled(tx, datetime.now(UTC))
-        return self.slices.offer(tx)
+        offered = self.slices.offer(tx)
+        return set(offered), self.slices.transactional(tx, offered)
 
 
 @dataclass(kw_only=True)
