@@ -31,7 +31,7 @@ class Gate(Protocol):
 
 
 @asynccontextmanager
-async def living(  # noqa: PLR0913  # what a worker is, and how it is watched
+async def living(
     db: AsyncDatabase,
     *,
     name: str,

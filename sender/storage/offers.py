@@ -14,7 +14,7 @@ transactional delays itself. At a sender they take the places first.
 
 from datetime import timedelta
 
-from sender.storage.holds import HELD
+from sender.storage.holds import HELD, HELD_AMONG_MANY
 from sender.storage.workers import OWNER_LIVES
 
 #: An offer that nobody took for this long got lost on the way: Celery over Redis loses messages.
@@ -29,20 +29,25 @@ FLEET = {"expires": OFFER_EXPIRES, "fed_by_a_slice": FED_BY_A_SLICE}
 
 #: SQL that is true while a running campaign ``c`` of sender ``f`` may send: what refuses a window
 #: of it as a whole refuses the slice already, or its runs would come to nothing again and again.
-MAY_GO = f"""
-    (c.deadline_at > now() AND (f.rests_until IS NULL OR f.rests_until <= now()) AND NOT {HELD})
-"""
+_IN_TIME = "c.deadline_at > now() AND (f.rests_until IS NULL OR f.rests_until <= now())"
+MAY_GO = f"({_IN_TIME} AND NOT {HELD})"
 
 #: SQL that is true of a slice ``s`` that a live worker works on.
 _LEASED = f"(s.leased_until > now() AND {OWNER_LIVES.format(owner='s.owner')})"
 #: In the words of the index ``slice_in_play``: a campaign of millions has thousands of others.
 _TOUCHED = "s.done_at IS NULL AND (s.owner IS NOT NULL OR s.offered_at IS NOT NULL)"
 
-#: SQL to put after ``WITH``: ``room`` has the fleet's threads and who has them; ``placed`` has the
-#: next slices of each campaign that could be worked on and are not, with their ``place`` at their
-#: sender, of which its pace needs ``places``. Of a campaign no more are looked at than its sender
-#: or the fleet could take. ``waited`` is how long ago somebody was served, for its weight.
-_WAITING = f"""
+#: SQL that is true of a slice ``s`` of the running campaign ``c`` that could be worked on, and is
+#: not.
+_WAITS = """
+    s.campaign_id = c.id AND s.done_at IS NULL AND (s.due_at IS NULL OR s.due_at <= now())
+    AND s.id NOT IN (SELECT id FROM in_play)
+"""
+
+#: SQL to put after ``WITH``: the running campaigns; the slices in play (leased, or offered and not
+#: lost yet), also by sender; ``room`` has the fleet's threads and who has them. ``waited`` is how
+#: long ago somebody was served, for its weight.
+_FLEET = f"""
     running AS MATERIALIZED (
         SELECT c.id, c.tenant_id, c.sender_id, c.transactional, c.weight,
                t.weight AS tenant_weight, f.rests_until,
@@ -51,7 +56,7 @@ _WAITING = f"""
                coalesce(t.weight * extract(epoch FROM now() - t.served_at)::double precision,
                         'Infinity') AS tenant_waited,
                ceil(f.segments_per_second / :fed_by_a_slice) AS places,
-               {MAY_GO} AS may_go
+               {_IN_TIME} AND NOT {HELD_AMONG_MANY} AS may_go
         FROM campaign c JOIN sender f ON f.id = c.sender_id JOIN tenant t ON t.id = c.tenant_id
         WHERE c.state = 'RUNNING'
     ),
@@ -63,6 +68,11 @@ _WAITING = f"""
             -- An offer from before the sender's rest was refused during it, or will be.
             OR s.owner IS NULL AND c.may_go
                AND s.offered_at > greatest(now() - :expires, c.rests_until))
+    ),
+    at_sender AS (
+        SELECT sender_id, count(*) AS slices,
+               count(*) FILTER (WHERE transactional) AS transactional
+        FROM in_play GROUP BY sender_id
     ),
     busy AS (
         SELECT count(*) FILTER (WHERE transactional) AS transactional,
@@ -81,7 +91,14 @@ _WAITING = f"""
                -- Threads that nobody has and anybody may have.
                total - reserved - bulk - greatest(0, transactional - reserved) AS for_all
         FROM fleet, busy
-    ),
+    )
+"""  # noqa: S608  # built from constants only
+
+#: Marks as offered what there is room for, and notes who was served. Of a campaign no more slices
+#: are looked at than its sender or the fleet could take: ``placed`` has them with their ``place``
+#: at their sender, of which its pace needs ``places``; ``turns`` those that have one.
+OFFER = f"""
+    WITH {_FLEET},
     waiting AS (
         SELECT next.id, c.id AS campaign_id, c.tenant_id, c.sender_id, c.transactional,
                c.tenant_weight, c.waited, c.tenant_waited, c.places,
@@ -91,10 +108,8 @@ _WAITING = f"""
         LEFT JOIN (SELECT campaign_id, count(*) AS slices FROM in_play GROUP BY campaign_id) own
           ON own.campaign_id = c.id
         CROSS JOIN LATERAL (
-            SELECT s.id FROM slice s
-            WHERE s.campaign_id = c.id AND s.done_at IS NULL
-              AND (s.due_at IS NULL OR s.due_at <= now()) AND s.id NOT IN (SELECT id FROM in_play)
-            ORDER BY s.id LIMIT least(c.places, greatest(1, (SELECT room.left FROM room)))
+            SELECT s.id FROM slice s WHERE {_WAITS}
+            ORDER BY s.id LIMIT least(c.places, (SELECT room.left FROM room))
         ) AS next
         WHERE c.may_go
     ),
@@ -104,18 +119,8 @@ _WAITING = f"""
                    + row_number() OVER (PARTITION BY w.sender_id ORDER BY
                                         NOT w.transactional, w.share, w.waited DESC, random())
                    AS place
-        FROM waiting w
-        LEFT JOIN (
-            SELECT sender_id, count(*) AS slices,
-                   count(*) FILTER (WHERE transactional) AS transactional
-            FROM in_play GROUP BY sender_id
-        ) own ON own.sender_id = w.sender_id
-    )
-"""  # noqa: S608  # built from constants only
-
-#: Marks as offered what there is room for, and notes who was served.
-OFFER = f"""
-    WITH {_WAITING},
+        FROM waiting w LEFT JOIN at_sender own ON own.sender_id = w.sender_id
+    ),
     turns AS (
         SELECT p.*, coalesce(own.slices, 0) AS in_play,
                coalesce(own.transactional, 0) AS transactional_in_play,
@@ -159,44 +164,53 @@ OFFER = f"""
     RETURNING s.id
 """  # noqa: S608  # built from constants only
 
-#: Who could work if a run over a campaign ended now.
+
+def _somebody_waits(condition: str) -> str:
+    """SQL that is true while a campaign ``c`` like this could be worked on at its sender."""
+    return f"""
+        EXISTS (
+            SELECT FROM running c LEFT JOIN at_sender own ON own.sender_id = c.sender_id
+            WHERE c.may_go AND {condition} AND EXISTS (SELECT FROM slice s WHERE {_WAITS}))
+    """  # noqa: S608  # built from constants only
+
+
+_FIRST_ELSEWHERE = """
+    c.transactional AND c.sender_id <> :sender_id AND coalesce(own.transactional, 0) < c.places
+"""
+_BULK_ELSEWHERE = """
+    NOT c.transactional AND c.sender_id <> :sender_id AND coalesce(own.slices, 0) < c.places
+"""
+_FIRST_HERE = """
+    c.transactional AND c.sender_id = :sender_id AND c.id <> :campaign_id
+    AND coalesce(own.transactional, 0) < c.places
+"""
+
+#: Who could work if a run over a campaign ended now. What is true of nobody is found out with one
+#: look at each running campaign, anything else sooner.
 OTHERS_WAIT = f"""
-    WITH {_WAITING},
-    me AS (SELECT coalesce(bool_or(transactional), false) AS transactional
-           FROM campaign WHERE id = :campaign_id),
-    at_sender AS (
-        SELECT count(*) AS slices, count(*) FILTER (WHERE transactional) AS transactional
-        FROM in_play WHERE sender_id = :sender_id
-    ),
-    others AS (
-        SELECT coalesce(bool_or(sender_id = :sender_id), false) AS same_sender,
-               count(*) FILTER (WHERE transactional AND place <= places
-                                      AND sender_id = :sender_id) AS transactional_at_sender,
-               coalesce(bool_or(transactional AND place <= places), false) AS transactional,
-               coalesce(bool_or(transactional AND place <= places
-                                AND sender_id <> :sender_id), false) AS transactional_elsewhere,
-               coalesce(bool_or(NOT transactional AND place <= places
-                                AND sender_id <> :sender_id), false) AS bulk_elsewhere
-        FROM placed WHERE campaign_id <> :campaign_id
-    ),
-    pace AS (
-        SELECT ceil(segments_per_second / :fed_by_a_slice) AS places
-        FROM sender WHERE id = :sender_id
+    WITH {_FLEET},
+    me AS (
+        SELECT c.transactional, ceil(f.segments_per_second / :fed_by_a_slice) AS places,
+               coalesce(here.slices, 0) AS slices_here,
+               coalesce(here.transactional, 0) AS first_here
+        FROM campaign c JOIN sender f ON f.id = c.sender_id
+        LEFT JOIN at_sender here ON here.sender_id = c.sender_id
+        WHERE c.id = :campaign_id
     )
-    SELECT others.same_sender,
+    SELECT {_somebody_waits("c.sender_id = :sender_id AND c.id <> :campaign_id")} AS same_sender,
            room.for_all <= 0 AND (
-               others.transactional_elsewhere AND room.for_first <= 0
+               room.for_first <= 0 AND {_somebody_waits(_FIRST_ELSEWHERE)}
                -- A reserved thread is of no use to a bulk slice.
-               OR others.bulk_elsewhere
-                  AND (NOT me.transactional OR room.transactional > room.reserved)
+               OR (NOT me.transactional OR room.transactional > room.reserved)
+                  AND {_somebody_waits(_BULK_ELSEWHERE)}
            ) AS other_senders,
            NOT me.transactional AND (
-               at_sender.transactional + others.transactional_at_sender > 0
-                   AND at_sender.slices + others.transactional_at_sender > pace.places
-               OR others.transactional AND room.left <= 0
-                  AND room.transactional < greatest(room.reserved, 1)
+               me.first_here > 0 AND me.slices_here > me.places
+               OR me.slices_here >= me.places AND {_somebody_waits(_FIRST_HERE)}
+               OR room.left <= 0 AND room.transactional < greatest(room.reserved, 1)
+                  AND ({_somebody_waits(_FIRST_HERE)} OR {_somebody_waits(_FIRST_ELSEWHERE)})
            ) AS transactional
-    FROM others, room, me, at_sender, pace
+    FROM room, me
 """  # noqa: S608  # built from constants only
 
 #: Whether the fleet's bulk slices leave the reserved threads alone.

@@ -17,6 +17,7 @@ from sender.storage.workers import OWNER_LIVES
 #: How soon a slice is looked at again whose last rows are all under way.
 UNDER_WAY = timedelta(seconds=1)
 
+
 @dataclass(frozen=True, kw_only=True)
 class SliceWork:
     """A leased slice and all that its worker must know about the campaign."""
