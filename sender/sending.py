@@ -115,21 +115,19 @@ class Pump:
     #: By sender: what it has met with at the provider lately, in this process.
     streaks: dict[int, Streak] = field(default_factory=dict)
 
-    async def work(self, slice_id: int, *, exceeds: bool = False) -> bool:
+    async def may_exceed(self, slice_id: int) -> bool:
+        """Whether this process, having its share of bulk slices, may work on this one beside."""
+        return await self.db.run(self.slices.may_exceed, slice_id)
+
+    async def work(self, slice_id: int) -> bool:
         """Work on a slice until it is done, its turn is over, or something stops it.
 
         Harmless when the slice is done or another worker's: then it returns at once. Whatever this
         raises, the slice was given back.
 
-        Args:
-            slice_id: which.
-            exceeds: it is a bulk slice beyond this process's share.
-
         Returns:
             Whether this call worked on the slice.
         """
-        if exceeds and not await self.db.run(self.slices.may_exceed, slice_id):
-            return False
         work = await self.db.run(self.slices.lease, slice_id, owner=self.owner, lease=LEASE)
         if work is None:
             return False

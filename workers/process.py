@@ -37,7 +37,8 @@ class WorkerProcess:
     _runtime: Runtime | None = None
     _worker: WorkerRuntime | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-    _seats: Seats | None = None
+    #: For bulk slices; as many as the settings say, once it is open.
+    _seats: Seats = field(default_factory=lambda: Seats(1))
     _kicker: Kicker | None = None
     _sweeper: Sweeper | None = None
 
@@ -76,10 +77,11 @@ class WorkerProcess:
 
     def work(self, slice_id: int) -> bool:
         """Work on a bulk slice; whether there was anything to do, and room for it."""
-        if self._seats is None:
-            raise RuntimeError("tasks run in a Celery worker only")
+        pump = self._use_cases.pump
         with _told_briefly("send_slice"), self._seats.taken() as seated:
-            return self._run(self._use_cases.pump.work(slice_id, exceeds=not seated))
+            return (seated or self._run(pump.may_exceed(slice_id))) and self._run(
+                pump.work(slice_id)
+            )
         return False
 
     def work_transactional(self, slice_id: int) -> bool:

@@ -109,7 +109,7 @@ OFFER = f"""
           ON own.campaign_id = c.id
         CROSS JOIN LATERAL (
             SELECT s.id FROM slice s WHERE {_WAITS}
-            ORDER BY s.id LIMIT least(c.places, (SELECT room.left FROM room))
+            ORDER BY s.id LIMIT greatest(0, least(c.places, (SELECT room.left FROM room)))
         ) AS next
         WHERE c.may_go
     ),
