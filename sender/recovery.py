@@ -57,16 +57,15 @@ class Kicker:
         ``OFFER_EXPIRES``, a published one whose offer was rolled back would be refused anyway.
         """
         offered, transactional = self.db.run(self._offer)
-        for slice_id in transactional:
-            (self.publish_transactional or self.publish)(slice_id)
-        for slice_id in offered - transactional:
-            self.publish(slice_id)
+        first = self.publish_transactional or self.publish
+        for slice_id in offered:
+            (first if slice_id in transactional else self.publish)(slice_id)
         return len(offered)
 
-    def _offer(self, tx: Transaction) -> tuple[set[int], set[int]]:
+    def _offer(self, tx: Transaction) -> tuple[list[int], set[int]]:
         slices.start_scheduled(tx, datetime.now(UTC))
         offered = self.slices.offer(tx)
-        return set(offered), self.slices.transactional(tx, offered)
+        return offered, self.slices.transactional(tx, offered)
 
 
 @dataclass(kw_only=True)

@@ -118,6 +118,8 @@ class SliceTable:
 
     def transactional(self, tx: Transaction, ids: list[int]) -> set[int]:
         """Which of these slices are of transactional campaigns."""
+        if not ids:
+            return set()
         return {row.id for row in tx.execute(_TRANSACTIONAL, {"ids": ids})}
 
     def may_exceed(self, tx: Transaction, slice_id: int) -> bool:
