@@ -97,6 +97,8 @@ class Client:
         idempotency_key: str | None = None,
         validity: timedelta = Plan.validity,
         time_limit: timedelta = Plan.time_limit,
+        transactional: bool = Plan.transactional,
+        weight: float = Plan.weight,
     ) -> Campaign:
         """Store a campaign with all its messages, in one transaction. Nothing is sent yet.
 
@@ -112,6 +114,10 @@ class Client:
             validity: how long Twilio may queue a message, 1 s to 10 h. Keep it short: a STOP
                 cannot reach a text that waits at Twilio.
             time_limit: from its start; what is pending after it expires.
+            transactional: for a code or an appointment: goes before bulk campaigns, on threads
+                that these leave free.
+            weight: its share among the tenant's campaigns when not all can be sent at once,
+                0.001 to 1000.
 
         Raises:
             TemplateError: the body is wrong or names a column the audience does not have.
@@ -127,6 +133,8 @@ class Client:
             idempotency_key=idempotency_key,
             validity=validity,
             time_limit=time_limit,
+            transactional=transactional,
+            weight=weight,
         )
         return self.campaign(self._runtime.campaigns.create(plan))
 

@@ -25,6 +25,7 @@ from sender.domain.campaign import (
 )
 from sender.domain.phone import sender_kind
 from sender.domain.template import Template
+from sender.domain.weight import ORDINARY, require_weight
 from sender.errors import IdempotencyConflict, InvalidAudience, NotFound, WrongState
 from sender.storage import campaigns, recalls, senders, slices
 from sender.storage.campaigns import (
@@ -68,18 +69,25 @@ class Plan:
     validity: timedelta = timedelta(minutes=10)
     #: How long after its start the campaign may go on; what is left then expires.
     time_limit: timedelta = timedelta(hours=24)
+    #: A code, an appointment: goes first, on threads that bulk campaigns leave free.
+    transactional: bool = False
+    #: Its share among the tenant's campaigns when not all can be sent at once.
+    weight: float = ORDINARY
 
     def __post_init__(self) -> None:
         if not SHORTEST_VALIDITY <= self.validity <= LONGEST_VALIDITY:
             raise ValueError(f"validity is {SHORTEST_VALIDITY} to {LONGEST_VALIDITY}")
         if self.time_limit <= timedelta():
             raise ValueError("time_limit must be above zero")
+        require_weight(self.weight)
 
     @property
     def fingerprint(self) -> str:
         """Tells two plans under one key apart; not by the audience, which may be readable once."""
         limits = [self.validity.total_seconds(), self.time_limit.total_seconds()]
         parts = [self.name, self.sender, self.body, self.region, *limits]
+        if (self.transactional, self.weight) != (False, ORDINARY):  # older plans have neither
+            parts += [self.transactional, float(self.weight)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -146,6 +154,8 @@ class Campaigns:
             fingerprint=plan.fingerprint,
             validity=plan.validity,
             time_limit=plan.time_limit,
+            transactional=plan.transactional,
+            weight=plan.weight,
             created_at=created_at,
         )
 

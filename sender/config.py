@@ -89,7 +89,8 @@ class Settings(BaseModel):
         ge=2,
         le=64,
         validation_alias="SENDER_THREADS",
-        description="Celery threads per worker; one is kept free for recovery tasks",
+        description="Celery threads per worker; one is kept free for recovery tasks, a quarter of "
+        "the others (of 8: 2, of 2: none) for transactional slices",
     )
     doubt_horizon_seconds: int = Field(
         default=120,
@@ -133,6 +134,21 @@ class Settings(BaseModel):
     def doubt_horizon(self) -> timedelta:
         """See ``doubt_horizon_seconds``."""
         return timedelta(seconds=self.doubt_horizon_seconds)
+
+    @property
+    def slices(self) -> int:
+        """How many slices a worker works on at a time: one thread is recovery's."""
+        return self.slice_threads - 1
+
+    @property
+    def reserved_slices(self) -> int:
+        """How many of them are for transactional slices only: a quarter, rounded.
+
+        Such slices are short and few: one in eight of 500 rows lasts seconds. More would lie idle,
+        and with fewer than one free a transactional slice waits for a bulk one to make way, a
+        second or two; so it does in a worker of two threads, whose only slice must serve both.
+        """
+        return (self.slices + 2) // 4
 
     @property
     def auth_tokens(self) -> tuple[str, ...]:

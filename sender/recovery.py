@@ -52,6 +52,8 @@ class Kicker:
     slices: SliceTable
     #: Publishes the hint "there is work in this slice".
     publish: Callable[[int], None]
+    #: The same for a slice of a transactional campaign; without, they go with the others.
+    publish_transactional: Callable[[int], None] | None = None
 
     def kick(self) -> int:
         """Start what is scheduled and offer what the fleet has room for; how many slices.
@@ -59,14 +61,16 @@ class Kicker:
         The offers are committed before they are published: a lost hint is offered again after
         ``OFFER_EXPIRES``, a published one whose offer was rolled back would be refused anyway.
         """
-        offered = self.db.run(self._offer)
+        offered, transactional = self.db.run(self._offer)
+        first = self.publish_transactional or self.publish
         for slice_id in offered:
-            self.publish(slice_id)
+            (first if slice_id in transactional else self.publish)(slice_id)
         return len(offered)
 
-    def _offer(self, tx: Transaction) -> list[int]:
+    def _offer(self, tx: Transaction) -> tuple[list[int], set[int]]:
         slices.start_scheduled(tx, datetime.now(UTC))
-        return self.slices.offer(tx)
+        offered = self.slices.offer(tx)
+        return offered, self.slices.transactional(tx, offered)
 
 
 @dataclass(kw_only=True)

@@ -207,10 +207,16 @@ class Runtime:
             verification=Verification(db=db),
         )
 
-    def kicker(self, publish: Callable[[int], None]) -> Kicker:
-        """Offers slices through ``publish``."""
-        db = self._sync_db(KICKER_CONNECTIONS)
-        return Kicker(db=db, slices=self.parts.slices, publish=publish)
+    def kicker(
+        self, publish: Callable[[int], None], publish_transactional: Callable[[int], None]
+    ) -> Kicker:
+        """Offers slices through the one or the other."""
+        return Kicker(
+            db=self._sync_db(KICKER_CONNECTIONS),
+            slices=self.parts.slices,
+            publish=publish,
+            publish_transactional=publish_transactional,
+        )
 
     def sweeper(self) -> Sweeper:
         """Sweeps what was abandoned."""
@@ -229,10 +235,15 @@ class Runtime:
             settlement = parts.settlement(
                 messages=parts.messages, enforcement=self._enforcement(), cache=cache
             )
-            slices = settings.slice_threads - 1  # one thread is kept free for recovery
             permits = Permits(settings.concurrency)
             owner = await stack.enter_async_context(
-                living(db, name=name, slices=slices, gate=permits)
+                living(
+                    db,
+                    name=name,
+                    slices=settings.slices,
+                    reserved=settings.reserved_slices,
+                    gate=permits,
+                )
             )
             pump = Pump(
                 db=db,

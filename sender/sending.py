@@ -115,6 +115,10 @@ class Pump:
     #: By sender: what it has met with at the provider lately, in this process.
     streaks: dict[int, Streak] = field(default_factory=dict)
 
+    async def may_exceed(self, slice_id: int) -> bool:
+        """Whether this process, having its share of bulk slices, may work on this one beside."""
+        return await self.db.run(self.slices.may_exceed, slice_id)
+
     async def work(self, slice_id: int) -> bool:
         """Work on a slice until it is done, its turn is over, or something stops it.
 

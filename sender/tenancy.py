@@ -7,6 +7,7 @@ from typing import Final
 from sender.accounts import Accounts
 from sender.credentials import SECRETS, Secrets, Vault
 from sender.domain.replies import ReplyEvent
+from sender.domain.weight import require_weight
 from sender.errors import ConfigurationError, NotFound
 from sender.storage import pools, replies, senders, tenants
 from sender.storage.database import Database, Transaction
@@ -52,6 +53,19 @@ class Tenancy:
         _check_scope(stop_scope)
         with self.db.transaction() as tx:
             tenants.set_stop_scope(tx, tenants.by_name(tx, name).id, stop_scope)
+
+    def set_weight(self, name: str, weight: float) -> None:
+        """Give a tenant a share of the fleet, for when not all can be served at once.
+
+        Raises:
+            ConfigurationError: that is no weight.
+        """
+        try:
+            require_weight(weight)
+        except ValueError as exc:
+            raise ConfigurationError(str(exc)) from exc
+        with self.db.transaction() as tx:
+            tenants.set_weight(tx, tenants.by_name(tx, name).id, weight)
 
     def store_secrets(self, name: str, secrets: Mapping[str, str]) -> None:
         """Keep a tenant's secrets, encrypted with SENDER_SECRET_KEY; noticed within 30 s.

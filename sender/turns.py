@@ -62,13 +62,17 @@ class Turn:
     async def is_over(self) -> bool:
         """Whether the run must end before its next window.
 
-        It must at shutdown, after `SHARE_AFTER` if another campaign waits for its thread or for
-        its sender, and after `END_AFTER`.
+        It must at shutdown, as soon as a transactional slice should go instead, after
+        `SHARE_AFTER` if another campaign waits for its thread or for its sender, and after
+        `END_AFTER`.
         """
         age = timedelta(seconds=time.monotonic() - self.began)
-        if self.stopping.is_set() or age >= END_AFTER:
+        if self.stopping.is_set() or age >= END_AFTER or self._waiting.transactional:
             return True
-        return age >= SHARE_AFTER and (await self._others()).any
+        if age < ASK_EVERY:
+            return False
+        others = await self._others()
+        return others.transactional or (age >= SHARE_AFTER and others.any)
 
     async def wait(self, until_due: timedelta) -> timedelta:
         """Wait here until the pace lets a worthwhile window through, or say how long to rest.
@@ -80,7 +84,10 @@ class Turn:
             Zero: go on. Else nothing was waited for: end the run, and rest the sender this long.
         """
         pause = max(until_due, self._half_full)
-        if until_due > PATIENCE or (await self._others()).other_senders:
+        others = await self._others()
+        if others.transactional:  # the turn is over; the sender is wanted at once
+            return timedelta()
+        if until_due > PATIENCE or others.other_senders:
             return min(pause, LONGEST_REST)
         await self._sleep(pause)
         return timedelta()

@@ -17,8 +17,12 @@ from workers.tasks import register
 
 log = structlog.get_logger(__name__)
 
-#: Where slices and recovery tasks are published; a worker serves both.
+#: Where bulk slices, transactional ones and recovery tasks are published. A worker serves all,
+#: whenever it has a thread free, in turn: kombu moves the queue that was served to the end of the
+#: line, so that no queue, however long, keeps another's message waiting behind more than one of
+#: its own.
 SLICES = "slices"
+TRANSACTIONAL = "transactional"
 RECOVERY = "recovery"
 
 #: Longer than any slice, so that a broker redelivery is rare; harmless when it happens.
@@ -39,6 +43,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
             "socket_keepalive": True,
             "health_check_interval": 20,
             "global_keyprefix": "sender:",
+            "queue_order_strategy": "round_robin",
         },
         "worker_pool": "threads",
         "worker_concurrency": settings.slice_threads,
@@ -55,10 +60,14 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_serializer": "json",
         "accept_content": ["json"],
-        "task_queues": [Queue(name) for name in (SLICES, RECOVERY)],  # type: ignore[no-untyped-call]
+        "task_queues": [
+            Queue(name)  # type: ignore[no-untyped-call]
+            for name in (SLICES, TRANSACTIONAL, RECOVERY)
+        ],
         "task_default_queue": SLICES,
         "task_create_missing_queues": False,
         "task_routes": {
+            "workers.send_transactional": {"queue": TRANSACTIONAL},
             "workers.kick": {"queue": RECOVERY},
             "workers.sweep": {"queue": RECOVERY},
             "workers.resolve": {"queue": RECOVERY},

@@ -15,6 +15,7 @@ from sender import logs
 from sender.recovery import Kicker, Sweeper
 from sender.runtime import Runtime, WorkerRuntime
 from sender.storage.database import DatabaseError, told
+from workers.seats import Seats
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,8 @@ class WorkerProcess:
     _runtime: Runtime | None = None
     _worker: WorkerRuntime | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    #: For bulk slices; as many as the settings say, once it is open.
+    _seats: Seats = field(default_factory=lambda: Seats(1))
     _kicker: Kicker | None = None
     _sweeper: Sweeper | None = None
 
@@ -47,7 +50,9 @@ class WorkerProcess:
             DatabaseError: it cannot be reached.
         """
         self._runtime = self.build()
-        logs.configure(self._runtime.settings.log_level)
+        settings = self._runtime.settings
+        logs.configure(settings.log_level)
+        self._seats = Seats(settings.slices - settings.reserved_slices)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="send", daemon=True)
         self._thread.start()
@@ -71,8 +76,17 @@ class WorkerProcess:
             self._loop.call_soon_threadsafe(self._loop.stop)
 
     def work(self, slice_id: int) -> bool:
-        """Work on a slice; whether there was anything to do."""
-        with _told_briefly("send_slice"):
+        """Work on a bulk slice; whether there was anything to do, and room for it."""
+        pump = self._use_cases.pump
+        with _told_briefly("send_slice"), self._seats.taken() as seated:
+            return (seated or self._run(pump.may_exceed(slice_id))) and self._run(
+                pump.work(slice_id)
+            )
+        return False
+
+    def work_transactional(self, slice_id: int) -> bool:
+        """Work on a transactional slice; whether there was anything to do."""
+        with _told_briefly("send_transactional"):
             return self._run(self._use_cases.pump.work(slice_id))
         return False
 
@@ -82,10 +96,12 @@ class WorkerProcess:
             self._run(self._use_cases.resolver.resolve())
             self._run(self._use_cases.recaller.recall())
 
-    def kick(self, publish: Callable[[int], None]) -> None:
-        """Offer slices; ``publish`` is the same at every call."""
+    def kick(
+        self, publish: Callable[[int], None], publish_transactional: Callable[[int], None]
+    ) -> None:
+        """Offer slices through the one or the other, which are the same at every call."""
         if self._kicker is None:
-            self._kicker = self._built.kicker(publish)
+            self._kicker = self._built.kicker(publish, publish_transactional)
         with _told_briefly("kick"):
             self._kicker.kick()
 

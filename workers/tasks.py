@@ -24,16 +24,22 @@ def register(app: Celery, process: WorkerProcess) -> None:
 
     @app.task(name="workers.send_slice", shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def send_slice(slice_id: int) -> None:
-        """Work on one slice of a campaign, then offer what comes next."""
+        """Work on one slice of a bulk campaign, then offer what comes next."""
         if process.work(slice_id):
             kick.run()
 
-    publish = Publisher(send_slice)
+    @app.task(name="workers.send_transactional", shared=False)  # type: ignore[untyped-decorator]
+    def send_transactional(slice_id: int) -> None:
+        """Work on one slice of a transactional campaign, then offer what comes next."""
+        if process.work_transactional(slice_id):
+            kick.run()
+
+    publish, publish_transactional = Publisher(send_slice), Publisher(send_transactional)
 
     @app.task(name="workers.kick", shared=False)  # type: ignore[untyped-decorator]
     def kick() -> None:
         """Offer slices: those that are due, and those the broker lost."""
-        process.kick(publish)
+        process.kick(publish, publish_transactional)
 
     @app.task(name="workers.sweep", shared=False)  # type: ignore[untyped-decorator]
     def sweep() -> None:

@@ -43,8 +43,8 @@ def list_(ctx: typer.Context, json: AsJson = False) -> None:
     if json:
         show_json({"tenants": found})
         return
-    rows = ((one.id, one.name, one.account_sid, one.stop_scope) for one in found)
-    show_table(("id", "name", "account", "a STOP covers"), rows, empty="there is none")
+    rows = ((one.id, one.name, one.account_sid, one.stop_scope, one.weight) for one in found)
+    show_table(("id", "name", "account", "a STOP covers", "weight"), rows, empty="there is none")
 
 
 @app.command()
@@ -56,6 +56,17 @@ def policy(
     """What a STOP covers: all of the tenant's senders, or the one that was answered."""
     _tenancy(ctx).set_stop_scope(name, stop_scope)
     console.print(f"from now on a STOP to {name} covers: {stop_scope}")
+
+
+@app.command()
+def weight(
+    ctx: typer.Context,
+    name: Name,
+    share: Annotated[float, typer.Argument(metavar="WEIGHT", help="0.001 to 1000; 1 is ordinary.")],
+) -> None:
+    """A tenant's share of the fleet when not all can be served at once: 2 is twice that of 1."""
+    _tenancy(ctx).set_weight(name, share)
+    console.print(f"{name} weighs {share:g}")
 
 
 @app.command()

@@ -31,6 +31,8 @@ class NewCampaign:
     validity: timedelta
     #: How long after its start the campaign may go on sending.
     time_limit: timedelta
+    transactional: bool
+    weight: float
     created_at: datetime
 
 
@@ -120,9 +122,9 @@ _COLUMNS = """id, tenant_id, name, state, why, fingerprint, file_rows, recipient
 
 _INSERT = text("""
     INSERT INTO campaign (tenant_id, sender_id, name, body, idempotency_key, fingerprint,
-                          validity, time_limit, created_at)
+                          validity, time_limit, transactional, weight, created_at)
     VALUES (:tenant_id, :sender_id, :name, :body, :idempotency_key, :fingerprint,
-            :validity, :time_limit, :created_at)
+            :validity, :time_limit, :transactional, :weight, :created_at)
     ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
     RETURNING id
 """)

@@ -66,6 +66,17 @@ HELD = """
               ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id))))
 """
 
+#: The same for a statement over many campaigns: the holds are read once, not once a campaign.
+HELD_AMONG_MANY = """
+    (EXISTS (SELECT FROM hold h WHERE h.released_at IS NULL AND h.level = 'all')
+     OR c.tenant_id IN (
+         SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'tenant')
+     OR c.sender_id IN (
+         SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'sender')
+     OR c.id IN (
+         SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'campaign'))
+"""
+
 _PLACE = text("""
     INSERT INTO hold (level, subject, reason, detail, author)
     VALUES (:level, :subject, :reason, :detail, :author)

@@ -10,24 +10,12 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from sender.storage import offers
 from sender.storage.database import Transaction
-from sender.storage.holds import HELD
 from sender.storage.workers import OWNER_LIVES
 
-#: An offer that nobody took for this long got lost on the way: Celery over Redis loses messages.
-OFFER_EXPIRES = timedelta(seconds=15)
-#: Segments a second that one slice feeds, so that a sender has no more slices in play than its
-#: pace needs: a process's 64 requests in flight make this much when an answer takes 2.5 s, which
-#: is ten times what Twilio takes. A slow sender therefore costs one thread and not the fleet.
-FED_BY_A_SLICE = 25.0
 #: How soon a slice is looked at again whose last rows are all under way.
 UNDER_WAY = timedelta(seconds=1)
-
-#: SQL that is true while a running campaign ``c`` of sender ``f`` may send: what refuses a window
-#: of it as a whole refuses the slice already, or its runs would come to nothing again and again.
-_MAY_GO = f"""
-    (c.deadline_at > now() AND (f.rests_until IS NULL OR f.rests_until <= now()) AND NOT {HELD})
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,81 +46,25 @@ class Waiting:
     same_sender: bool = False
     #: Campaigns of others: no worker has a thread left for them.
     other_senders: bool = False
+    #: A transactional slice, for which a bulk one makes way at once.
+    transactional: bool = False
 
     @property
     def any(self) -> bool:
-        """Whether anybody does."""
+        """Whether anybody has a right to a turn as long as this one's."""
         return self.same_sender or self.other_senders
 
 
-_FLEET = {"expires": OFFER_EXPIRES, "fed_by_a_slice": FED_BY_A_SLICE}
 _KICK_LOCK = 0x6B69636B  # "kick" in ASCII
 
-#: SQL to put after ``WITH``: ``room`` has what the fleet can take in all and beside what is in play
-#: (leased, or offered and not lost yet); ``queue`` has the next slices of each campaign that could
-#: be worked on and are not, with their ``turn`` in their campaign and their ``place`` in their
-#: sender, of which its pace needs ``places``. No more are looked at than the fleet could take: a
-#: campaign of millions has thousands.
-_QUEUE = f"""
-    running AS (
-        SELECT c.id, c.sender_id, f.rests_until,
-               ceil(f.segments_per_second / :fed_by_a_slice) AS places,
-               {_MAY_GO} AS may_go
-        FROM campaign c JOIN sender f ON f.id = c.sender_id WHERE c.state = 'RUNNING'
-    ),
-    in_play AS (
-        SELECT s.id, s.campaign_id, c.sender_id
-        FROM slice s JOIN running c ON c.id = s.campaign_id
-        WHERE s.done_at IS NULL AND (
-            s.leased_until > now() AND {OWNER_LIVES.format(owner="s.owner")}
-            -- An offer from before the sender's rest was refused during it, or will be.
-            OR s.owner IS NULL AND c.may_go
-               AND s.offered_at > greatest(now() - :expires, c.rests_until))
-    ),
-    room AS (
-        SELECT coalesce(sum(w.slices), 0) AS total,
-               coalesce(sum(w.slices), 0) - (SELECT count(*) FROM in_play) AS left
-        FROM worker w WHERE {OWNER_LIVES.format(owner="w.id")}
-    ),
-    turns AS (
-        SELECT next.id, c.id AS campaign_id, c.sender_id, c.places,
-               (SELECT count(*) FROM in_play p WHERE p.campaign_id = c.id)
-                   + row_number() OVER (PARTITION BY c.id ORDER BY next.id) AS turn,
-               -- By chance among campaigns whose turn it is alike, or the oldest would always be
-               -- first.
-               random() AS chance
-        FROM running c CROSS JOIN LATERAL (
-            SELECT s.id FROM slice s
-            WHERE s.campaign_id = c.id AND s.done_at IS NULL
-              AND (s.due_at IS NULL OR s.due_at <= now()) AND s.id NOT IN (SELECT id FROM in_play)
-            ORDER BY s.id LIMIT greatest(1, (SELECT room.total FROM room))
-        ) AS next
-        WHERE c.may_go
-    ),
-    queue AS (
-        SELECT t.*, (SELECT count(*) FROM in_play p WHERE p.sender_id = t.sender_id)
-                    + row_number() OVER (PARTITION BY t.sender_id ORDER BY turn, chance) AS place
-        FROM turns t
-    )
-"""  # noqa: S608  # built from constants only
-
-_OFFER = text(f"""
-    WITH {_QUEUE},
-    offered AS (
-        SELECT id FROM queue WHERE place <= places ORDER BY turn, chance
-        LIMIT greatest(0, (SELECT room.left FROM room))
-    )
-    UPDATE slice s SET offered_at = now(), owner = NULL, leased_until = NULL
-    FROM offered WHERE s.id = offered.id
-    RETURNING s.id
-""")  # noqa: S608  # built from constants only
+_OFFER, _OTHERS_WAIT = text(offers.OFFER), text(offers.OTHERS_WAIT)
 
 _LEASE = text(f"""
     UPDATE slice s
     SET owner = :owner, leased_until = now() + :lease, started_at = coalesce(s.started_at, now())
     FROM campaign c, sender f
     WHERE s.id = :slice_id AND s.done_at IS NULL AND c.id = s.campaign_id AND f.id = c.sender_id
-      AND c.state = 'RUNNING' AND {_MAY_GO} AND (s.due_at IS NULL OR s.due_at <= now())
+      AND c.state = 'RUNNING' AND {offers.MAY_GO} AND (s.due_at IS NULL OR s.due_at <= now())
       AND (s.owner IS NULL OR s.leased_until < now()
            OR NOT {OWNER_LIVES.format(owner="s.owner")})
     RETURNING s.id AS slice_id, c.id AS campaign_id, c.tenant_id, c.sender_id,
@@ -158,13 +90,13 @@ _CLOSE = text("""
     RETURNING s.done_at IS NOT NULL AS done
 """)
 
-_OTHERS_WAIT = text(f"""
-    WITH {_QUEUE}
-    SELECT coalesce(bool_or(sender_id = :sender_id), false) AS same_sender,
-           coalesce(bool_or(sender_id <> :sender_id AND place <= places), false)
-               AND (SELECT room.left <= 0 FROM room) AS other_senders
-    FROM queue WHERE campaign_id <> :campaign_id
-""")  # noqa: S608  # built from constants only
+_TRANSACTIONAL = text("""
+    SELECT s.id FROM slice s JOIN campaign c ON c.id = s.campaign_id
+    WHERE s.id = ANY (CAST(:ids AS bigint[])) AND c.transactional
+""")
+
+_BULK_HAS_ROOM = text(offers.BULK_HAS_ROOM)
+_TAKE_BACK = text("UPDATE slice SET offered_at = NULL WHERE id = :slice_id AND owner IS NULL")
 
 
 class SliceTable:
@@ -182,7 +114,24 @@ class SliceTable:
         lock = text("SELECT pg_try_advisory_xact_lock(:key)")
         if not tx.execute(lock, {"key": _KICK_LOCK}).scalar_one():
             return []
-        return [row.id for row in tx.execute(_OFFER, _FLEET)]
+        return [row.id for row in tx.execute(_OFFER, offers.FLEET)]
+
+    def transactional(self, tx: Transaction, ids: list[int]) -> set[int]:
+        """Which of these slices are of transactional campaigns."""
+        if not ids:
+            return set()
+        return {row.id for row in tx.execute(_TRANSACTIONAL, {"ids": ids})}
+
+    def may_exceed(self, tx: Transaction, slice_id: int) -> bool:
+        """Whether a process with its share of bulk slices may take this one beside them.
+
+        It may while others have fewer, so that the reserved threads stay free in the fleet. Else
+        the hint is an old one; its slice is offered again when there is room.
+        """
+        if tx.execute(_BULK_HAS_ROOM).scalar_one():
+            return True
+        tx.execute(_TAKE_BACK, {"slice_id": slice_id})
+        return False
 
     def lease(
         self, tx: Transaction, slice_id: int, *, owner: int, lease: timedelta
@@ -211,7 +160,7 @@ class SliceTable:
 
     def others_wait(self, tx: Transaction, *, campaign_id: int, sender_id: int) -> Waiting:
         """Who could work if a run over this campaign ended now. Costs milliseconds."""
-        values = {**_FLEET, "campaign_id": campaign_id, "sender_id": sender_id}
+        values = {**offers.FLEET, "campaign_id": campaign_id, "sender_id": sender_id}
         return Waiting(**tx.execute(_OTHERS_WAIT, values).mappings().one())
 
 

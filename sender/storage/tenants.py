@@ -24,6 +24,8 @@ class Tenant:
     account_sid: str | None
     #: ``tenant``: a STOP covers all senders. ``sender``: only the one it was sent to.
     stop_scope: str
+    #: Its share of the fleet when not all can be served at once.
+    weight: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class StoredCredential:
     encrypted: bytes | None = field(repr=False)
 
 
-_COLUMNS = "id, name, account_sid, stop_scope"
+_COLUMNS = "id, name, account_sid, stop_scope, weight"
 _BY_ACCOUNT = text(f"SELECT {_COLUMNS} FROM tenant WHERE account_sid = :sid")  # noqa: S608
 _BY_NAME = text(f"SELECT {_COLUMNS} FROM tenant WHERE name = :name")  # noqa: S608
 _BY_ID = text(f"SELECT {_COLUMNS} FROM tenant WHERE id = :id")  # noqa: S608
@@ -50,6 +52,7 @@ _CLAIM_ACCOUNT = text("""
     WHERE id = :id AND account_sid IS DISTINCT FROM :account_sid
 """)
 _SET_STOP_SCOPE = text("UPDATE tenant SET stop_scope = :stop_scope WHERE id = :id")
+_SET_WEIGHT = text("UPDATE tenant SET weight = :weight WHERE id = :id")
 _CREDENTIAL = text("SELECT variables, encrypted FROM credential WHERE tenant_id = :id")
 _SET_CREDENTIAL = text("""
     INSERT INTO credential (tenant_id, variables, encrypted) VALUES (:id, :variables, :encrypted)
@@ -124,6 +127,11 @@ def set_account(tx: Transaction, tenant_id: int, account_sid: str) -> None:
 def set_stop_scope(tx: Transaction, tenant_id: int, stop_scope: str) -> None:
     """Have STOPs from now on cover all senders (``tenant``) or the one answered (``sender``)."""
     tx.execute(_SET_STOP_SCOPE, {"id": tenant_id, "stop_scope": stop_scope})
+
+
+def set_weight(tx: Transaction, tenant_id: int, weight: float) -> None:
+    """Change a tenant's share of the fleet, from the next offer on."""
+    tx.execute(_SET_WEIGHT, {"id": tenant_id, "weight": weight})
 
 
 def credential(tx: Transaction, tenant_id: int) -> StoredCredential | None:

@@ -20,12 +20,22 @@ OWNER_LIVES = f"""coalesce({{owner}} IN (
     WHERE l.locktype = 'advisory' AND l.classid = {_LOCK_CLASS} AND l.objsubid = 2 AND l.granted
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())), false)"""  # noqa: S608  # a constant
 
-_REGISTER = text("INSERT INTO worker (name, slices) VALUES (:name, :slices) RETURNING id")
+_REGISTER = text("""
+    INSERT INTO worker (name, slices, reserved) VALUES (:name, :slices, :reserved) RETURNING id
+""")
 
 
-def register(tx: Transaction, *, name: str, slices: int) -> int:
-    """Enter a worker process that works on up to ``slices`` slices at a time; its id."""
-    return int(tx.execute(_REGISTER, {"name": name, "slices": slices}).scalar_one())
+def register(tx: Transaction, *, name: str, slices: int, reserved: int = 0) -> int:
+    """Enter a worker process; its id.
+
+    Args:
+        tx: the transaction.
+        name: for people.
+        slices: how many slices it works on at a time.
+        reserved: how many of these are for transactional slices only.
+    """
+    values = {"name": name, "slices": slices, "reserved": reserved}
+    return int(tx.execute(_REGISTER, values).scalar_one())
 
 
 def hold_lock(connection: Connection, worker_id: int) -> None:

@@ -5,7 +5,7 @@ import sys
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -121,14 +121,22 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None
 
 
 @contextmanager
-def running_system(folder: Path, **variables: str) -> Iterator[System]:
-    """Servers, simulator and every process of the design; all gone afterwards."""
+def running_system(
+    folder: Path, *, numbers: Sequence[str] = (), **variables: str
+) -> Iterator[System]:
+    """Servers, simulator and every process of the design; all gone afterwards.
+
+    Args:
+        folder: for their files.
+        numbers: the account's, beside `NUMBER`.
+        variables: settings of every process.
+    """
     with ExitStack() as stack:
         servers = stack.enter_context(LocalServers.start(folder))
         ports, port = Ports(), free_port()
         simulator = Simulator(f"http://127.0.0.1:{port}")
         outer = stack.enter_context(Supervisor(folder / "provider"))
-        _start_simulator(outer, port, ports)
+        _start_simulator(outer, port, ports, numbers)
         outer.wait_ready()
         plan = Plan(
             folder=folder,
@@ -151,9 +159,10 @@ def running_system(folder: Path, **variables: str) -> Iterator[System]:
         yield System(client, simulator, running, servers)
 
 
-def _start_simulator(outer: Supervisor, port: int, ports: Ports) -> None:
+def _start_simulator(outer: Supervisor, port: int, ports: Ports, numbers: Sequence[str]) -> None:
     argv = [
         *(sys.executable, "-m", "sender.cli", "simulate", "--port", str(port)),
+        *(word for number in numbers for word in ("--number", number)),
         *("--account-sid", ACCOUNT, "--auth-token", TOKEN, "--number", NUMBER),
         *("--service", f"{SERVICE}={SERVICE_NUMBER}", "--latency-ms", "20"),
         *("--inbound-url", f"http://127.0.0.1:{ports.webhooks}/twilio/inbound#rc=5&rp=all"),

@@ -159,6 +159,14 @@ class TestOperator:
         with pytest.raises(NotFound, match="nobody"):
             say("suppression", "check", NUMBER, "--tenant", "nobody")
 
+    def test_a_weight(self, say: Say) -> None:
+        """A tenant's share of the fleet is set and listed; what is none is refused."""
+        assert "weighs 2.5" in say("tenants", "weight", "default", "2.5").stdout
+        listed = _json(say("tenants", "list", "--json"))
+        assert [one["weight"] for one in listed["tenants"]] == [2.5]
+        with pytest.raises(ConfigurationError, match="1 is ordinary"):
+            say("tenants", "weight", "default", "0")
+
     def test_credentials_are_stored_unreadable(self, say: Say, bench: Bench) -> None:
         """Typed secrets are encrypted: the table shows nothing of them, nor does the output."""
         say("tenants", "add", "acme", "--account-sid", OTHER_ACCOUNT)

@@ -11,7 +11,8 @@ from sender.config import LEASE
 from sender.recovery import Kicker, Sweeper
 from sender.storage import holds, senders, slices, workers
 from sender.storage.holds import Hold, Level
-from sender.storage.slices import FED_BY_A_SLICE, SliceTable, SliceWork
+from sender.storage.offers import FED_BY_A_SLICE
+from sender.storage.slices import SliceTable, SliceWork
 from tests.bench import (
     ANNA,
     BERT,

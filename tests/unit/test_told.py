@@ -88,7 +88,7 @@ async def test_tasks_do_not_raise_it() -> None:
     with capture_logs() as lines:
         worked = await asyncio.to_thread(process.work, 1)
         await asyncio.to_thread(process.resolve)
-        process.kick(lambda _: None)
+        process.kick(lambda _: None, lambda _: None)
         process.sweep()
     assert not worked
     assert [line["task"] for line in lines] == ["send_slice", "resolve", "kick", "sweep"]

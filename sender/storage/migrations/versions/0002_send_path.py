@@ -8,11 +8,22 @@ down_revision = "0001"
 FAIRNESS = """
 -- Shares of the fleet when not all can be served at once: twice the weight, twice the slices.
 ALTER TABLE tenant ADD COLUMN weight double precision NOT NULL DEFAULT 1
-    CHECK (weight > 0 AND weight < 'Infinity');
+    CHECK (weight BETWEEN 0.001 AND 1000);
 ALTER TABLE campaign ADD COLUMN weight double precision NOT NULL DEFAULT 1
-    CHECK (weight > 0 AND weight < 'Infinity');
+    CHECK (weight BETWEEN 0.001 AND 1000);
+-- When a slice was last offered: of those who have none in play, who waits longest is next.
+ALTER TABLE tenant ADD COLUMN served_at timestamptz;
+ALTER TABLE campaign ADD COLUMN served_at timestamptz;
 -- Transactional texts (a code, an appointment) have threads of their own and go first.
 ALTER TABLE campaign ADD COLUMN transactional boolean NOT NULL DEFAULT false;
+-- How many of its slices' threads a worker keeps for them.
+ALTER TABLE worker ADD COLUMN reserved integer NOT NULL DEFAULT 0;
+ALTER TABLE worker ADD CHECK (reserved >= 0 AND reserved < slices);
+-- Asked at every kick: what runs, of all campaigns there ever were, and what is worked on, of the
+-- thousands of slices that a campaign of millions has.
+CREATE INDEX campaign_running ON campaign (id) WHERE state = 'RUNNING';
+CREATE INDEX slice_in_play ON slice (campaign_id)
+    WHERE done_at IS NULL AND (owner IS NOT NULL OR offered_at IS NOT NULL);
 """
 
 PACING = """
