@@ -114,6 +114,8 @@ class Pump:
     stopping: asyncio.Event
     #: By sender: what it has met with at the provider lately, in this process.
     streaks: dict[int, Streak] = field(default_factory=dict)
+    #: The slices this process works on now.
+    busy: set[int] = field(default_factory=set)
 
     async def may_exceed(self, slice_id: int) -> bool:
         """Whether this process, having its share of bulk slices, may work on this one beside."""
@@ -125,9 +127,21 @@ class Pump:
         Harmless when the slice is done or another worker's: then it returns at once. Whatever this
         raises, the slice was given back.
 
+        Never twice at a time in one process, whoever holds the lease: both runs would own their
+        rows under one id, and what one of them undoes could be what the other is sending.
+
         Returns:
             Whether this call worked on the slice.
         """
+        if slice_id in self.busy:
+            return False
+        self.busy.add(slice_id)
+        try:
+            return await self._work(slice_id)
+        finally:
+            self.busy.remove(slice_id)
+
+    async def _work(self, slice_id: int) -> bool:
         work = await self.db.run(self.slices.lease, slice_id, owner=self.owner, lease=LEASE)
         if work is None:
             return False

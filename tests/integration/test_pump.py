@@ -4,8 +4,9 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -120,6 +121,29 @@ class TestSending:
             assert await other.pump.work(slice_id)
             await work
         assert sorted(rig.gateway.recipients + other.gateway.recipients) == people
+
+    async def test_two_runs_of_one_process(self, rig: Rig) -> None:
+        """A slice whose lease was lost is not begun anew by the process still working on it.
+
+        Both runs would own what they guard under one id: one whose guard's commit broke would put
+        the other's rows back, which are on their way to Twilio, and they would be sent twice.
+        """
+        people = crowd(5)
+        campaign = rig.bench.campaign(*people)
+        slice_id = rig.bench.value("SELECT id FROM slice")
+        db = _SlowToPutBack(rig.pump.db.engine)
+        pump = replace(rig.pump, db=db, messages=_RefusedGuard())
+        first = asyncio.create_task(pump.work(slice_id))
+        await soon(db.asked.is_set)
+        rig.bench.execute("UPDATE slice SET owner = NULL, leased_until = NULL")
+        rig.gateway.latency = timedelta(milliseconds=50)
+        second = asyncio.create_task(pump.work(slice_id))
+        await soon(lambda: second.done() or rig.gateway.sent)
+        db.may_put_back.set()
+        assert [await first, await second] == [True, False]
+        await rig.work()
+        assert sorted(rig.gateway.recipients) == people
+        assert set(rig.bench.states(campaign).values()) == {"sent"}
 
     async def test_the_pace_is_kept(self, rig: Rig) -> None:
         """No more goes out than the sender's pace allows; the sender rests until more may go."""
@@ -300,6 +324,35 @@ class _BrokenGuard(MessageTable):
             tx.commit()
             raise OperationalError("COMMIT", {}, Exception("the connection broke"))
         return passed
+
+
+class _RefusedGuard(MessageTable):
+    """Its first guard breaks before its commit: nothing of it is left."""
+
+    broke = False
+
+    def guard(
+        self, tx: Transaction, rows: Sequence[DueMessage], *, owner: int, lease: timedelta
+    ) -> list[Guarded]:
+        passed = super().guard(tx, rows, owner=owner, lease=lease)
+        if not self.broke:
+            self.broke = True
+            raise OperationalError("COMMIT", {}, Exception("the connection broke"))
+        return passed
+
+
+@dataclass(frozen=True)
+class _SlowToPutBack(AsyncDatabase):
+    """It has no connection free for a put-back until it is told to."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    may_put_back: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if work.__name__ == "put_back":
+            self.asked.set()
+            await self.may_put_back.wait()
+        return await super().run(work, *args, **kwargs)
 
 
 @dataclass(frozen=True, kw_only=True)
