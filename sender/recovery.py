@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from sender.closing import by_slices, close_out
+from sender.crashing import CrashPoint, Passing, pass_by
 from sender.domain.consent import Suppression
 from sender.domain.message import State, sources_of
 from sender.domain.provider import MessageRecord
@@ -47,6 +48,8 @@ class Kicker:
     slices: SliceTable
     #: Publishes the hint "there is work in this slice".
     publish: Callable[[int], None]
+    #: Told of the place before the hints, where fault tests end the process.
+    passing: Passing = pass_by
 
     def kick(self) -> int:
         """Start what is scheduled and offer what the fleet has room for; how many slices.
@@ -54,7 +57,8 @@ class Kicker:
         The offers are committed before they are published: a lost hint is offered again after
         ``OFFER_EXPIRES``, a published one whose offer was rolled back would be refused anyway.
         """
-        offered = self.db.run(self._offer)
+        if offered := self.db.run(self._offer):
+            self.passing(CrashPoint.AFTER_OFFER)
         for slice_id in offered:
             self.publish(slice_id)
         return len(offered)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from sender import logs
 from sender.config import STOP_PATIENCE, Settings
+from sender.crashing import CrashPoint
 from sender.domain.inbound import InboundText
 from sender.domain.receipt import Receipt
 from sender.errors import ConfigurationError, MalformedWebhook, NotFound, SenderError
@@ -84,11 +85,15 @@ async def _receive(use_cases: WebhookRuntime, text: InboundText) -> Response:
     except DatabaseError as exc:
         log.error("inbound_not_stored", sid=text.sid, error=told(exc))
         return Response(status_code=_NOT_STORED)
+    if applied.event_ids:
+        use_cases.passing(CrashPoint.AFTER_STORE)
     metrics.INBOUND.labels(applied.keyword).inc()
     await use_cases.cache.add(applied.suppressions)
     if applied.event_ids and not await _enforced(use_cases, applied.event_ids):
         log.warning("stop_not_enforced_yet", sid=text.sid)
         return Response(status_code=_NOT_STORED)
+    if applied.event_ids:
+        use_cases.passing(CrashPoint.BEFORE_ACK)
     return Response(twiml(applied.reply), media_type=TWIML_CONTENT_TYPE)
 
 

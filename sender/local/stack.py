@@ -192,11 +192,11 @@ class Stack:
     ) -> None:
         self._processes.start(name, argv, env=env, ready=ready, restart=self.plan.restart)
 
-    def add_worker(self) -> str:
-        """Start one more worker process; its name."""
+    def add_worker(self, env: Mapping[str, str] | None = None) -> str:
+        """Start one more worker process, with these variables beside the others; its name."""
         name = f"worker-{self._next_worker}"
         self._next_worker += 1
-        self._celery(name, "worker", "-n", f"{name}@%h", "--loglevel=warning")
+        self._celery(name, "worker", "-n", f"{name}@%h", "--loglevel=warning", env=env)
         return name
 
     def kill(self, name: str) -> None:

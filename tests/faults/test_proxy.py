@@ -53,6 +53,11 @@ def _asked(client: socket.socket, what: bytes) -> bytes:
     return client.recv(1000)
 
 
+def _hello(proxy: FaultProxy) -> bytes:
+    with _client(proxy) as client:
+        return _asked(client, b"hello")
+
+
 def test_what_is_not_broken_passes(proxy: FaultProxy) -> None:
     """Without a fault every byte arrives."""
     with _client(proxy) as client:
@@ -83,11 +88,10 @@ def test_a_reset_is_an_error(proxy: FaultProxy) -> None:
 def test_refused(proxy: FaultProxy) -> None:
     """Whoever is refused is not served; afterwards they are again."""
     proxy.refuse()
-    with _client(proxy) as client, pytest.raises(ConnectionError):
-        _asked(client, b"hello")
+    with pytest.raises(ConnectionError):
+        _hello(proxy)
     proxy.refuse(refusing=False)
-    with _client(proxy) as client:
-        assert _asked(client, b"hello") == b"hello"
+    assert _hello(proxy) == b"hello"
 
 
 def test_another_server(proxy: FaultProxy) -> None:
