@@ -63,6 +63,8 @@ class Plan:
     #: ``TWILIO_…`` and ``SENDER_…`` variables of every process.
     environment: Mapping[str, str]
     workers: int = 2
+    #: Whether Flower runs too.
+    flower: bool = True
     #: Whether a process that ends is started again.
     restart: bool = False
     programs: Programs = field(default_factory=Programs)
@@ -145,7 +147,8 @@ class Stack:
         for _ in range(self.plan.workers):
             self.add_worker()
         self._celery("beat", "beat")
-        self._start_flower()
+        if self.plan.flower:
+            self._start_flower()
         self._processes.wait_ready(START_WITHIN)
         wait_until(self._is_up, START_WITHIN, "workers and consumer")
 
@@ -192,11 +195,11 @@ class Stack:
     ) -> None:
         self._processes.start(name, argv, env=env, ready=ready, restart=self.plan.restart)
 
-    def add_worker(self, env: Mapping[str, str] | None = None) -> str:
-        """Start one more worker process, with these variables beside the others; its name."""
+    def add_worker(self) -> str:
+        """Start one more worker process; its name."""
         name = f"worker-{self._next_worker}"
         self._next_worker += 1
-        self._celery(name, "worker", "-n", f"{name}@%h", "--loglevel=warning", env=env)
+        self._celery(name, "worker", "-n", f"{name}@%h", "--loglevel=warning")
         return name
 
     def kill(self, name: str) -> None:

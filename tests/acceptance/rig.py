@@ -128,7 +128,7 @@ def running_system(folder: Path, **variables: str) -> Iterator[System]:
         ports, port = Ports(), free_port()
         simulator = Simulator(f"http://127.0.0.1:{port}")
         outer = stack.enter_context(Supervisor(folder / "provider"))
-        _start_simulator(outer, port, ports)
+        start_simulator(outer, port, ports)
         outer.wait_ready()
         plan = Plan(
             folder=folder,
@@ -151,7 +151,8 @@ def running_system(folder: Path, **variables: str) -> Iterator[System]:
         yield System(client, simulator, running, servers)
 
 
-def _start_simulator(outer: Supervisor, port: int, ports: Ports) -> None:
+def start_simulator(outer: Supervisor, port: int, ports: Ports) -> None:
+    """Start the provider, which posts inbound messages to the webhook app on these ports."""
     argv = [
         *(sys.executable, "-m", "sender.cli", "simulate", "--port", str(port)),
         *("--account-sid", ACCOUNT, "--auth-token", TOKEN, "--number", NUMBER),
