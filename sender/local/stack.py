@@ -206,6 +206,10 @@ class Stack:
         """Kill a process with SIGKILL, with all it started."""
         self._processes.kill(name)
 
+    def pid(self, name: str) -> int:
+        """The id of the process that has this name now."""
+        return self._processes.pid(name)
+
     def check(self) -> None:
         """Raise ProcessFailed if a process ended by itself."""
         self._processes.check()

@@ -6,7 +6,7 @@ Processes are started one by one, each with the fault it is to suffer.
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
@@ -24,7 +24,7 @@ from sender.local.processes import Supervisor
 from sender.local.servers import LocalServers
 from sender.local.stack import Plan, Ports, Programs, Stack
 from sender.local.waiting import answers_http, wait_until
-from sender.storage.database import Database
+from sender.storage.database import Database, DatabaseError
 from tests.acceptance.rig import ACCOUNT, NUMBER, TOKEN, Simulator, System, start_simulator
 from tests.faults.proxy import FaultProxy
 
@@ -85,7 +85,7 @@ class FaultySystem(System):
 
     def owner(self, worker: Child) -> int | None:
         """The worker id of a worker process; ``None`` until it has registered."""
-        found = self.rows("SELECT id FROM worker WHERE name LIKE :name", name=f"%:{worker.pid}")
+        found = self.tried("SELECT id FROM worker WHERE name LIKE :name", name=f"%:{worker.pid}")
         return found[0].id if found else None
 
     def is_up(self, worker: Child) -> bool:
@@ -100,9 +100,27 @@ class FaultySystem(System):
             found = tx.execute(text(sql), values)
             return list(found.all()) if found.returns_rows else []
 
+    def tried(self, sql: str, **values: Any) -> list[Row[Any]]:
+        """The same, and nothing while the database is away."""
+        try:
+            return self.rows(sql, **values)
+        except DatabaseError:
+            return []
+
     def value(self, sql: str, **values: Any) -> Any:
         """The one value a query finds."""
         return self.rows(sql, **values)[0][0]
+
+    def family(self, name: str) -> list[int]:
+        """A process of the stack and all it has started, by their ids."""
+        parent = psutil.Process(self.stack.pid(name))
+        return [parent.pid, *(child.pid for child in parent.children(recursive=True))]
+
+    def is_frozen(self, child: Child) -> bool:
+        """Whether a process was stopped by a signal."""
+        with suppress(psutil.NoSuchProcess):
+            return bool(psutil.Process(child.pid).status() == psutil.STATUS_STOPPED)
+        return False
 
     def states(self, campaign: sender.Campaign) -> dict[str, int]:
         """A campaign's messages by state, past the proxy."""
@@ -117,11 +135,6 @@ def crashing(point: CrashPoint, *, pause: bool = False, nth: int = 1) -> dict[st
     """The variables that make a process end, or freeze, at a place."""
     spec = f"{'pause:' if pause else ''}{point}:{nth}"
     return {"SENDER_CRASH_AT": spec, "SENDER_TEST_FAULTS": "1"}
-
-
-def is_frozen(child: Child) -> bool:
-    """Whether a process was stopped by a signal."""
-    return bool(psutil.Process(child.pid).status() == psutil.STATUS_STOPPED)
 
 
 @contextmanager
