@@ -30,7 +30,7 @@ from sender.gateway import (
 from sender.receipts import Refusal
 from sender.runtime import Parts, Runtime, WebhookRuntime
 from sender.storage.database import DatabaseError, told
-from sender.storage.migrate import require_usable
+from sender.storage.migrate import require_still_usable
 from workers import metrics
 from workers.bodies import TooLarge, read_body
 from workers.refusals import Refusals, Refused
@@ -178,7 +178,7 @@ async def healthz(_: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """The process can store a STOP now."""
     try:
-        await _use_cases(request).db.run(require_usable)
+        await _use_cases(request).db.run(require_still_usable)
     except (DatabaseError, SenderError):
         return PlainTextResponse("the database cannot be used\n", status_code=_NOT_STORED)
     return PlainTextResponse("ready\n")

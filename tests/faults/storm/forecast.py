@@ -85,7 +85,7 @@ class Forecast:
         return [*self._rules()]
 
     def _rules(self) -> Iterator[Rule]:
-        each = round(self.people * STOPPED_AROUND / 4)
+        each = max(12, round(self.people * STOPPED_AROUND / 4))
         for who in islice(self._drawn, each):
             yield _stop(who, When.ON_THE_WAY, hold_ms=ON_THE_WAY_MS)
         for who in islice(self._drawn, each):
