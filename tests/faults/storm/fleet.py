@@ -12,8 +12,9 @@ from tests.faults.rig import FaultySystem, crashing
 
 #: Workers at a time: they share two cores with everything else.
 SIZE = 3
-#: How long a worker lives at least before it is killed, so that it has work in its hands.
-LIVES = 1.0
+#: How long a worker lives at least before it is killed, so that it has work in its hands; one that
+#: carries its own end gets longer to come to it.
+LIVES, DOOMED_LIVES = 1.0, 8.0
 #: Between two deaths by our hand.
 PAUSE = 1.6
 #: How long a worker is frozen: longer than a request may wait to begin.
@@ -34,8 +35,18 @@ SMALL = {"SENDER_THREADS": "3", "SENDER_CONCURRENCY": "32"}
 class _Worker:
     child: Child
     born_at: float
+    is_doomed: bool
     is_up: bool = False
     frozen_at: float | None = None
+
+    @property
+    def lives(self) -> float:
+        """How long it is left alone."""
+        return DOOMED_LIVES if self.is_doomed else LIVES
+
+    def age(self, now: float) -> float:
+        """How long it has been up."""
+        return now - self.born_at
 
 
 @dataclass(kw_only=True)
@@ -84,13 +95,12 @@ class Fleet:
             worker.child.kill()
 
     def _born(self) -> _Worker:
-        variables = dict(SMALL)
-        if not self.is_calm and self.chance.random() < DOOMED:
-            place, nth = self.chance.choice(PLACES), self.chance.randint(1, 6)
+        variables, is_doomed = dict(SMALL), not self.is_calm and self.chance.random() < DOOMED
+        if is_doomed:
+            place, nth = self.chance.choice(PLACES), self.chance.randint(1, 3)
             variables |= crashing(place, pause=self.chance.random() < PAUSED, nth=nth)
-        return _Worker(
-            child=self.system.worker(app=self.app, **variables), born_at=time.monotonic()
-        )
+        child = self.system.worker(app=self.app, **variables)
+        return _Worker(child=child, born_at=time.monotonic(), is_doomed=is_doomed)
 
     def _bury(self) -> None:
         for worker in [one for one in self.workers if not one.child.is_running]:
@@ -118,7 +128,7 @@ class Fleet:
     def _strike(self) -> None:
         """Kill or freeze one that has work in its hands."""
         now = time.monotonic()
-        ripe = [one for one in self.workers if one.is_up and now - one.born_at > LIVES]
+        ripe = [one for one in self.workers if one.is_up and one.age(now) > one.lives]
         if not ripe:
             return
         self._last_kill = now
