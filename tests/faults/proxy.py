@@ -81,6 +81,7 @@ class FaultProxy:
     _delay: float = 0.0
     _cut: Cut | None = None
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -148,11 +149,10 @@ class FaultProxy:
 
     async def _end(self) -> None:
         self._server.close()
-        self._reset()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        self._over.set()
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            self._reset()
+            await asyncio.wait(others, timeout=0.1)
 
     async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         if self._refusing:
@@ -186,7 +186,7 @@ class FaultProxy:
         with suppress(OSError):
             while data := await answers.read(_CHUNK):
                 if connection.frozen:
-                    await asyncio.Event().wait()
+                    await self._over.wait()
                 if connection.deaf:
                     connection.reset()
                     break
@@ -196,9 +196,10 @@ class FaultProxy:
 
     async def _hold(self, connection: _Connection) -> None:
         if connection.frozen:
-            await asyncio.Event().wait()
+            await self._over.wait()
         if self._delay:
-            await asyncio.sleep(self._delay)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), self._delay)
 
     def _is_cut(self, connection: _Connection, data: bytes) -> bool:
         """Break the connection if this is the place; whether its bytes must not go on."""

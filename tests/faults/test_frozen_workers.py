@@ -80,11 +80,11 @@ def test_frozen_beyond_the_lease(system: FaultySystem) -> None:
 
 
 def test_frozen_while_a_request_is_out(system: FaultySystem) -> None:
-    """A STOP waits until the frozen worker has settled what it had under way, and no longer."""
+    """A STOP waits until the frozen worker goes on and settles what it had under way."""
     people = fictional(200, PEOPLE)
     worker = system.worker()
     until(lambda: system.is_up(worker), "the worker", seconds=60)
-    system.simulator.ask("PATCH", "config", {"latency_ms": 800, "sent_after_ms": 8_000})
+    system.simulator.ask("PATCH", "config", {"latency_ms": 800, "sent_after_ms": 60_000})
     campaign = system.campaign(people)
     until(lambda: len(system.simulator.creates(people[0])) == 1, "the request")
     worker.send(signal.SIGSTOP)

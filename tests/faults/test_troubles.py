@@ -18,6 +18,7 @@ import sender
 from sender.config import BEGIN_WITHIN
 from sender.local.servers import LocalRedis
 from sender.simulator.behaviour import FaultKind
+from sender.storage.database import POOL_SIZE
 from tests.acceptance.rig import NUMBER, fictional
 from tests.faults.rig import REPEATS, FaultySystem, faulty_system, until
 from workers.app import create_app
@@ -49,12 +50,14 @@ def _all_get(system: FaultySystem, campaign: sender.Campaign, *states: str) -> N
 
 
 def _accepted(system: FaultySystem, campaign: sender.Campaign) -> list[dict[str, object]]:
-    ids = {row.recipient for row in system.rows(_RECIPIENTS, id=campaign.id)}
-    creates = system.simulator.log("create")
-    return [one for one in creates if one["accepted"] and int(one["to"][1:]) in ids]
+    found = system.rows("SELECT id FROM message WHERE campaign_id = :id", id=campaign.id)
+    ids = {str(row.id) for row in found}
+    creates = [one for one in system.simulator.log("create") if one["accepted"]]
+    return [one for one in creates if _message_id(one["status_callback"]) in ids]
 
 
-_RECIPIENTS = "SELECT recipient FROM message WHERE campaign_id = :id"
+def _message_id(callback: str) -> str:
+    return callback.partition("#")[0].rpartition("/")[2]
 
 
 def _is_under_way(system: FaultySystem, campaign: sender.Campaign) -> bool:
@@ -109,7 +112,8 @@ def test_postgres_is_away(system: FaultySystem, people: list[int]) -> None:
     ] == []
     until(lambda: system.simulator.text_in(people[-1], "STOP")[-1] == 200, "the STOP")
     system.client.set_pace(NUMBER, 1000)
-    _all_get(system, campaign, "delivered", "suppressed")
+    # Of those texted just before, no status came through.
+    _all_get(system, campaign, "delivered", "sent", "suppressed")
 
 
 @contextmanager
@@ -167,11 +171,17 @@ def test_every_connection_of_the_webhook_app_is_taken(
         with system.db.transaction() as tx:
             tx.execute(text("LOCK TABLE enforcement IN ACCESS EXCLUSIVE MODE"))
             waiting = [callers.submit(system.simulator.text_in, blocker, "STOP") for _ in range(12)]
+            until(lambda: _waiting_for_locks(system) >= POOL_SIZE, "every connection to wait")
             assert system.simulator.text_in(other, "STOP") == [503]
         answers = [one.result(timeout=60) for one in waiting]
     system.simulator.ask("PATCH", "config", {"inbound_url": f"{url}{REPEATS}"})
     assert {status for (status,) in answers} <= {200, 503}
     assert system.simulator.text_in(other, "STOP") == [200]
+
+
+def _waiting_for_locks(system: FaultySystem) -> int:
+    count = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    return int(system.value(count))
 
 
 def test_answers_that_tell_nothing(system: FaultySystem, people: list[int]) -> None:
