@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -64,7 +64,7 @@ class Kicker:
         return len(offered)
 
     def _offer(self, tx: Transaction) -> list[int]:
-        slices.start_scheduled(tx, datetime.now(UTC))
+        slices.start_scheduled(tx)
         return self.slices.offer(tx)
 
 
