@@ -104,6 +104,16 @@ class Settings(BaseModel):
         validation_alias="SENDER_LOG_LEVEL",
         description="DEBUG, INFO, WARNING or ERROR",
     )
+    crash_at: str = Field(
+        default="",
+        validation_alias="SENDER_CRASH_AT",
+        description="for fault tests: the place at which this process ends itself",
+    )
+    test_faults: bool = Field(
+        default=False,
+        validation_alias="SENDER_TEST_FAULTS",
+        description="for fault tests: without it SENDER_CRASH_AT is refused",
+    )
 
     @classmethod
     def from_environment(cls) -> Self:

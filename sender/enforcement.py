@@ -21,6 +21,7 @@ from uuid import UUID
 
 import structlog
 
+from sender.crashing import CrashPoint, Passing, pass_by
 from sender.domain.consent import (
     ALL_SENDERS,
     ConsentEvent,
@@ -69,6 +70,8 @@ class Enforcement:
     table: EnforcementTable
     #: How long a fresh doubt holds up an opt-out.
     horizon: timedelta
+    #: Told of the places between the commits, where fault tests end the process.
+    passing: Passing = pass_by
 
     def opt_out(self, tx: Transaction, event: NewConsentEvent) -> int:
         """Store an opt-out, suppress, and ask for its enforcement; the event's id."""
@@ -104,7 +107,9 @@ class Enforcement:
 
     async def async_step(self, db: AsyncDatabase, ids: Sequence[int]) -> frozenset[int]:
         """The same from an event loop."""
-        await db.run(self.table.withdraw, ids)
+        if withdrawn := await db.run(self.table.withdraw, ids):
+            log.info("withdrawn", rows=withdrawn)
+        self.passing(CrashPoint.AFTER_WITHDRAW)
         await db.run(self.table.mark_enforced, ids, horizon=self.horizon)
         return await db.run(self.table.still_open, ids)
 

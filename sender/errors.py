@@ -53,7 +53,7 @@ class WaitedTooLong(SenderError):
 
 
 class SchemaOutdated(SenderError):
-    """The database has another schema. Run ``sender migrate``."""
+    """The database has another schema. Run ``sender migrate``, or the newer release."""
 
 
 class UnsafeDatabase(SenderError):

@@ -5,13 +5,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from sender import feedback
 from sender.closing import by_slices, close_out
+from sender.crashing import CrashPoint, Passing, pass_by
 from sender.domain.consent import Suppression
 from sender.domain.message import State, sources_of
 from sender.domain.provider import MessageRecord
@@ -54,6 +55,8 @@ class Kicker:
     publish: Callable[[int], None]
     #: The same for a slice of a transactional campaign; without, they go with the others.
     publish_transactional: Callable[[int], None] | None = None
+    #: Told of the place before the hints, where fault tests end the process.
+    passing: Passing = pass_by
 
     def kick(self) -> int:
         """Start what is scheduled and offer what the fleet has room for; how many slices.
@@ -62,13 +65,15 @@ class Kicker:
         ``OFFER_EXPIRES``, a published one whose offer was rolled back would be refused anyway.
         """
         offered, transactional = self.db.run(self._offer)
+        if offered:
+            self.passing(CrashPoint.AFTER_OFFER)
         first = self.publish_transactional or self.publish
         for slice_id in offered:
             (first if slice_id in transactional else self.publish)(slice_id)
         return len(offered)
 
     def _offer(self, tx: Transaction) -> tuple[list[int], set[int]]:
-        slices.start_scheduled(tx, datetime.now(UTC))
+        slices.start_scheduled(tx)
         offered = self.slices.offer(tx)
         return offered, self.slices.transactional(tx, offered)
 

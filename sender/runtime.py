@@ -17,6 +17,7 @@ from sender.audience import admit
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
 from sender.config import Settings, environment_variable
+from sender.crashing import Passing, crash_at, pass_by
 from sender.credentials import Secrets, Vault
 from sender.domain.consent import PLATFORM
 from sender.domain.receipt import Receipt
@@ -121,6 +122,7 @@ class WebhookRuntime:
     receipts: Batcher[Receipt, Answer]
     queue: EnforcementQueue
     cache: RedisCache
+    passing: Passing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +218,7 @@ class Runtime:
             slices=self.parts.slices,
             publish=publish,
             publish_transactional=publish_transactional,
+            passing=self._crash_point(),
         )
 
     def sweeper(self) -> Sweeper:
@@ -225,7 +228,7 @@ class Runtime:
     @asynccontextmanager
     async def worker(self, name: str) -> AsyncIterator[WorkerRuntime]:
         """A worker process's use cases, alive (see ``living``) while the block runs."""
-        settings, parts = self.settings, self.parts
+        settings, parts, passing = self.settings, self.parts, self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack, settings.slice_threads + SPARE_CONNECTIONS)
             gateways = await stack.enter_async_context(self._gateways(db))
@@ -252,10 +255,11 @@ class Runtime:
                 lookup=SuppressionLookup(redis),
                 repair=cache,
                 gateways=gateways,
-                settler=Settler(settlement, db),
+                settler=Settler(settlement, db, passing),
                 permits=permits,
                 owner=owner,
                 stopping=asyncio.Event(),
+                passing=passing,
             )
             resolver = Resolver(
                 db=db,
@@ -272,11 +276,12 @@ class Runtime:
     @asynccontextmanager
     async def webhooks(self) -> AsyncIterator[WebhookRuntime]:
         """The webhook app's use cases."""
+        passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
-            enforcement = self._enforcement()
+            enforcement = self._enforcement(passing)
             yield WebhookRuntime(
                 db=db,
                 verifiers=Verifiers(
@@ -288,11 +293,13 @@ class Runtime:
                 receipts=self._receipts(db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
                 cache=RedisCache(redis),
+                passing=passing,
             )
 
     @asynccontextmanager
     async def consumer(self) -> AsyncIterator[ConsumerRuntime]:
         """The consumer's use cases."""
+        passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
             gateways = await stack.enter_async_context(self._gateways(db))
@@ -301,7 +308,7 @@ class Runtime:
             sets = RedisSets(connect_sync(self.settings.redis_url))
             yield ConsumerRuntime(
                 db=db,
-                enforcement=self._enforcement(),
+                enforcement=self._enforcement(passing),
                 mirror=Mirror(db=self._sync_db(), sets=sets),
                 times=ProviderTimes(db=db, providers=gateways, cache=RedisCache(redis)),
                 sealer=Sealer(db=self._sync_db()),
@@ -313,8 +320,13 @@ class Runtime:
             work=partial(receipts.receive, db), gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS
         )
 
-    def _enforcement(self) -> Enforcement:
-        return Enforcement(table=self.parts.enforcement, horizon=self.settings.doubt_horizon)
+    def _enforcement(self, passing: Passing = pass_by) -> Enforcement:
+        return Enforcement(
+            table=self.parts.enforcement, horizon=self.settings.doubt_horizon, passing=passing
+        )
+
+    def _crash_point(self) -> Passing:
+        return crash_at(self.settings.crash_at, is_test=self.settings.test_faults)
 
     def _sync_db(self, pool_size: int = 5) -> Database:
         return Database.connect(self.settings.database_url, pool_size=pool_size)

@@ -21,6 +21,7 @@ from uuid import UUID
 import structlog
 
 from sender.config import BEGIN_WITHIN, LEASE, SEND_DEADLINE
+from sender.crashing import CrashPoint, Passing, pass_by
 from sender.domain.admission import Admission, Pace, Verdict
 from sender.domain.message import Guarded, OutboundText
 from sender.domain.outage import Streak
@@ -112,6 +113,8 @@ class Pump:
     owner: int
     #: Set at shutdown: slices end at their next window, what is in flight is settled.
     stopping: asyncio.Event
+    #: Told of the places between the commits, where fault tests end the process.
+    passing: Passing = pass_by
     #: By sender: what it has met with at the provider lately, in this process.
     streaks: dict[int, Streak] = field(default_factory=dict)
     #: The slices this process works on now.
@@ -145,6 +148,7 @@ class Pump:
         work = await self.db.run(self.slices.lease, slice_id, owner=self.owner, lease=LEASE)
         if work is None:
             return False
+        self.passing(CrashPoint.AFTER_LEASE)
         rests = _Rests(slice=BUG_REST)
         try:
             rests = await _SliceRun(pump=self, work=work).drain()
@@ -154,6 +158,7 @@ class Pump:
 
     async def _close(self, work: SliceWork, rests: _Rests) -> None:
         """Give the slice back, through a short absence of Postgres; its lease ends it otherwise."""
+        self.passing(CrashPoint.BEFORE_CLOSE)
         for _ in range(CLOSE_ATTEMPTS):
             try:
                 await self.db.run(self._give_back, work, rests)
@@ -161,6 +166,7 @@ class Pump:
                 log.warning("slice_not_closed", slice=work.slice_id, error=told(exc))
                 await asyncio.sleep(REST.total_seconds())
             else:
+                self.passing(CrashPoint.AFTER_CLOSE)
                 return
 
     def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests) -> None:
@@ -267,6 +273,7 @@ class _SliceRun:
             recipients=[text.row.recipient for text in window],
             segments=[text.segments for text in window],
         )
+        self.pump.passing(CrashPoint.AFTER_LOOKUP)
         asked = list(zip(window, answer.verdicts, strict=True))
         hits = [text for text, verdict in asked if verdict is Verdict.SUPPRESSED]
         others = [text for text, verdict in asked if verdict is not Verdict.SUPPRESSED]
@@ -290,12 +297,15 @@ class _SliceRun:
         if not rows:
             return {}
         pump = self.pump
+        pump.passing(CrashPoint.BEFORE_GUARD)
         try:
             found = await pump.db.run(pump.messages.guard, rows, owner=pump.owner, lease=LEASE)
         except DatabaseError:
             # The commit may have happened; none of these rows was sent, so they may go back.
             await self._undo(rows)
             raise
+        if found:
+            pump.passing(CrashPoint.AFTER_GUARD)
         return {one.message_id: one for one in found}
 
     def _begin(
@@ -330,6 +340,7 @@ class _SliceRun:
                 deadline=began + SEND_DEADLINE.total_seconds(),
                 connect_by=began + BEGIN_WITHIN.total_seconds(),
             )
+            self.pump.passing(CrashPoint.AFTER_ANSWER)
             self._note(hand_off.outcome)
             handed = Handed(guarded=licence, hand_off=hand_off, sender_id=self.work.sender_id)
             await self.pump.settler.settled(handed)
@@ -354,6 +365,7 @@ class _SliceRun:
         """Give suppressed rows their reason; stop if the campaign as a whole may not send."""
         ids = [text.row.id for text in refused]
         suppressed, may_send = await self.pump.db.run(self._explain, ids)
+        log.info("guard_refused", rows=len(ids), suppressed=len(suppressed))
         if len(suppressed) < len(ids) and not may_send:
             self._stop(slice_=REST)
         try:

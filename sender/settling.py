@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from sender.batching import Batcher
+from sender.crashing import CrashPoint, Passing, pass_by
 from sender.settlement import Handed, Settlement
 from sender.storage.database import AsyncDatabase, DatabaseError, is_passing, told
 
@@ -27,8 +28,11 @@ RETRY_FOR = timedelta(minutes=5)
 class Settler:
     """The settling end of one worker process."""
 
-    def __init__(self, settlement: Settlement, db: AsyncDatabase) -> None:
+    def __init__(
+        self, settlement: Settlement, db: AsyncDatabase, passing: Passing = pass_by
+    ) -> None:
         self._settlement = settlement
+        self._passing = passing
         self._db = db
         self._batches: Batcher[Handed, None] = Batcher(
             work=self._settle, gather=GATHER, largest=LARGEST
@@ -40,6 +44,7 @@ class Settler:
 
     async def _settle(self, batch: Sequence[Handed]) -> Sequence[None]:
         """Commit a batch, however long Postgres is away, within reason."""
+        self._passing(CrashPoint.BEFORE_SETTLE)
         give_up_at = time.monotonic() + RETRY_FOR.total_seconds()
         while not await self._try(batch):
             if time.monotonic() > give_up_at:
@@ -47,6 +52,7 @@ class Settler:
                 log.error("settlement_given_up", messages=ids)
                 break
             await asyncio.sleep(RETRY_EVERY.total_seconds())
+        self._passing(CrashPoint.AFTER_SETTLE)
         return [None] * len(batch)
 
     async def _try(self, batch: Sequence[Handed]) -> bool:

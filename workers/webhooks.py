@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from sender import logs
 from sender.config import STOP_PATIENCE, Settings
+from sender.crashing import CrashPoint
 from sender.domain.inbound import InboundText
 from sender.domain.receipt import Receipt
 from sender.errors import ConfigurationError, MalformedWebhook, NotFound, SenderError
@@ -29,7 +30,7 @@ from sender.gateway import (
 from sender.receipts import Refusal
 from sender.runtime import Parts, Runtime, WebhookRuntime
 from sender.storage.database import DatabaseError, told
-from sender.storage.migrate import require_usable
+from sender.storage.migrate import require_still_usable
 from workers import metrics
 from workers.bodies import TooLarge, read_body
 from workers.refusals import Refusals, Refused
@@ -84,11 +85,15 @@ async def _receive(use_cases: WebhookRuntime, text: InboundText) -> Response:
     except DatabaseError as exc:
         log.error("inbound_not_stored", sid=text.sid, error=told(exc))
         return Response(status_code=_NOT_STORED)
+    if applied.event_ids:
+        use_cases.passing(CrashPoint.AFTER_STORE)
     metrics.INBOUND.labels(applied.keyword).inc()
     await use_cases.cache.add(applied.suppressions)
     if applied.event_ids and not await _enforced(use_cases, applied.event_ids):
         log.warning("stop_not_enforced_yet", sid=text.sid)
         return Response(status_code=_NOT_STORED)
+    if applied.event_ids:
+        use_cases.passing(CrashPoint.BEFORE_ACK)
     return Response(twiml(applied.reply), media_type=TWIML_CONTENT_TYPE)
 
 
@@ -173,7 +178,7 @@ async def healthz(_: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """The process can store a STOP now."""
     try:
-        await _use_cases(request).db.run(require_usable)
+        await _use_cases(request).db.run(require_still_usable)
     except (DatabaseError, SenderError):
         return PlainTextResponse("the database cannot be used\n", status_code=_NOT_STORED)
     return PlainTextResponse("ready\n")

@@ -63,6 +63,8 @@ class Plan:
     #: ``TWILIO_…`` and ``SENDER_…`` variables of every process.
     environment: Mapping[str, str]
     workers: int = 2
+    #: Whether Flower runs too.
+    flower: bool = True
     #: Whether a process that ends is started again.
     restart: bool = False
     programs: Programs = field(default_factory=Programs)
@@ -145,7 +147,8 @@ class Stack:
         for _ in range(self.plan.workers):
             self.add_worker()
         self._celery("beat", "beat")
-        self._start_flower()
+        if self.plan.flower:
+            self._start_flower()
         self._processes.wait_ready(START_WITHIN)
         wait_until(self._is_up, START_WITHIN, "workers and consumer")
 
@@ -202,6 +205,10 @@ class Stack:
     def kill(self, name: str) -> None:
         """Kill a process with SIGKILL, with all it started."""
         self._processes.kill(name)
+
+    def pid(self, name: str) -> int:
+        """The id of the process that has this name now."""
+        return self._processes.pid(name)
 
     def check(self) -> None:
         """Raise ProcessFailed if a process ended by itself."""

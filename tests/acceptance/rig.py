@@ -136,7 +136,7 @@ def running_system(
         ports, port = Ports(), free_port()
         simulator = Simulator(f"http://127.0.0.1:{port}")
         outer = stack.enter_context(Supervisor(folder / "provider"))
-        _start_simulator(outer, port, ports, numbers)
+        start_simulator(outer, port, ports, numbers)
         outer.wait_ready()
         plan = Plan(
             folder=folder,
@@ -159,7 +159,10 @@ def running_system(
         yield System(client, simulator, running, servers)
 
 
-def _start_simulator(outer: Supervisor, port: int, ports: Ports, numbers: Sequence[str]) -> None:
+def start_simulator(
+    outer: Supervisor, port: int, ports: Ports, numbers: Sequence[str] = ()
+) -> None:
+    """Start the provider, which posts inbound messages to the webhook app on these ports."""
     argv = [
         *(sys.executable, "-m", "sender.cli", "simulate", "--port", str(port)),
         *(word for number in numbers for word in ("--number", number)),

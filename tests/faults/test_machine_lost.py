@@ -29,8 +29,8 @@ from tests.acceptance.rig import (
     NUMBER,
     TOKEN,
     Simulator,
-    _start_simulator,
     fictional,
+    start_simulator,
     until,
 )
 
@@ -117,7 +117,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     """A machine beside a provider that blocks nobody by itself."""
     ports, port = Ports(), free_port()
     with Supervisor(tmp_path / "provider") as outer:
-        _start_simulator(outer, port, ports)
+        start_simulator(outer, port, ports)
         outer.wait_ready()
         simulator = Simulator(f"http://127.0.0.1:{port}")
         slow = {"provider_block": False, "latency_ms": 150}

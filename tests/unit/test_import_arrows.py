@@ -31,6 +31,7 @@ FOUNDATION = frozenset(
         "sender.batching",
         "sender.closing",
         "sender.config",
+        "sender.crashing",
         "sender.credentials",
         "sender.domain",
         "sender.enforcement",
@@ -88,6 +89,7 @@ ARROWS = {
     "sender.gateways": {"sender.accounts", "sender.gateway", "sender.storage"},
     "sender.recipients": {"sender.domain", "sender.errors"},
     "sender.config": {"sender.errors"},
+    "sender.crashing": {"sender.errors"},
     "sender.audience": {"sender.domain", "sender.errors"},
     "sender.gateway": {"sender.domain", "sender.errors"},
     "sender.listfile": {"sender.audience", "sender.domain", "sender.errors"},
@@ -96,7 +98,7 @@ ARROWS = {
     "sender.storage": {"sender.domain", "sender.errors", "sender.audience"},
     "sender.logs": {"sender.gateway"},
     "sender.liveness": {"sender.storage"},
-    "sender.enforcement": {"sender.domain", "sender.storage"},
+    "sender.enforcement": {"sender.crashing", "sender.domain", "sender.storage"},
     "sender.turns": {"sender.domain", "sender.storage"},
     "sender.texts": {"sender.domain", "sender.storage", "sender.turns"},
     "sender.feedback": {"sender.domain", "sender.storage"},
@@ -107,7 +109,9 @@ ARROWS = {
         "sender.feedback",
         "sender.storage",
     },
-    "sender.settling": {"sender.batching", "sender.settlement", "sender.storage"},
+    "sender.settling": {
+        *("sender.batching", "sender.crashing", "sender.settlement", "sender.storage"),
+    },
     # The other side: what it shares with us it could never contradict.
     "sender.simulator": {"sender.errors"},
     # One tenant's list as users see it: nothing but the use cases side by side.

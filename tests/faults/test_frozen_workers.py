@@ -1,0 +1,121 @@
+"""Workers that stand still and then go on as if nothing had been."""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import sender
+from sender.crashing import CrashPoint
+from sender.local.child import Child
+from sender.recovery import Sweeper
+from tests.acceptance.rig import fictional
+from tests.faults.rig import FaultySystem, crashing, faulty_system, until
+
+#: Longer than a request may wait to begin (2 s), and than a STOP's webhook is held (3 s).
+STANDSTILL = 3.5
+PEOPLE = 20
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySystem]:
+    """A system without workers: each test starts its own."""
+    with faulty_system(tmp_path_factory.mktemp("frozen")) as running:
+        yield running
+
+
+def _freeze_after_the_guard(system: FaultySystem, people: list[int]) -> tuple[Child, int]:
+    """A worker that stands still with its rows guarded and none of them begun; its campaign."""
+    worker = system.worker(**crashing(CrashPoint.AFTER_GUARD, pause=True))
+    until(lambda: system.is_up(worker), "the worker", seconds=60)
+    campaign = system.campaign(people)
+    until(lambda: system.is_frozen(worker), "the standstill")
+    assert system.states(campaign) == {"sending": PEOPLE}
+    return worker, campaign.id
+
+
+def _campaign(system: FaultySystem, campaign_id: int) -> sender.Campaign:
+    return system.client.campaign(campaign_id)
+
+
+def _stand_still() -> None:
+    since = time.monotonic()
+    until(lambda: time.monotonic() - since > STANDSTILL, "the standstill's end")
+
+
+def test_frozen_between_the_guard_and_the_request(system: FaultySystem) -> None:
+    """A STOP waits for a frozen worker; when that goes on, it begins nothing it has guarded."""
+    people = fictional(0, PEOPLE)
+    worker, campaign_id = _freeze_after_the_guard(system, people)
+    assert 200 not in system.simulator.text_in(people[0], "STOP")
+    _stand_still()
+    assert system.simulator.log("create") == []
+    worker.send(signal.SIGCONT)
+    campaign = _campaign(system, campaign_id)
+    until(lambda: system.states(campaign) == {"delivered": PEOPLE - 1, "suppressed": 1}, "the end")
+    assert system.simulator.text_in(people[0], "STOP") == [200]
+    assert system.simulator.creates(people[0]) == []
+    assert [len(system.simulator.creates(person)) for person in people[1:]] == [1] * (PEOPLE - 1)
+    worker.kill()
+
+
+def test_frozen_beyond_the_lease(system: FaultySystem) -> None:
+    """Rows whose lease ran out are in doubt; their owner comes back and neither sends nor moves."""
+    people = fictional(100, PEOPLE)
+    worker, campaign_id = _freeze_after_the_guard(system, people)
+    campaign = _campaign(system, campaign_id)
+    _stand_still()
+    system.rows("UPDATE message SET lease_until = now() WHERE campaign_id = :id", id=campaign_id)
+    sweeper = Sweeper(db=system.db)
+    until(lambda: sweeper.sweep().in_doubt == PEOPLE, "the sweep")
+    worker.send(signal.SIGCONT)
+    until(lambda: campaign.progress().state == "COMPLETED", "the end")
+    found = system.rows(
+        "SELECT DISTINCT state, reason FROM message WHERE campaign_id = :id", id=campaign_id
+    )
+    assert [(row.state, row.reason) for row in found] == [("in_doubt", "lease_ran_out")]
+    assert all(system.simulator.creates(person) == [] for person in people)
+    worker.kill()
+
+
+def test_frozen_while_a_request_is_out(system: FaultySystem) -> None:
+    """A STOP waits until the frozen worker goes on and settles what it had under way."""
+    people = fictional(200, PEOPLE)
+    worker = system.worker()
+    until(lambda: system.is_up(worker), "the worker", seconds=60)
+    system.simulator.ask("PATCH", "config", {"latency_ms": 800, "sent_after_ms": 60_000})
+    campaign = system.campaign(people)
+    until(lambda: len(system.simulator.creates(people[0])) == 1, "the request")
+    worker.send(signal.SIGSTOP)
+    system.simulator.ask("PATCH", "config", {"latency_ms": 20, "sent_after_ms": 20})
+    assert system.states(campaign)["sending"] > 0
+    held = system.rows(
+        "SELECT recipient FROM message WHERE campaign_id = :id AND state = 'sending'",
+        id=campaign.id,
+    )[0].recipient
+    system.simulator.ask("PATCH", "config", {"webhook_retry_ms": 1_500})
+    assert 200 not in system.simulator.text_in(held, "STOP")
+    worker.send(signal.SIGCONT)
+    until(lambda: campaign.progress().state == "COMPLETED", "the end")
+    until(lambda: system.simulator.text_in(held, "STOP") == [200], "the STOP's answer")
+    assert [len(system.simulator.creates(person)) for person in people] == [1] * PEOPLE
+    worker.kill()
+
+
+def test_a_hint_that_comes_again_while_it_is_followed(system: FaultySystem) -> None:
+    """The broker delivers a running slice's hint once more: nobody is asked for twice."""
+    people = fictional(300, 60)
+    system.simulator.ask("PATCH", "config", {"latency_ms": 1_500})
+    first, second = (
+        system.worker(app="tests.faults.processes.hasty_broker", SENDER_CONCURRENCY="8")
+        for _ in range(2)
+    )
+    for worker in (first, second):
+        until(lambda worker=worker: system.is_up(worker), "the workers", seconds=60)
+    campaign = system.campaign(people)
+    until(lambda: campaign.progress().state == "COMPLETED", "the end", seconds=90)
+    said = first.program.log.read_text() + second.program.log.read_text()
+    hints = [line for line in said.splitlines() if line.startswith("hint workers.send_slice")]
+    assert any("redelivered=True" in line for line in hints), hints
+    assert [len(system.simulator.creates(person)) for person in people] == [1] * 60
