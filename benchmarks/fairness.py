@@ -80,8 +80,9 @@ def _measure(system: System, slow: list[str], asked: argparse.Namespace) -> dict
     }
 
 
-def _figures(seconds: list[float]) -> dict[str, float]:
-    return {"median": round(statistics.median(seconds), 2), "worst": round(max(seconds), 2)}
+def _figures(seconds: list[float]) -> dict[str, float | list[float]]:
+    every = [round(one, 2) for one in seconds]
+    return {"median": round(statistics.median(seconds), 2), "every": every}
 
 
 def _rounds(system: System, slow: str, rounds: int) -> dict[str, list[float]]:

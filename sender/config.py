@@ -154,9 +154,9 @@ class Settings(BaseModel):
     def reserved_slices(self) -> int:
         """How many of them are for transactional slices only: a quarter, rounded.
 
-        Such slices are short and few: one in eight of 500 rows lasts seconds. More would lie idle,
-        and with fewer than one free a transactional slice waits for a bulk one to make way, a
-        second or two; so it does in a worker of two threads, whose only slice must serve both.
+        Such slices are few and short, and what is reserved lies idle without them. Where none is
+        free, one waits a second or two until a bulk slice makes way: so it does in a worker of two
+        threads, whose only slice must do for both.
         """
         return (self.slices + 2) // 4
 

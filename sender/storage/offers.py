@@ -27,9 +27,9 @@ FED_BY_A_SLICE = 25.0
 #: What the statements below ask of the fleet.
 FLEET = {"expires": OFFER_EXPIRES, "fed_by_a_slice": FED_BY_A_SLICE}
 
+_IN_TIME = "c.deadline_at > now() AND (f.rests_until IS NULL OR f.rests_until <= now())"
 #: SQL that is true while a running campaign ``c`` of sender ``f`` may send: what refuses a window
 #: of it as a whole refuses the slice already, or its runs would come to nothing again and again.
-_IN_TIME = "c.deadline_at > now() AND (f.rests_until IS NULL OR f.rests_until <= now())"
 MAY_GO = f"({_IN_TIME} AND NOT {HELD})"
 
 #: SQL that is true of a slice ``s`` that a live worker works on.
@@ -180,6 +180,9 @@ _FIRST_ELSEWHERE = """
 _BULK_ELSEWHERE = """
     NOT c.transactional AND c.sender_id <> :sender_id AND coalesce(own.slices, 0) < c.places
 """
+_ANY_HERE = """
+    (c.transactional OR NOT me.transactional) AND c.sender_id = :sender_id AND c.id <> :campaign_id
+"""
 _FIRST_HERE = """
     c.transactional AND c.sender_id = :sender_id AND c.id <> :campaign_id
     AND coalesce(own.transactional, 0) < c.places
@@ -197,7 +200,7 @@ OTHERS_WAIT = f"""
         LEFT JOIN at_sender here ON here.sender_id = c.sender_id
         WHERE c.id = :campaign_id
     )
-    SELECT {_somebody_waits("c.sender_id = :sender_id AND c.id <> :campaign_id")} AS same_sender,
+    SELECT {_somebody_waits(_ANY_HERE)} AS same_sender,
            room.for_all <= 0 AND (
                room.for_first <= 0 AND {_somebody_waits(_FIRST_ELSEWHERE)}
                -- A reserved thread is of no use to a bulk slice.

@@ -305,6 +305,10 @@ class TestMakingWay:
             assert turns.offer() == [code]
             assert self._makes_way(bench, bulk, SENDER)
             assert not self._makes_way(bench, code, SENDER)
+            found = bench.db.run(
+                TABLE.others_wait, campaign_id=code, sender_id=bench.sender_id(SENDER)
+            )
+            assert not found.any
 
     def test_a_sender_with_places(self, bench: Bench) -> None:
         """It does not at a sender that is fast enough for both."""

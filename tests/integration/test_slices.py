@@ -192,6 +192,22 @@ class TestOffer:
             assert _campaigns_of(bench, _offer(bench)) == [other]
             assert not _lease(bench, slice_id, worker)
 
+    @pytest.mark.parametrize("level", Level)
+    def test_a_hold_at_any_level(self, bench: Bench, level: Level) -> None:
+        """Whatever is held, its slices are neither offered nor leased."""
+        campaign = bench.campaign(ANNA)
+        subjects = {
+            Level.ALL: 0,
+            Level.TENANT: TENANT,
+            Level.SENDER: bench.sender_id(),
+            Level.CAMPAIGN: campaign,
+        }
+        hold = Hold(level=level, subject=subjects[level], reason="test", detail="")
+        bench.db.run(holds.place, hold)
+        with bench.live_worker() as worker:
+            assert _offer(bench) == []
+            assert not _lease(bench, _only_slice(bench), worker)
+
     def test_a_rest_ends_by_itself(self, bench: Bench) -> None:
         """A rest ends with its time; an offer that it made vain is made again at once."""
         bench.campaign(ANNA)
