@@ -7,6 +7,7 @@ is enforced, and answered, whatever becomes of it.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -76,7 +77,9 @@ class Recaller:
             recalled = 0
             while time.monotonic() < give_up_at:
                 claimed = await self.db.run(recalls.claim, limit=RECALLS_AT_A_TIME)
-                recalled += sum(await asyncio.gather(*map(self._take_back, claimed)))
+                answers = await asyncio.gather(*map(self._ask, claimed))
+                await self.db.run(self._settle, list(zip(claimed, answers, strict=True)))
+                recalled += answers.count(True)
                 if len(claimed) < RECALLS_AT_A_TIME:
                     break
             if recalled:
@@ -100,28 +103,31 @@ class Recaller:
                 break
         await self.db.run(recalls.forget_decided, kept=self.kept)
 
-    async def _take_back(self, recall: Recall) -> bool:
+    async def _ask(self, recall: Recall) -> bool | None:
+        """Whether the provider canceled it; ``None`` when it could not be asked."""
         try:
             provider = await self.providers.of(recall.tenant_id)
-            canceled = await provider.cancel(recall.sid) or await _was_canceled(provider, recall)
+            return await provider.cancel(recall.sid) or await _was_canceled(provider, recall)
         except (ProviderUnavailable, ConfigurationError) as exc:
             log.warning("not_recalled", message=str(recall.message_id), error=str(exc))
-            return False
-        await self.db.run(self._settle, recall, canceled=canceled)
-        return canceled
+            return None
 
-    def _settle(self, tx: Transaction, recall: Recall, *, canceled: bool) -> None:
-        if canceled:
-            state, reason = state_of(_CANCELED)
-            evidence = Evidence(
+    def _settle(self, tx: Transaction, answered: Sequence[tuple[Recall, bool | None]]) -> None:
+        """What was canceled is canceled, what left is left as it is; the others stay listed."""
+        state, reason = state_of(_CANCELED)
+        canceled = [
+            Evidence(
                 message_id=recall.message_id,
                 reason=reason,
                 sid=recall.sid,
                 provider_status=ReceiptMeaning.CANCELED.value,
                 provider_code=None,
             )
-            self.messages.learn(tx, [evidence], state, sources_of(state))
-        recalls.forget(tx, recall.message_id)
+            for recall, answer in answered
+            if answer
+        ]
+        self.messages.learn(tx, canceled, state, sources_of(state))
+        recalls.forget(tx, [recall.message_id for recall, answer in answered if answer is not None])
 
 
 async def _was_canceled(provider: Provider, recall: Recall) -> bool:

@@ -1,6 +1,6 @@
 """The work list of texts to take back: the provider took them and may not have passed them on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -91,7 +91,7 @@ _CLAIM = text("""
     FROM claimed JOIN message m ON m.id = claimed.message_id
     JOIN campaign c ON c.id = m.campaign_id
 """)
-_FORGET = text("DELETE FROM recall WHERE message_id = :id")
+_FORGET = text("DELETE FROM recall WHERE message_id = ANY (CAST(:ids AS uuid[]))")
 
 
 def request(tx: Transaction, campaign_id: int) -> None:
@@ -137,6 +137,6 @@ def claim(tx: Transaction, *, limit: int) -> list[Recall]:
     return [Recall(**row) for row in tx.execute(_CLAIM, {"limit": limit}).mappings()]
 
 
-def forget(tx: Transaction, message_id: UUID) -> None:
-    """Take a message off the list."""
-    tx.execute(_FORGET, {"id": message_id})
+def forget(tx: Transaction, ids: Sequence[UUID]) -> None:
+    """Take messages off the list."""
+    tx.execute(_FORGET, {"ids": list(ids)})
