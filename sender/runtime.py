@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sender.accounts import Account, Accounts
@@ -19,11 +20,13 @@ from sender.campaigns import Campaigns
 from sender.config import Settings, environment_variable
 from sender.credentials import Secrets, Vault
 from sender.domain.consent import PLATFORM
+from sender.domain.pulse import PULSE_EVERY
 from sender.domain.receipt import Receipt
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.erasing import Erasures
 from sender.errors import NotFound
 from sender.exporting import Exports
+from sender.fleet import Fleet
 from sender.gateways import Gateways, Verifiers
 from sender.importing import Imports
 from sender.inbound import Inbound
@@ -31,6 +34,7 @@ from sender.liveness import living
 from sender.mirroring import Mirror
 from sender.optouts import OptOuts
 from sender.permits import Permits
+from sender.pulsing import Pulse
 from sender.pushing import Pushes, PushPlan, PushReport
 from sender.receipts import Answer, Receipts
 from sender.reconcile import ProviderTimes
@@ -78,6 +82,8 @@ class Parts:
     enforcement: EnforcementTable = field(default_factory=EnforcementTable)
     settlement: type[Settlement] = Settlement
     admit: Any = admit
+    #: How often a worker publishes a pulse.
+    pulse_every: timedelta = PULSE_EVERY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +101,7 @@ class WorkerRuntime:
 
     pump: Pump
     resolver: Resolver
+    pulse: Pulse
 
     def stop(self) -> None:
         """Have slices end at their next window; what is in flight is settled."""
@@ -175,6 +182,10 @@ class Runtime:
         accounts = self._accounts()
         return Tenancy(db=self._sync_db(), vault=accounts.vault, accounts=accounts)
 
+    def fleet(self) -> Fleet:
+        """The worker processes, as the operator sees them."""
+        return Fleet(db=self._sync_db())
+
     def _suppression(self, db: Database, tenant_id: int) -> SuppressionList:
         enforcement = self._enforcement()
         return SuppressionList(
@@ -212,7 +223,7 @@ class Runtime:
             slices = settings.slice_threads - 1  # one thread is kept free for recovery
             permits = Permits(settings.concurrency)
             owner = await stack.enter_async_context(
-                living(db, name=name, slices=slices, gate=permits)
+                living(db, name=name, slices=slices, gate=permits, version=_version())
             )
             pump = Pump(
                 db=db,
@@ -233,7 +244,8 @@ class Runtime:
                 cache=cache,
                 providers=gateways,
             )
-            yield WorkerRuntime(pump=pump, resolver=resolver)
+            pulse = Pulse(db=db, worker_id=owner, every=parts.pulse_every)
+            yield WorkerRuntime(pump=pump, resolver=resolver, pulse=pulse)
 
     @asynccontextmanager
     async def webhooks(self) -> AsyncIterator[WebhookRuntime]:
@@ -311,6 +323,14 @@ class Runtime:
         own = Account(tenant_id=DEFAULT_TENANT, sid=settings.twilio_account_sid, secrets=secrets)
         vault = Vault(keys=settings.secret_keys)
         return Accounts(default=own, vault=vault, variable=environment_variable)
+
+
+def _version() -> str:
+    """Of this package; empty where it runs without being installed."""
+    try:
+        return version("bulk-sms-sender")
+    except PackageNotFoundError:
+        return ""
 
 
 def _id_of(db: Database, tenant: str) -> int:

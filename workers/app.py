@@ -5,7 +5,12 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    celeryd_after_setup,
+    worker_init,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from kombu import Queue  # type: ignore[attr-defined]  # kombu loads its names lazily
 
 from sender.config import Settings
@@ -13,6 +18,7 @@ from sender.errors import SenderError
 from sender.runtime import Parts, Runtime
 from sender.storage.database import DatabaseError, told
 from workers.process import WorkerProcess
+from workers.pulse import PulseQueue
 from workers.tasks import register
 
 log = structlog.get_logger(__name__)
@@ -95,6 +101,7 @@ def create_app(
     # Kept on the app: Celery holds signal receivers weakly.
     app.sender_process = process
     _open_with_worker(app, process)
+    _listen_to_itself(app, process)
     worker_shutting_down.connect(process.on_shutting_down)
     worker_shutdown.connect(process.on_shutdown)
     register(app, process)
@@ -109,6 +116,18 @@ def _open_with_worker(app: Celery, process: WorkerProcess) -> None:
             _open_or_exit(process)
 
     worker_init.connect(on_init, weak=False)
+
+
+def _listen_to_itself(app: Celery, process: WorkerProcess) -> None:
+    """Have a worker of this app consume its pulses' queue too, whatever ``-Q`` says."""
+
+    def on_setup(instance: Any, **_: Any) -> None:
+        if instance.app is app:
+            queue = PulseQueue(app, process.worker_id)
+            queue.consume()
+            process.start_pulse(queue.publish)
+
+    celeryd_after_setup.connect(on_setup, weak=False)
 
 
 def _open_or_exit(process: WorkerProcess) -> None:

@@ -1,5 +1,6 @@
 """Named child processes that start together and always end with us."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -135,6 +136,11 @@ class Supervisor:
             if supervised.has_failed:
                 child = supervised.child
                 raise child.failure(f"ended by itself with exit code {child.exit_code}")
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a process a signal; none if it has ended."""
+        with self._lock:
+            self._supervised[name].child.send(number)
 
     def kill(self, name: str) -> None:
         """End one process and its descendants by SIGKILL; it is replaced if it restarts."""
