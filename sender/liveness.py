@@ -32,13 +32,7 @@ class Gate(Protocol):
 
 @asynccontextmanager
 async def living(
-    db: AsyncDatabase,
-    *,
-    name: str,
-    slices: int,
-    gate: Gate,
-    version: str = "",
-    patience: timedelta = PATIENCE,
+    db: AsyncDatabase, *, name: str, slices: int, gate: Gate, patience: timedelta = PATIENCE
 ) -> AsyncIterator[int]:
     """Register a worker and hold its lock while the block runs; yields its id.
 
@@ -51,10 +45,9 @@ async def living(
         name: for people.
         slices: how many slices the worker works on at a time.
         gate: opened once the lock is held.
-        version: of the code it runs.
         patience: how long Postgres's answer about the lock is waited for.
     """
-    worker_id = await db.run(workers.register, name=name, slices=slices, version=version)
+    worker_id = await db.run(workers.register, name=name, slices=slices)
     keeper = _Keeper(db=db, worker_id=worker_id, gate=gate, patience=patience.total_seconds())
     keeping = asyncio.create_task(keeper.keep())
     try:
