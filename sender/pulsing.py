@@ -29,6 +29,8 @@ class Pulse:
 
     db: AsyncDatabase
     worker_id: int
+    #: Of the code that this process runs.
+    version: str = ""
     every: timedelta = PULSE_EVERY
     _publishing: asyncio.Task[bool] | None = field(default=None, init=False)
 
@@ -61,9 +63,9 @@ class Pulse:
         return done.pop().result()
 
     async def _note(self, *, published: bool) -> bool:
-        note = workers.note_sent if published else workers.note_not_sent
+        note, version = workers.note_pulse, self.version
         try:
-            await self.db.run(note, self.worker_id)
+            await self.db.run(note, self.worker_id, sent=published, version=version)
         except DatabaseError as exc:
             log.warning("pulse_not_noted", worker=self.worker_id, error=told(exc))
             return False

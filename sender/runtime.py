@@ -223,7 +223,7 @@ class Runtime:
             slices = settings.slice_threads - 1  # one thread is kept free for recovery
             permits = Permits(settings.concurrency)
             owner = await stack.enter_async_context(
-                living(db, name=name, slices=slices, gate=permits, version=_version())
+                living(db, name=name, slices=slices, gate=permits)
             )
             pump = Pump(
                 db=db,
@@ -244,7 +244,7 @@ class Runtime:
                 cache=cache,
                 providers=gateways,
             )
-            pulse = Pulse(db=db, worker_id=owner, every=parts.pulse_every)
+            pulse = Pulse(db=db, worker_id=owner, version=_version(), every=parts.pulse_every)
             yield WorkerRuntime(pump=pump, resolver=resolver, pulse=pulse)
 
     @asynccontextmanager

@@ -1,6 +1,7 @@
 """The Celery app. Its messages are hints: nothing depends on one arriving, or arriving once."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -53,8 +54,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": True,
         # Explicit because Celery 6 flips it: a Redis blip must not end slices in mid-window.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "worker_soft_shutdown_timeout": 30,
-        "worker_enable_soft_shutdown_on_idle": True,
+        # See workers.shutdown: a request's 10 s, and as long again for a slow Postgres.
+        "worker_soft_shutdown_timeout": 20,
         "worker_hijack_root_logger": False,
         "task_acks_late": True,
         "task_reject_on_worker_lost": False,  # a hint is repaired by the kicker, not requeued
@@ -73,6 +74,18 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "beat_schedule": _schedule(),
         "timezone": "UTC",
     }
+
+
+class SenderApp(Celery):  # type: ignore[misc]  # Celery has no types
+    """Celery, with a worker that settles what is in flight however it is told to end."""
+
+    #: What the tasks run on. Kept here: Celery holds signal receivers weakly.
+    sender_process: WorkerProcess
+
+    @cached_property
+    def Worker(self) -> Any:  # noqa: N802  # Celery's name
+        """The class of ``celery worker``."""
+        return self.subclass_with_self("workers.shutdown:SettlingWorker")
 
 
 def _transport(broker_url: str) -> str | None:
@@ -95,10 +108,9 @@ def create_app(
     settings: Callable[[], Settings] = Settings.from_environment,
 ) -> Celery:
     """A Celery app over these parts; the environment is read when it is first used."""
-    app = Celery("workers")
+    app = SenderApp("workers")
     app.add_defaults(lambda: _configuration(settings()))
     process = WorkerProcess(build=lambda: Runtime(settings=settings(), parts=parts or Parts()))
-    # Kept on the app: Celery holds signal receivers weakly.
     app.sender_process = process
     _open_with_worker(app, process)
     _listen_to_itself(app, process)

@@ -24,15 +24,12 @@ OWNER_LIVES = f"""coalesce({{owner}} IN (
     WHERE l.locktype = 'advisory' AND l.classid = {_LOCK_CLASS} AND l.objsubid = 2 AND l.granted
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())), false)"""  # noqa: S608  # a constant
 
-_REGISTER = text("""
-    INSERT INTO worker (name, slices, version) VALUES (:name, :slices, :version) RETURNING id
-""")
+_REGISTER = text("INSERT INTO worker (name, slices) VALUES (:name, :slices) RETURNING id")
 
 
-def register(tx: Transaction, *, name: str, slices: int, version: str = "") -> int:
+def register(tx: Transaction, *, name: str, slices: int) -> int:
     """Enter a worker process that works on up to ``slices`` slices at a time; its id."""
-    entry = {"name": name, "slices": slices, "version": version}
-    return int(tx.execute(_REGISTER, entry).scalar_one())
+    return int(tx.execute(_REGISTER, {"name": name, "slices": slices}).scalar_one())
 
 
 def hold_lock(connection: Connection, worker_id: int) -> None:
@@ -84,7 +81,7 @@ class Listed:
 _LISTED = text(f"""
     SELECT * FROM (
         SELECT DISTINCT ON (w.name) w.*, {OWNER_LIVES.format(owner="w.id")} AS lives
-        FROM worker w ORDER BY w.name, w.id DESC
+        FROM worker w ORDER BY w.name, w.started_at DESC
     ) latest
     CROSS JOIN LATERAL (
         SELECT clock_timestamp() - started_at AS started,
@@ -92,7 +89,7 @@ _LISTED = text(f"""
                clock_timestamp() - pulse_failed_at AS failed,
                clock_timestamp() - pulse_heard_at AS heard
     ) ago
-    WHERE lives OR buried_at IS NULL ORDER BY id
+    WHERE lives OR buried_at IS NULL ORDER BY started_at, id
 """)  # noqa: S608  # built from a constant
 
 
@@ -117,19 +114,18 @@ def listed(tx: Transaction) -> list[Listed]:
     ]
 
 
-_SENT = text("UPDATE worker SET pulse_sent_at = clock_timestamp() WHERE id = :id")
-_NOT_SENT = text("UPDATE worker SET pulse_failed_at = clock_timestamp() WHERE id = :id")
+_SENT = text("""
+    UPDATE worker SET pulse_sent_at = clock_timestamp(), version = :version WHERE id = :id
+""")
+_NOT_SENT = text("""
+    UPDATE worker SET pulse_failed_at = clock_timestamp(), version = :version WHERE id = :id
+""")
 _HEARD = text("UPDATE worker SET pulse_heard_at = clock_timestamp() WHERE id = :id")
 
 
-def note_sent(tx: Transaction, worker_id: int) -> None:
-    """Note that a worker published a pulse."""
-    tx.execute(_SENT, {"id": worker_id})
-
-
-def note_not_sent(tx: Transaction, worker_id: int) -> None:
-    """Note that a worker could not publish one."""
-    tx.execute(_NOT_SENT, {"id": worker_id})
+def note_pulse(tx: Transaction, worker_id: int, *, sent: bool, version: str) -> None:
+    """Note that a worker, which runs this version, published a pulse, or that it could not."""
+    tx.execute(_SENT if sent else _NOT_SENT, {"id": worker_id, "version": version})
 
 
 def note_heard(tx: Transaction, worker_id: int) -> None:
