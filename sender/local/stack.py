@@ -231,6 +231,10 @@ class Stack:
         """How often a process was replaced."""
         return self._processes.restarts(name)
 
+    def last_exit_code(self, name: str) -> int | None:
+        """How the one that was replaced last ended."""
+        return self._processes.last_exit_code(name)
+
     def check(self) -> None:
         """Raise ProcessFailed if a process ended by itself."""
         self._processes.check()
