@@ -4,24 +4,32 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
 import structlog
 
-from sender.domain.pulse import Verdict
+from sender.domain.pulse import Bounds, Verdict
 from sender.storage.database import DatabaseError, told
 
 log = structlog.get_logger(__name__)
 
-#: Between two looks at the verdicts.
-LOOK_EVERY = timedelta(seconds=5)
 #: Sick at so many looks in a row is sick: a laptop that wakes up, or a Postgres that was
 #: restarted, makes every worker look stuck for a moment.
 LOOKS = 3
-#: For what is in flight to be settled (10 s at most) by a worker that still can.
-GRACE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a worker that does nothing is put up with."""
+
+    #: How long its silence may last.
+    bounds: Bounds = field(default_factory=Bounds)
+    #: Between two looks at the verdicts.
+    look_every: timedelta = timedelta(seconds=5)
+    #: For what is in flight to be settled (10 s at most) by a worker that still can.
+    grace: timedelta = timedelta(seconds=30)
 
 
 class Processes(Protocol):
@@ -62,22 +70,19 @@ class Care:
         self,
         processes: Processes,
         fleet: Callable[[], Iterable[Seen]],
-        *,
-        look_every: timedelta = LOOK_EVERY,
-        grace: timedelta = GRACE,
+        patience: Patience,
     ) -> None:
         """Care for ``processes`` by what ``fleet`` says of them.
 
         Args:
             processes: where they are ended; what ends there is replaced.
             fleet: all workers with their verdicts; may raise `DatabaseError`.
-            look_every: between two looks.
-            grace: between being asked to end and being killed.
+            patience: what to wait for.
         """
         self._processes = processes
         self._fleet = fleet
-        self._look_every = look_every.total_seconds()
-        self._grace = grace.total_seconds()
+        self._look_every = patience.look_every.total_seconds()
+        self._grace = patience.grace.total_seconds()
         self._looked_at = float("-inf")
         self._patients: dict[int, _Patient] = {}
 

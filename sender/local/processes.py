@@ -51,9 +51,7 @@ class _Supervised:
 
     def replace_child(self, child: Child) -> None:
         self.last_exit_code = self.child.exit_code
-        log.warning(
-            "process_restarted", process=child.program.name, exit_code=self.last_exit_code
-        )
+        log.warning("process_restarted", process=child.program.name, exit_code=self.last_exit_code)
         self.child = child
         self.started_at = time.monotonic()
         self.restarts += 1

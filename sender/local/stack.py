@@ -13,9 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from sender.config import Settings
-from sender.domain.pulse import Bounds
 from sender.fleet import Fleet
-from sender.local.care import LOOK_EVERY, Care
+from sender.local.care import Care, Patience
 from sender.local.ports import LOOPBACK, free_port
 from sender.local.processes import Supervisor
 from sender.local.servers import LocalServers
@@ -72,9 +71,7 @@ class Plan:
     workers: int = 2
     #: Whether a process that ends is started again, and a worker that is sick is replaced.
     restart: bool = False
-    #: How long a worker's silence may last, and the pause between two looks for it.
-    bounds: Bounds = field(default_factory=Bounds)
-    look_every: timedelta = LOOK_EVERY
+    patience: Patience = field(default_factory=Patience)
     programs: Programs = field(default_factory=Programs)
     ports: Ports = field(default_factory=Ports)
     flower_login: FlowerLogin = field(default_factory=FlowerLogin)
@@ -131,8 +128,8 @@ class Stack:
         self._processes = Supervisor(plan.folder, environment)
         self._db = Database.connect(plan.database_url)
         self._workers: list[str] = []
-        fleet = Fleet(db=self._db, bounds=plan.bounds)
-        self._care = Care(self._processes, fleet.workers, look_every=plan.look_every)
+        fleet = Fleet(db=self._db, bounds=plan.patience.bounds)
+        self._care = Care(self._processes, fleet.workers, plan.patience)
 
     def __enter__(self) -> Self:
         migrate(self.plan.database_url)
@@ -210,6 +207,10 @@ class Stack:
         self._workers.append(name)
         self._celery(name, "worker", "-n", f"{name}@%h", "--loglevel=warning")
         return name
+
+    def pid(self, name: str) -> int:
+        """The id of the process that has this name now."""
+        return self._processes.pid(name)
 
     def worker_pids(self) -> dict[str, int]:
         """The worker processes there are now: name and process id."""

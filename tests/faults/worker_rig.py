@@ -1,7 +1,9 @@
 """The whole system with its broker on a server of its own, behind a proxy that breaks lines."""
 
 import os
+import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,24 +12,29 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
 from sqlalchemy import Row, make_url, text
 
 import sender
 from sender.domain.pulse import Bounds
 from sender.fleet import Fleet, Worker
+from sender.local.care import Patience
 from sender.local.child import Child, Program
 from sender.local.ports import LOOPBACK, free_port
 from sender.local.processes import Supervisor
 from sender.local.servers import LocalRedis, LocalServers
 from sender.local.stack import Plan, Programs, Stack
-from sender.local.waiting import answers_http, wait_until
+from sender.local.waiting import answers_http
 from sender.storage.database import Database
 from tests.acceptance.rig import ACCOUNT, NUMBER, TOKEN, Simulator
 from tests.faults.proxy import FaultProxy
 
+#: The one worker of the stack.
+WORKER = "worker-1"
 #: For workers with a quick pulse.
 BOUNDS = Bounds(deaf=timedelta(seconds=5), stuck=timedelta(seconds=5))
+PATIENCE = Patience(
+    bounds=BOUNDS, look_every=timedelta(milliseconds=500), grace=timedelta(seconds=10)
+)
 
 
 @dataclass(kw_only=True)
@@ -68,26 +75,20 @@ class Tended:
         self.exits.callback(child.kill)
         return child
 
-    def start_worker(self) -> Child:
-        """Start one more worker, and wait until it hears."""
-        app, name = self.stack.plan.programs.celery_app, f"extra-{self._started + 1}@%h"
-        child = self.start("celery", "-A", app, "worker", "-n", name, "--loglevel=warning")
-        child.wait_until_ready(lambda: self.verdict_of(child.pid) == "well", START_WITHIN)
-        return child
-
-    def worker(self, pid: int) -> Worker | None:
-        """What the fleet says of the worker with this process id."""
+    def worker(self) -> Worker | None:
+        """What the fleet says of the worker; ``None`` before it has registered."""
         found = Fleet(db=self.db, bounds=BOUNDS).workers()
-        return next((one for one in found if one.name.endswith(f":{pid}")), None)
+        ending = f":{self.stack.pid(WORKER)}"
+        return next((one for one in found if one.name.endswith(ending)), None)
 
-    def verdict_of(self, pid: int) -> str:
+    def verdict(self) -> str:
         """Its verdict; empty before it has registered."""
-        worker = self.worker(pid)
+        worker = self.worker()
         return worker.verdict if worker else ""
 
-    def first_verdict(self) -> str:
-        """The verdict of the stack's first worker."""
-        return self.verdict_of(self.stack.worker_pids()["worker-1"])
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send one of the stack's processes a signal, as something outside of us would."""
+        os.kill(self.stack.pid(name), number)
 
     def rows(self, sql: str, **values: Any) -> list[Row[Any]]:
         """What a query finds."""
@@ -128,12 +129,22 @@ class Sent:
         return known == self.recipients == len(accepted) == accepted.total()
 
 
-START_WITHIN = timedelta(seconds=60)
+#: Far more than anything takes here, on a machine that is busy with others.
+BOUND = timedelta(seconds=90)
+#: Between two looks at a condition: each costs the system under test something.
+LOOK_SECONDS = 0.2
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Wait for a condition, with a bound."""
-    wait_until(lambda: bool(condition()), timedelta(seconds=seconds), what)
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition, with a bound.
+
+    Raises:
+        AssertionError: it did not hold in time.
+    """
+    give_up_at = time.monotonic() + BOUND.total_seconds()
+    while not condition():
+        assert time.monotonic() < give_up_at, f"waited {BOUND} for {what}"
+        time.sleep(LOOK_SECONDS)
 
 
 @contextmanager
@@ -155,8 +166,7 @@ def tended_system(folder: Path, **variables: str) -> Iterator[Tended]:
             redis_url=servers.redis.url,
             workers=1,
             restart=True,
-            bounds=BOUNDS,
-            look_every=timedelta(milliseconds=500),
+            patience=PATIENCE,
             programs=Programs(celery_app="tests.faults.quick_pulse"),
             environment={
                 "TWILIO_ACCOUNT_SID": ACCOUNT,
@@ -196,8 +206,3 @@ def _simulator(folder: Path, exits: ExitStack) -> Simulator:
     outer.start("simulator", argv, ready=lambda: answers_http(f"{url}/healthz"))
     outer.wait_ready()
     return Simulator(url)
-
-
-def redis_of(server: LocalRedis) -> Redis:
-    """A client of a server, to be closed."""
-    return Redis.from_url(server.url)
