@@ -32,6 +32,7 @@ class Pulse:
     #: Of the code that this process runs.
     version: str = ""
     every: timedelta = PULSE_EVERY
+    within: timedelta = PUBLISH_WITHIN
     _publishing: asyncio.Task[bool] | None = field(default=None, init=False)
 
     async def beat(self, publish: Callable[[int], bool]) -> None:
@@ -56,7 +57,7 @@ class Pulse:
         """Publish one within the limit. While an earlier one hangs, no second is begun."""
         if self._publishing is None:
             self._publishing = asyncio.create_task(asyncio.to_thread(publish, self.worker_id))
-        done, _ = await asyncio.wait({self._publishing}, timeout=PUBLISH_WITHIN.total_seconds())
+        done, _ = await asyncio.wait({self._publishing}, timeout=self.within.total_seconds())
         if not done:
             return False
         self._publishing = None
