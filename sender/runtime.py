@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sender.accounts import Account, Accounts
@@ -20,12 +21,14 @@ from sender.config import Settings, environment_variable
 from sender.crashing import Passing, crash_at, pass_by
 from sender.credentials import Secrets, Vault
 from sender.domain.consent import PLATFORM
+from sender.domain.pulse import PULSE_EVERY
 from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.erasing import Erasures
 from sender.errors import NotFound
 from sender.exporting import Exports
+from sender.fleet import Fleet
 from sender.gateway import NOT_PASSED_ON
 from sender.gateways import Gateways, Verifiers
 from sender.holding import Holds
@@ -36,6 +39,7 @@ from sender.mirroring import Mirror
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
 from sender.permits import Permits
+from sender.pulsing import Pulse
 from sender.pushing import Pushes, PushPlan, PushReport
 from sender.recalling import Recaller
 from sender.receipts import Answer, Receipts
@@ -84,6 +88,8 @@ class Parts:
     enforcement: EnforcementTable = field(default_factory=EnforcementTable)
     settlement: type[Settlement] = Settlement
     admit: Any = admit
+    #: How often a worker publishes a pulse.
+    pulse_every: timedelta = PULSE_EVERY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +111,7 @@ class WorkerRuntime:
     pump: Pump
     resolver: Resolver
     recaller: Recaller
+    pulse: Pulse
 
     def stop(self) -> None:
         """Have slices end at their next window; what is in flight is settled."""
@@ -197,6 +204,10 @@ class Runtime:
         accounts = self._accounts()
         return Tenancy(db=self._sync_db(), vault=accounts.vault, accounts=accounts)
 
+    def fleet(self) -> Fleet:
+        """The worker processes, as the operator sees them."""
+        return Fleet(db=self._sync_db())
+
     def _suppression(self, db: Database, tenant_id: int) -> SuppressionList:
         enforcement = self._enforcement()
         return SuppressionList(
@@ -271,7 +282,8 @@ class Runtime:
             recaller = Recaller(
                 db=db, messages=parts.messages, providers=gateways, kept=NOT_PASSED_ON
             )
-            yield WorkerRuntime(pump=pump, resolver=resolver, recaller=recaller)
+            pulse = Pulse(db=db, worker_id=owner, version=_version(), every=parts.pulse_every)
+            yield WorkerRuntime(pump=pump, resolver=resolver, recaller=recaller, pulse=pulse)
 
     @asynccontextmanager
     async def webhooks(self) -> AsyncIterator[WebhookRuntime]:
@@ -357,6 +369,14 @@ class Runtime:
         own = Account(tenant_id=DEFAULT_TENANT, sid=settings.twilio_account_sid, secrets=secrets)
         vault = Vault(keys=settings.secret_keys)
         return Accounts(default=own, vault=vault, variable=environment_variable)
+
+
+def _version() -> str:
+    """Of this package; empty where it runs without being installed."""
+    try:
+        return version("bulk-sms-sender")
+    except PackageNotFoundError:
+        return ""
 
 
 def _id_of(db: Database, tenant: str) -> int:

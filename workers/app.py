@@ -1,11 +1,17 @@
 """The Celery app. Its messages are hints: nothing depends on one arriving, or arriving once."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    celeryd_after_setup,
+    worker_init,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from kombu import Queue  # type: ignore[attr-defined]  # kombu loads its names lazily
 
 from sender.config import Settings
@@ -13,6 +19,7 @@ from sender.errors import SenderError
 from sender.runtime import Parts, Runtime
 from sender.storage.database import DatabaseError, told
 from workers.process import WorkerProcess
+from workers.pulse import PulseQueue
 from workers.tasks import register
 
 log = structlog.get_logger(__name__)
@@ -52,8 +59,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": True,
         # Explicit because Celery 6 flips it: a Redis blip must not end slices in mid-window.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "worker_soft_shutdown_timeout": 30,
-        "worker_enable_soft_shutdown_on_idle": True,
+        # See workers.shutdown: a request's 10 s, and as long again for a slow Postgres.
+        "worker_soft_shutdown_timeout": 20,
         "worker_hijack_root_logger": False,
         "task_acks_late": True,
         "task_reject_on_worker_lost": False,  # a hint is repaired by the kicker, not requeued
@@ -78,6 +85,18 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
+class SenderApp(Celery):  # type: ignore[misc]  # Celery has no types
+    """Celery, with a worker that settles what is in flight however it is told to end."""
+
+    #: What the tasks run on. Kept here: Celery holds signal receivers weakly.
+    sender_process: WorkerProcess
+
+    @cached_property
+    def Worker(self) -> Any:  # noqa: N802  # Celery's name
+        """The class of ``celery worker``."""
+        return self.subclass_with_self("workers.shutdown:SettlingWorker")
+
+
 def _transport(broker_url: str) -> str | None:
     """Ours for a Redis broker; whatever the URL says for any other."""
     scheme = broker_url.partition("://")[0]
@@ -98,12 +117,12 @@ def create_app(
     settings: Callable[[], Settings] = Settings.from_environment,
 ) -> Celery:
     """A Celery app over these parts; the environment is read when it is first used."""
-    app = Celery("workers")
+    app = SenderApp("workers")
     app.add_defaults(lambda: _configuration(settings()))
     process = WorkerProcess(build=lambda: Runtime(settings=settings(), parts=parts or Parts()))
-    # Kept on the app: Celery holds signal receivers weakly.
     app.sender_process = process
     _open_with_worker(app, process)
+    _listen_to_itself(app, process)
     worker_shutting_down.connect(process.on_shutting_down)
     worker_shutdown.connect(process.on_shutdown)
     register(app, process)
@@ -118,6 +137,18 @@ def _open_with_worker(app: Celery, process: WorkerProcess) -> None:
             _open_or_exit(process)
 
     worker_init.connect(on_init, weak=False)
+
+
+def _listen_to_itself(app: Celery, process: WorkerProcess) -> None:
+    """Have a worker of this app consume its pulses' queue too, whatever ``-Q`` says."""
+
+    def on_setup(instance: Any, **_: Any) -> None:
+        if instance.app is app:
+            queue = PulseQueue(app, process.worker_id)
+            queue.consume()
+            process.start_pulse(queue.publish)
+
+    celeryd_after_setup.connect(on_setup, weak=False)
 
 
 def _open_or_exit(process: WorkerProcess) -> None:

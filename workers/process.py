@@ -75,6 +75,24 @@ class WorkerProcess:
             self._run(self._stack.aclose())
             self._loop.call_soon_threadsafe(self._loop.stop)
 
+    @property
+    def worker_id(self) -> int:
+        """This process's id in Postgres."""
+        return self._use_cases.pulse.worker_id
+
+    def start_pulse(self, publish: Callable[[int], bool]) -> None:
+        """Publish pulses from now on until the process is closed; see `Pulse.beat`."""
+        self._run(self._start_pulse(publish))
+
+    async def _start_pulse(self, publish: Callable[[int], bool]) -> None:
+        beating = asyncio.create_task(self._use_cases.pulse.beat(publish))
+        self._stack.callback(beating.cancel)
+
+    def hear_pulse(self, worker_id: int) -> None:
+        """A pulse was delivered."""
+        with _told_briefly("pulse"):
+            self._run(self._use_cases.pulse.hear(worker_id))
+
     def work(self, slice_id: int) -> bool:
         """Work on a bulk slice; whether there was anything to do, and room for it."""
         pump = self._use_cases.pump

@@ -7,6 +7,7 @@ from celery import Celery, Task
 from kombu.exceptions import OperationalError
 
 from workers.process import WorkerProcess
+from workers.pulse import PULSE
 from workers.seldom import Seldom
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,11 @@ def register(app: Celery, process: WorkerProcess) -> None:
     def resolve() -> None:
         """Ask Twilio about messages in doubt, and take back what is wanted back."""
         process.resolve()
+
+    @app.task(name=PULSE, shared=False)  # type: ignore[untyped-decorator]
+    def pulse(worker_id: int) -> None:
+        """Note that this process hears what is published."""
+        process.hear_pulse(worker_id)
 
 
 class Publisher:

@@ -14,6 +14,7 @@ from sender.cli import (
     processes,
     suppression,
     tenants,
+    workers,
 )
 from sender.cli.showing import FAILED
 from sender.errors import SenderError
@@ -31,6 +32,7 @@ app.add_typer(processes.app)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(holds.app, name="holds")
 app.add_typer(doubts.app, name="doubts")
+app.add_typer(workers.app)
 app.add_typer(suppression.app, name="suppression")
 app.add_typer(numbers.app, name="numbers")
 app.add_typer(platform.app, name="platform")

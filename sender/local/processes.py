@@ -1,5 +1,6 @@
 """Named child processes that start together and always end with us."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,9 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from sender.errors import ProcessFailed
 from sender.local.child import Child, Program
 from sender.local.guardian import Guardian
+
+log = structlog.get_logger(__name__)
 
 _RESTART_POLL_SECONDS = 0.1
 
@@ -30,6 +35,8 @@ class _Supervised:
     ready: Callable[[], bool] | None
     restart: bool
     restarts: int = 0
+    #: How the one before it ended.
+    last_exit_code: int | None = None
     #: Its end is our doing, hence no failure.
     killed: bool = False
 
@@ -43,6 +50,8 @@ class _Supervised:
         return not (self.restart or self.killed or self.child.is_running)
 
     def replace_child(self, child: Child) -> None:
+        self.last_exit_code = self.child.exit_code
+        log.warning("process_restarted", process=child.program.name, exit_code=self.last_exit_code)
         self.child = child
         self.started_at = time.monotonic()
         self.restarts += 1
@@ -136,6 +145,11 @@ class Supervisor:
                 child = supervised.child
                 raise child.failure(f"ended by itself with exit code {child.exit_code}")
 
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a process a signal; none if it has ended."""
+        with self._lock:
+            self._supervised[name].child.send(number)
+
     def kill(self, name: str) -> None:
         """End one process and its descendants by SIGKILL; it is replaced if it restarts."""
         with self._lock:
@@ -166,6 +180,10 @@ class Supervisor:
     def restarts(self, name: str) -> int:
         """How often the process was replaced."""
         return self._supervised[name].restarts
+
+    def last_exit_code(self, name: str) -> int | None:
+        """How the process ended that was replaced last; minus the signal if one ended it."""
+        return self._supervised[name].last_exit_code
 
     def log(self, name: str) -> Path:
         """Where the process writes both its outputs."""

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from sender.config import Settings
+from sender.fleet import Fleet
+from sender.local.care import Care, Patience
 from sender.local.ports import LOOPBACK, free_port
 from sender.local.processes import Supervisor
 from sender.local.servers import LocalServers
@@ -23,6 +26,9 @@ from sender.storage.migrate import migrate
 
 #: How long everything may take to come up on a slow, busy machine.
 START_WITHIN = timedelta(seconds=60)
+#: How long all together get to end: a worker settles what is in flight, 10 s at most, and more on
+#: a busy machine.
+STOP_WITHIN = timedelta(seconds=30)
 #: A webhook is answered within 3 s whatever happens; a little more for its process to end.
 WEBHOOKS_STOP_WITHIN = timedelta(seconds=5)
 
@@ -65,8 +71,9 @@ class Plan:
     workers: int = 2
     #: Whether Flower runs too.
     flower: bool = True
-    #: Whether a process that ends is started again.
+    #: Whether a process that ends is started again, and a worker that is sick is replaced.
     restart: bool = False
+    patience: Patience = field(default_factory=Patience)
     programs: Programs = field(default_factory=Programs)
     ports: Ports = field(default_factory=Ports)
     flower_login: FlowerLogin = field(default_factory=FlowerLogin)
@@ -122,7 +129,9 @@ class Stack:
         environment = {**os.environ, **plan.variables}
         self._processes = Supervisor(plan.folder, environment)
         self._db = Database.connect(plan.database_url)
-        self._next_worker = 1
+        self._workers: list[str] = []
+        fleet = Fleet(db=self._db, bounds=plan.patience.bounds)
+        self._care = Care(self._processes, fleet.workers, plan.patience)
 
     def __enter__(self) -> Self:
         migrate(self.plan.database_url)
@@ -197,10 +206,14 @@ class Stack:
 
     def add_worker(self) -> str:
         """Start one more worker process; its name."""
-        name = f"worker-{self._next_worker}"
-        self._next_worker += 1
+        name = f"worker-{len(self._workers) + 1}"
+        self._workers.append(name)
         self._celery(name, "worker", "-n", f"{name}@%h", "--loglevel=warning")
         return name
+
+    def worker_pids(self) -> dict[str, int]:
+        """The worker processes there are now: name and process id."""
+        return {name: self._processes.pid(name) for name in self._workers}
 
     def kill(self, name: str) -> None:
         """Kill a process with SIGKILL, with all it started."""
@@ -209,6 +222,22 @@ class Stack:
     def pid(self, name: str) -> int:
         """The id of the process that has this name now."""
         return self._processes.pid(name)
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a process a signal."""
+        self._processes.send(name, number)
+
+    def tend(self) -> None:
+        """Replace workers that live and do nothing; to be called again and again."""
+        self._care.look(self.worker_pids())
+
+    def restarts(self, name: str) -> int:
+        """How often a process was replaced."""
+        return self._processes.restarts(name)
+
+    def last_exit_code(self, name: str) -> int | None:
+        """How the one that was replaced last ended."""
+        return self._processes.last_exit_code(name)
 
     def check(self) -> None:
         """Raise ProcessFailed if a process ended by itself."""
@@ -221,6 +250,6 @@ class Stack:
     def stop(self) -> None:
         """End every process."""
         try:
-            self._processes.stop()
+            self._processes.stop(STOP_WITHIN)
         finally:
             self._db.close()

@@ -12,14 +12,14 @@ from sender.config import GivenServers
 from sender.local.servers import LocalPostgres, LocalRedis
 from sender.local.stack import Plan, Ports, Stack
 
-#: How often processes that ended are looked for.
+#: How often processes that ended, and workers that do nothing, are looked for.
 CHECK_SECONDS = 1.0
 
 
 def run_until_interrupted(
     folder: Path, *, workers: int, ports: Ports, say: Callable[[str], None]
 ) -> None:
-    """Start what is not given by URL, then all processes; restart those that end.
+    """Start what is not given by URL, then all processes; restart those that end or do nothing.
 
     Raises:
         ConfigurationError: a Twilio setting is missing; it is named.
@@ -49,6 +49,7 @@ def run_until_interrupted(
         say("Ctrl-C ends everything; what is not finished goes on at the next start.")
         while not ended.wait(CHECK_SECONDS):
             running.check()
+            running.tend()
 
 
 def _on_signals() -> threading.Event:

@@ -6,8 +6,12 @@ A worker that merely lost the connection may still be sending: its rows become `
 which never sends anything twice and makes a STOP wait longer, not shorter.
 """
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from sqlalchemy import Connection, text
 
+from sender.domain.pulse import Signs
 from sender.storage.database import Transaction
 
 #: The advisory locks' first key, "send" in ASCII; the second is the worker's id.
@@ -69,3 +73,71 @@ def count_live(tx: Transaction) -> int:
     """How many registered workers hold their lock."""
     live = text(f"SELECT count(*) FROM worker w WHERE {OWNER_LIVES.format(owner='w.id')}")  # noqa: S608  # constants
     return int(tx.execute(live).scalar_one())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A worker process as it stands in the table."""
+
+    id: int
+    name: str
+    slices: int
+    version: str
+    started_at: datetime
+    signs: Signs
+
+
+#: Of several with one name (a container's first process has the same id each time) the last.
+_LISTED = text(f"""
+    SELECT * FROM (
+        SELECT DISTINCT ON (w.name) w.*, {OWNER_LIVES.format(owner="w.id")} AS lives
+        FROM worker w ORDER BY w.name, w.started_at DESC
+    ) latest
+    CROSS JOIN LATERAL (
+        SELECT clock_timestamp() - started_at AS started,
+               clock_timestamp() - pulse_sent_at AS sent,
+               clock_timestamp() - pulse_failed_at AS failed,
+               clock_timestamp() - pulse_heard_at AS heard
+    ) ago
+    WHERE lives OR buried_at IS NULL ORDER BY started_at, id
+""")  # noqa: S608  # built from a constant
+
+
+def listed(tx: Transaction) -> list[Listed]:
+    """The workers that live, and those whose rows have not been looked for yet; oldest first."""
+    return [
+        Listed(
+            id=row.id,
+            name=row.name,
+            slices=row.slices,
+            version=row.version,
+            started_at=row.started_at,
+            signs=Signs(
+                lives=row.lives,
+                started=row.started,
+                sent=row.sent,
+                failed=row.failed,
+                heard=row.heard,
+            ),
+        )
+        for row in tx.execute(_LISTED)
+    ]
+
+
+_SENT = text("""
+    UPDATE worker SET pulse_sent_at = clock_timestamp(), version = :version WHERE id = :id
+""")
+_NOT_SENT = text("""
+    UPDATE worker SET pulse_failed_at = clock_timestamp(), version = :version WHERE id = :id
+""")
+_HEARD = text("UPDATE worker SET pulse_heard_at = clock_timestamp() WHERE id = :id")
+
+
+def note_pulse(tx: Transaction, worker_id: int, *, sent: bool, version: str) -> None:
+    """Note that a worker, which runs this version, published a pulse, or that it could not."""
+    tx.execute(_SENT if sent else _NOT_SENT, {"id": worker_id, "version": version})
+
+
+def note_heard(tx: Transaction, worker_id: int) -> None:
+    """Note that a worker ran one."""
+    tx.execute(_HEARD, {"id": worker_id})

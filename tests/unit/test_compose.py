@@ -104,9 +104,13 @@ def parse(command: Any, words: Sequence[str]) -> dict[str, Any]:
     given, left, _ = command.make_parser(context).parse_args(list(words))
     assert left == []
     parameters = {one.name: one for one in command.params}
-    return {
-        str(name): parameters[name].type_cast_value(context, value) for name, value in given.items()
-    }
+    return {str(name): _cast(parameters[name], context, value) for name, value in given.items()}
+
+
+def _cast(parameter: Any, context: Any, value: Any) -> Any:
+    """The value as the option's type; typer's copy of click has one name for it, click two."""
+    cast = getattr(parameter, "type_cast_value", parameter.process_value)
+    return cast(context, value)
 
 
 def accept_celery(words: Sequence[str]) -> None:

@@ -123,6 +123,8 @@ ALTER TABLE worker ADD COLUMN pulse_sent_at timestamptz;
 ALTER TABLE worker ADD COLUMN pulse_heard_at timestamptz;
 -- The last time that it could not be published: then the broker is away, and nobody is deaf.
 ALTER TABLE worker ADD COLUMN pulse_failed_at timestamptz;
+-- Of the code that it runs: during a deployment there are two.
+ALTER TABLE worker ADD COLUMN version text NOT NULL DEFAULT '';
 """
 
 HIGH_WATER = """
