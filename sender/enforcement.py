@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import UUID
 
 import structlog
@@ -30,6 +30,7 @@ from sender.domain.consent import (
     Suppression,
 )
 from sender.domain.incident import trace
+from sender.domain.provider import MessageRecord
 from sender.storage import consent, incidents, message_facts, tenants
 from sender.storage.database import AsyncDatabase, Database, Transaction, told
 from sender.storage.enforcement import EnforcementTable, OptOut, request_enforcement
@@ -60,6 +61,17 @@ class BlockReport:
     #: The same by the provider's clock, as well as we know it. A START after it therefore wins
     #: over this block, however late the block is reported. ``None``: unknown, counts as latest.
     provider_at: datetime | None
+
+    @classmethod
+    def from_record(cls, record: MessageRecord, message_id: UUID, *, began_at: datetime) -> Self:
+        """As the provider's log tells it; it counts like one in a callback."""
+        return cls(
+            message_id=message_id,
+            code=record.error_code or 0,
+            door="callback",
+            began_at=began_at,
+            provider_at=record.date_created,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

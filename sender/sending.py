@@ -27,6 +27,7 @@ from sender.domain.outage import Streak
 from sender.domain.outcome import Outcome
 from sender.domain.provider import HandOff
 from sender.errors import ConfigurationError, PacingUnavailable
+from sender.high_water import HighWater
 from sender.permits import Permits
 from sender.settlement import Handed
 from sender.settling import Settler
@@ -112,6 +113,8 @@ class Pump:
     owner: int
     #: Set at shutdown: slices end at their next window, what is in flight is settled.
     stopping: asyncio.Event
+    #: What is known of the database; the guard must find it.
+    water: HighWater = field(default_factory=HighWater)
     #: By sender: what it has met with at the provider lately, in this process.
     streaks: dict[int, Streak] = field(default_factory=dict)
 
@@ -273,7 +276,9 @@ class _SliceRun:
             return {}
         pump = self.pump
         try:
-            found = await pump.db.run(pump.messages.guard, rows, owner=pump.owner, lease=LEASE)
+            found = await pump.db.run(
+                pump.messages.guard, rows, owner=pump.owner, lease=LEASE, seen=pump.water.seen
+            )
         except DatabaseError:
             # The commit may have happened; none of these rows was sent, so they may go back.
             await self._undo(rows)

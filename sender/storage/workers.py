@@ -6,6 +6,8 @@ A worker that merely lost the connection may still be sending: its rows become `
 which never sends anything twice and makes a STOP wait longer, not shorter.
 """
 
+import secrets
+
 from sqlalchemy import Connection, text
 
 from sender.storage.database import Transaction
@@ -20,12 +22,28 @@ OWNER_LIVES = f"""coalesce({{owner}} IN (
     WHERE l.locktype = 'advisory' AND l.classid = {_LOCK_CLASS} AND l.objsubid = 2 AND l.granted
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())), false)"""  # noqa: S608  # a constant
 
-_REGISTER = text("INSERT INTO worker (name, slices) VALUES (:name, :slices) RETURNING id")
+_ENTER = text("""
+    INSERT INTO worker (id, name, slices) OVERRIDING SYSTEM VALUE VALUES (:id, :name, :slices)
+    ON CONFLICT (id) DO NOTHING
+""")
+#: Of an integer column.
+_LARGEST_ID = 2**31 - 1
 
 
 def register(tx: Transaction, *, name: str, slices: int) -> int:
-    """Enter a worker process that works on up to ``slices`` slices at a time; its id."""
-    return int(tx.execute(_REGISTER, {"name": name, "slices": slices}).scalar_one())
+    """Enter a worker process that works on up to ``slices`` slices at a time; its id.
+
+    By chance and not in turn: a restored database would hand out ids again that workers have who
+    lived through the restore.
+    """
+    worker_id = secrets.randbelow(_LARGEST_ID) + 1
+    enter(tx, worker_id=worker_id, name=name, slices=slices)
+    return worker_id
+
+
+def enter(tx: Transaction, *, worker_id: int, name: str, slices: int) -> None:
+    """Enter a worker again whose row is gone, because the database was restored."""
+    tx.execute(_ENTER, {"id": worker_id, "name": name, "slices": slices})
 
 
 def hold_lock(connection: Connection, worker_id: int) -> None:
