@@ -15,7 +15,7 @@ from uuid import UUID
 
 import structlog
 
-from sender.domain.high_water import Look, Mark, highest, why_older
+from sender.domain.high_water import Finding, Look, Mark, highest, why_older
 from sender.errors import MarkUnavailable, MarkUnreadable
 from sender.storage import high_water, holds
 from sender.storage.database import Transaction
@@ -50,17 +50,6 @@ class Runs(Protocol):
         """``work`` on a connection."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A look, and what is wrong with what it showed."""
-
-    look: Look
-    #: Why the database is older than known; empty if it is not.
-    why: str
-    #: What is known of it, from everywhere.
-    known: Mark | None
-
-
 @dataclass(kw_only=True)
 class HighWater:
     """What one process knows of its database."""
@@ -88,13 +77,13 @@ class HighWater:
             DatabaseError: Postgres cannot be asked.
             MarkUnavailable: Redis or the disk cannot be, and has to be.
         """
-        if self._known is None or anew:
+        known, seen = self._known, self.seen  # as of before the look: `_keep` may raise the one
+        if anew or known is None or seen is None or self._older:
             finding = await self.compare(db)
         else:
-            known = self._known  # before the database is read: `_keep` may raise it meanwhile
-            finding = self._judge(await db.run(high_water.tick, known), known)
-            if self.seen is None or finding.look.server != self.seen.server:
-                finding = await self.compare(db)
+            look = await db.run(high_water.tick, known, server=seen.server)
+            started = look.server != seen.server
+            finding = await self.compare(db) if started else self._judge(look, known)
         if finding.why:
             await self.hold(db, finding.why)
             return False
@@ -118,7 +107,8 @@ class HighWater:
             kept = await self._kept(identity)
         except MarkUnreadable as exc:
             look = await db.run(high_water.read)
-            return Finding(look=look, why=f"an unknown database ({exc})", known=self._known)
+            why = f"an unknown database ({exc})"
+            return Finding(look=look, why=why, known=self._known, timeline=self._timeline)
         self._known = known = highest([self._known, kept])
         self._timeline = await db.run(high_water.timeline)
         return self._judge(await db.run(high_water.read), known)
@@ -129,7 +119,7 @@ class HighWater:
         why = why_older(found, known)
         if not why:
             self._known = highest([found, self._known])
-        return Finding(look=look, why=why, known=known)
+        return Finding(look=look, why=why, known=known, timeline=self._timeline)
 
     async def _kept(self, identity: UUID) -> Mark | None:
         """The highest mark kept anywhere; one that makes no sense counts if there is no other."""

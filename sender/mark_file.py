@@ -70,14 +70,7 @@ class MarkFile:
         except OSError as exc:
             raise MarkUnavailable(f"{path} cannot be read ({exc.strerror})") from exc
         try:
-            kept = json.loads(content)
-            timeline = kept["timeline"] and int(kept["timeline"])
-            return Mark(
-                identity=UUID(kept["identity"]),
-                era=int(kept["era"]),
-                seq=int(kept["seq"]),
-                timeline=timeline,
-            )
+            return _parsed(content, identity)
         except (ValueError, TypeError, KeyError) as exc:
             raise MarkUnreadable(f"{path} is no mark") from exc
 
@@ -122,3 +115,11 @@ class MarkFile:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _parsed(content: bytes, identity: UUID) -> Mark:
+    kept = json.loads(content)
+    if kept["identity"] != str(identity):
+        raise ValueError("another database's")
+    timeline = kept["timeline"] and int(kept["timeline"])
+    return Mark(identity=identity, era=int(kept["era"]), seq=int(kept["seq"]), timeline=timeline)

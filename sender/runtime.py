@@ -8,9 +8,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+from redis.asyncio import Redis
 
 from sender.accounts import Account, Accounts
 from sender.audience import admit
@@ -25,9 +28,11 @@ from sender.erasing import Erasures
 from sender.errors import NotFound
 from sender.exporting import Exports
 from sender.gateways import Gateways, Verifiers
+from sender.high_water import HighWater
 from sender.importing import Imports
 from sender.inbound import Inbound
 from sender.liveness import living
+from sender.mark_file import MarkFile
 from sender.mirroring import Mirror
 from sender.optouts import OptOuts
 from sender.permits import Permits
@@ -35,6 +40,7 @@ from sender.pushing import Pushes, PushPlan, PushReport
 from sender.receipts import Answer, Receipts
 from sender.reconcile import ProviderTimes
 from sender.recovery import Kicker, Resolver, Sweeper
+from sender.restoring import Recovery, RecoveryPlan, RecoveryReport
 from sender.reviewing import Reviews
 from sender.sealing import Sealer
 from sender.sending import Pump
@@ -49,6 +55,7 @@ from sender.storage.slices import SliceTable
 from sender.storage.tenants import DEFAULT_NAME, DEFAULT_TENANT
 from sender.suppression import (
     RedisCache,
+    RedisMarks,
     RedisSets,
     SuppressionLookup,
     connect_async,
@@ -67,6 +74,8 @@ SPARE_CONNECTIONS = 4
 #: Where two rounds meet, each opens as many again.
 KICKER_CONNECTIONS = 1
 SWEEPER_CONNECTIONS = 2
+#: Beyond the doubts' horizon, for what a recovery has to enforce.
+RECOVERY_PATIENCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +128,7 @@ class ConsumerRuntime:
     """The consumer's use cases."""
 
     db: AsyncDatabase
+    water: HighWater
     enforcement: Enforcement
     mirror: Mirror
     times: ProviderTimes
@@ -170,6 +180,30 @@ class Runtime:
         finally:
             await db.close()
 
+    async def recover(
+        self, *, author: str, since: datetime | None, dry_run: bool, say: Callable[[str], object]
+    ) -> RecoveryPlan | RecoveryReport:
+        """Recover a restored database, or only say what that would do."""
+        async with AsyncExitStack() as stack:
+            db = await self._open_db(stack)
+            gateways = await stack.enter_async_context(self._gateways(db))
+            redis = connect_async(self.settings.redis_url)
+            stack.push_async_callback(redis.aclose)
+            recovery = Recovery(
+                db=db,
+                water=self._water(redis),
+                messages=self.parts.messages,
+                enforcement=self._enforcement(),
+                inbound=Inbound(enforcement=self._enforcement()),
+                cache=RedisCache(redis),
+                providers=gateways,
+                patience=self.settings.doubt_horizon + RECOVERY_PATIENCE,
+                say=say,
+            )
+            if dry_run:
+                return await recovery.plan(since=since)
+            return await recovery.recover(author=author, since=since)
+
     def tenancy(self) -> Tenancy:
         """Tenants, as the operator keeps them."""
         accounts = self._accounts()
@@ -210,9 +244,9 @@ class Runtime:
                 messages=parts.messages, enforcement=self._enforcement(), cache=cache
             )
             slices = settings.slice_threads - 1  # one thread is kept free for recovery
-            permits = Permits(settings.concurrency)
+            permits, water = Permits(settings.concurrency), self._water(redis)
             owner = await stack.enter_async_context(
-                living(db, name=name, slices=slices, gate=permits)
+                living(db, name=name, slices=slices, gate=permits, water=water)
             )
             pump = Pump(
                 db=db,
@@ -225,6 +259,7 @@ class Runtime:
                 permits=permits,
                 owner=owner,
                 stopping=asyncio.Event(),
+                water=water,
             )
             resolver = Resolver(
                 db=db,
@@ -265,13 +300,22 @@ class Runtime:
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             sets = RedisSets(connect_sync(self.settings.redis_url))
+            water = self._water(redis)
+            stack.push_async_callback(water.close)
             yield ConsumerRuntime(
                 db=db,
+                water=water,
                 enforcement=self._enforcement(),
                 mirror=Mirror(db=self._sync_db(), sets=sets),
                 times=ProviderTimes(db=db, providers=gateways, cache=RedisCache(redis)),
                 sealer=Sealer(db=self._sync_db()),
             )
+
+    def _water(self, redis: Redis) -> HighWater:
+        """What is known of the database: in Redis, and on disk where a folder is given."""
+        folder = self.settings.state_dir
+        files = [MarkFile.in_folder(Path(folder))] if folder else []
+        return HighWater(places=[RedisMarks(redis), *files])
 
     def _receipts(self, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
         receipts = Receipts(messages=self.parts.messages, enforcement=enforcement)

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from sender.cli import platform, processes, suppression, tenants
+from sender.cli import platform, processes, restoring, suppression, tenants
 from sender.cli.showing import FAILED
 from sender.errors import SenderError
 
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(processes.app)
+app.add_typer(restoring.app)
 app.add_typer(suppression.app, name="suppression")
 app.add_typer(platform.app, name="platform")
 app.add_typer(tenants.app, name="tenants")

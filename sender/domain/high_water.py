@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 
@@ -38,11 +38,32 @@ class Look:
     #: The database's clock.
     at: datetime
 
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A look, and what is wrong with what it showed."""
+
+    look: Look
+    #: Why the database is older than known; empty if it is not.
+    why: str
+    #: What is known of it, from everywhere.
+    known: Mark | None
+    timeline: int | None
+
     @property
-    def next_era(self) -> int:
-        """The era that a recovery now begins: later than any that was ever seen."""
-        now = self.at.astimezone(UTC).timestamp()
-        return max(self.mark.era + 1, int(now * 1_000_000))
+    def next_mark(self) -> Mark:
+        """What a recovery raises the mark to: above all that was ever seen.
+
+        Above what nobody can be asked for, too: recoveries follow each other in time.
+        """
+        highest_era = max(self.look.mark.era, self.known.era if self.known else 0)
+        microseconds = int(self.look.at.timestamp() * 1_000_000)
+        return Mark(
+            identity=self.look.mark.identity,
+            era=max(highest_era + 1, microseconds),
+            seq=self.look.mark.seq + 1,
+            timeline=self.timeline,
+        )
 
 
 def highest(marks: Iterable[Mark | None]) -> Mark | None:

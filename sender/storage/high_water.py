@@ -1,6 +1,6 @@
 """The high-water mark: one row that is counted up while processes run."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping, text
@@ -34,6 +34,7 @@ _READ = text("""
 _TICK = text("""
     UPDATE high_water SET seq = seq + 1, ticked_at = clock_timestamp()
     WHERE identity = :identity AND (era, seq) >= (:era, :seq)
+      AND pg_postmaster_start_time() = :server
       AND (ticked_at < now() - CAST(:every AS interval) OR ticked_at > now())
 """)
 _WAL_FILE = text("SELECT pg_walfile_name(pg_current_wal_lsn())")
@@ -62,9 +63,13 @@ def read(tx: Transaction) -> Look:
     return _look(tx.execute(_READ).mappings().one())
 
 
-def tick(tx: Transaction, known: Mark) -> Look:
-    """Count up, unless somebody just did or the database is older than ``known``; then look."""
-    values = {"identity": known.identity, "era": known.era, "seq": known.seq}
+def tick(tx: Transaction, known: Mark, *, server: datetime) -> Look:
+    """Count up, unless somebody just did; then look.
+
+    Nothing is counted in a database that is older than ``known``, or on a server that was started
+    since it was compared: when an older one was last counted up tells since when it lacks all.
+    """
+    values = {"identity": known.identity, "era": known.era, "seq": known.seq, "server": server}
     tx.execute(_TICK, {**values, "every": TICK_EVERY})
     return read(tx)
 
