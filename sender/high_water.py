@@ -17,10 +17,9 @@ import structlog
 
 from sender.domain.high_water import Finding, Look, Mark, highest, why_older
 from sender.errors import MarkUnavailable, MarkUnreadable
-from sender.storage import high_water, holds
+from sender.storage import high_water
 from sender.storage.database import Transaction
 from sender.storage.high_water import DATABASE_OLDER
-from sender.storage.holds import Hold, Level
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +84,7 @@ class HighWater:
             started = look.server != seen.server
             finding = await self.compare(db) if started else self._judge(look, known)
         if finding.why:
-            await self.hold(db, finding.why)
+            await self.hold(db, finding.look, finding.why)
             return False
         if self._older:
             log.info("database_recovered", era=finding.look.mark.era)
@@ -135,11 +134,10 @@ class HighWater:
             raise unreadable
         return found
 
-    async def hold(self, db: Runs, why: str) -> None:
+    async def hold(self, db: Runs, look: Look, why: str) -> None:
         """Hold all sending until a recovery; doing it again changes nothing."""
         detail = f"{why}: run `sender recover`"
-        hold = Hold(level=Level.ALL, subject=0, reason=DATABASE_OLDER, detail=detail)
-        await db.run(holds.place, hold)
+        await db.run(high_water.hold, look, detail)
         if not self._older:
             log.critical(DATABASE_OLDER, detail=detail)
             self._older = True

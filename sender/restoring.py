@@ -177,7 +177,7 @@ class Recovery:
             if not await session.run(restoring.take_turn):
                 raise RecoveryRefused("another recovery is under way")
             plan, finding = await self._plan(since)
-            await self.water.hold(self.db, plan.why)
+            await self.water.hold(self.db, finding.look, plan.why)
             report = RecoveryReport(since=plan.since)
             await self._put_in_doubt(report)
             try:
@@ -230,6 +230,7 @@ class Recovery:
             tenant.id,
             recipients=list(sent_to),
             sids=[record.sid for record in records],
+            since=report.since,
         )
         matches = match(sent_to, known)
         report.found.update(state_of(one.record.verdict)[0].value for one in matches)

@@ -73,8 +73,8 @@ def _show_report(report: RecoveryReport) -> None:
     )
     if report.unexplained:
         console.print(
-            f"{report.unexplained} messages at Twilio belong to campaigns that were lost: do not "
-            "create those again."
+            f"{report.unexplained} messages at Twilio are of none that is known here: campaigns "
+            "that were lost. Do not create those again."
         )
     console.print(
         f"{report.left_in_doubt} messages stay in doubt: they may have been sent or not, and are "

@@ -38,6 +38,14 @@ _TICK = text("""
       AND (ticked_at < now() - CAST(:every AS interval) OR ticked_at > now())
 """)
 _WAL_FILE = text("SELECT pg_walfile_name(pg_current_wal_lsn())")
+#: Only while no recovery came in between, which would be over and leave this hold behind: the lock
+#: on the row has one of the two wait for the other.
+_HOLD = text("""
+    INSERT INTO hold (level, subject, reason, detail)
+    SELECT :level, 0, :reason, :detail FROM high_water w
+    WHERE w.identity = :identity AND w.era = :era FOR SHARE OF w
+    ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
+""")
 _BEGIN_ERA = text("""
     UPDATE high_water SET era = :era, seq = :seq, ticked_at = clock_timestamp()
     WHERE (era, seq) < (:era, :seq)
@@ -88,11 +96,17 @@ def timeline(tx: Transaction) -> int | None:
     return int(name[:8], 16)
 
 
+def hold(tx: Transaction, look: Look, detail: str) -> None:
+    """Hold all sending, unless the database was recovered since the look."""
+    values = {"level": Level.ALL.value, "reason": DATABASE_OLDER, "detail": detail}
+    tx.execute(_HOLD, {**values, "identity": look.mark.identity, "era": look.mark.era})
+
+
 def begin_era(tx: Transaction, mark: Mark, *, author: str) -> None:
     """Raise the database's mark after a recovery, and lift the hold with it."""
     tx.execute(_BEGIN_ERA, {"era": mark.era, "seq": mark.seq})
     values = {"level": Level.ALL.value, "reason": DATABASE_OLDER, "author": author}
-    tx.execute(_RELEASE, values)
+    tx.execute(_RELEASE, values)  # after the update: its lock lets no hold in any more
 
 
 def _look(row: RowMapping) -> Look:

@@ -67,7 +67,10 @@ _KNOWN = text("""
     JOIN sender f ON f.id = c.sender_id
     WHERE c.tenant_id = :tenant_id AND m.recipient = ANY (CAST(:recipients AS bigint[]))
       AND (m.sid = ANY (CAST(:sids AS text[]))
-           OR m.sid IS NULL AND m.state IN ('in_doubt', 'unknown') AND m.reason = :reason)
+           OR m.sid IS NULL AND (
+               m.state IN ('in_doubt', 'unknown') AND m.reason = :reason
+               -- Withdrawn since the restore, by a STOP: it may have been sent before.
+               OR m.state = 'suppressed' AND m.changed_at > :since))
     ORDER BY m.id
 """)
 _LEFT = text("""
@@ -134,11 +137,25 @@ def put_in_doubt(tx: Transaction, slices: Sequence[int]) -> int:
 
 
 def known_messages(
-    tx: Transaction, tenant_id: int, *, recipients: Sequence[int], sids: Sequence[str]
+    tx: Transaction,
+    tenant_id: int,
+    *,
+    recipients: Sequence[int],
+    sids: Sequence[str],
+    since: datetime,
 ) -> list[KnownMessage]:
-    """Rows to these people that have one of these SIDs, or that the restore put in doubt."""
-    values = {"tenant_id": tenant_id, "recipients": list(recipients), "sids": list(sids)}
-    rows = tx.execute(_KNOWN, {**values, "reason": RESTORED}).mappings()
+    """Rows to these people that have one of these SIDs, or were untouched in the restored database.
+
+    Those are in doubt by now, or were withdrawn.
+    """
+    values = {
+        "tenant_id": tenant_id,
+        "recipients": list(recipients),
+        "sids": list(sids),
+        "since": since,
+        "reason": RESTORED,
+    }
+    rows = tx.execute(_KNOWN, values).mappings()
     return [KnownMessage(**row) for row in rows]
 
 

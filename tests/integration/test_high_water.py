@@ -203,6 +203,27 @@ class TestLook:
         assert water.seen is not None
         assert water.seen.mark.era == 7
 
+    async def test_a_recovery_between_look_and_hold(
+        self, bench: Bench, loop_db: AsyncDatabase
+    ) -> None:
+        """Who looked before a recovery and holds after it would hold for ever: that is no hold."""
+        before = look(bench)
+        bench.db.run(high_water.begin_era, replace(before.mark, era=7, seq=6), author="ann")
+        await HighWater().hold(loop_db, before, "an older database")
+        assert holds_of(bench) == []
+
+    async def test_a_recovery_that_ends_meanwhile(
+        self, bench: Bench, loop_db: AsyncDatabase
+    ) -> None:
+        """The same while the recovery's last step is not committed yet: the hold waits for it."""
+        before = look(bench)
+        with bench.db.transaction() as tx:
+            high_water.begin_era(tx, replace(before.mark, era=7, seq=6), author="ann")
+            held = asyncio.create_task(HighWater().hold(loop_db, before, "an older database"))
+            await soon(lambda: bench.waiting_for_locks() == 1)
+        await held
+        assert holds_of(bench) == []
+
     async def test_a_new_database(self, bench: Bench, loop_db: AsyncDatabase) -> None:
         """A database that nobody knows anything of is new."""
         assert await HighWater(places=[Kept(), Kept()]).look(loop_db)

@@ -259,6 +259,20 @@ class TestRecovery:
         assert {one.recipient for one in cache.added} == {ANNA}
         assert (report.inbound, report.opt_outs) == (2, 1)
 
+    async def test_a_row_that_was_withdrawn_meanwhile(
+        self, bench: Bench, recovery: Recovery, log: Log
+    ) -> None:
+        """A STOP during the hold suppresses a row that had been sent: its SID tells."""
+        campaign = bench.campaign(ANNA)
+        event = bench.stop(ANNA, sid=new_sid(7))
+        assert event is not None
+        assert bench.enforced(event)
+        log.pages[TENANT] = [[record(1)]]
+        report = await self.recover(recovery)
+        row = bench.row(campaign)
+        assert (row.state, row.sid, row.provider_status) == ("suppressed", new_sid(1), "delivered")
+        assert report.unexplained == 0
+
     async def test_what_people_said_is_applied_in_its_order(
         self, bench: Bench, recovery: Recovery, log: Log
     ) -> None:
