@@ -14,6 +14,8 @@ COPY --from=build /opt/sender /opt/sender
 ENV PATH="/opt/sender/bin:$PATH" \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
+# A volume that is mounted here is the user's too.
+RUN install --directory --owner=sender /var/lib/sender
 USER sender
 # Celery and beat write their small files here; a tmpfs in docker-compose.yml.
 WORKDIR /tmp

@@ -99,6 +99,12 @@ class Settings(BaseModel):
         description="how long a STOP waits for a request whose worker was lost: longer than a "
         "lost worker's bytes can stay on the network; never below the 10 s a live one may take",
     )
+    state_dir: str = Field(
+        default="",
+        validation_alias="SENDER_STATE_DIR",
+        description="a folder that survives both servers: the high-water mark is kept there as "
+        "well as in Redis, so that a restored database is recognised",
+    )
     log_level: str = Field(
         default="INFO",
         validation_alias="SENDER_LOG_LEVEL",

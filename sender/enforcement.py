@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import UUID
 
 import structlog
@@ -31,7 +31,8 @@ from sender.domain.consent import (
     Suppression,
 )
 from sender.domain.incident import trace
-from sender.storage import consent, incidents, message_facts, tenants
+from sender.domain.provider import MessageRecord
+from sender.storage import consent, incidents, message_facts, senders, tenants
 from sender.storage.database import AsyncDatabase, Database, Transaction, told
 from sender.storage.enforcement import EnforcementTable, OptOut, request_enforcement
 
@@ -61,6 +62,17 @@ class BlockReport:
     #: The same by the provider's clock, as well as we know it. A START after it therefore wins
     #: over this block, however late the block is reported. ``None``: unknown, counts as latest.
     provider_at: datetime | None
+
+    @classmethod
+    def from_record(cls, record: MessageRecord, message_id: UUID, *, began_at: datetime) -> Self:
+        """As the provider's log tells it; it counts like one in a callback."""
+        return cls(
+            message_id=message_id,
+            code=record.error_code or 0,
+            door="callback",
+            began_at=began_at,
+            provider_at=record.date_created,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +148,24 @@ class Enforcement:
             consent.append(tx, _block_event(report, facts, scope))
         return consent.suppressions_of(tx, **person)
 
+    def record_lost_block(
+        self, tx: Transaction, record: MessageRecord, tenant_id: int, recipient: int
+    ) -> list[Suppression]:
+        """Store a provider block that is in the provider's log and belongs to no message here.
+
+        Returns:
+            The person's suppressions now, for the Redis set.
+        """
+        person = {"tenant_id": tenant_id, "recipient": recipient}
+        consent.lock_person(tx, **person)
+        sender = senders.find(tx, record.service_sid or "") or senders.find(tx, record.from_ or "")
+        tenant_wide = tenants.get(tx, tenant_id).stop_scope == "tenant" or sender is None
+        known = consent.history(tx, **person)
+        own = ALL_SENDERS if sender is None else sender.id
+        for scope in _scopes(own, known, tenant_wide=tenant_wide):
+            consent.append(tx, _lost_block(record, tenant_id, recipient, scope))
+        return consent.suppressions_of(tx, **person)
+
     def _open_incident(
         self,
         tx: Transaction,
@@ -175,6 +205,21 @@ def _block_event(
         source=report.door,
         source_id=str(report.message_id),
         provider_at=report.provider_at,
+    )
+
+
+def _lost_block(
+    record: MessageRecord, tenant_id: int, recipient: int, scope: int
+) -> NewConsentEvent:
+    return NewConsentEvent(
+        tenant_id=tenant_id,
+        recipient=recipient,
+        scope=scope,
+        direction=Direction.OPT_OUT,
+        reason=ReasonClass.PROVIDER_BLOCK,
+        source="provider_log",
+        source_id=record.sid,
+        provider_at=record.date_created,
     )
 
 

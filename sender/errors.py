@@ -23,6 +23,10 @@
     ├── InvalidRecipient        not a telephone number
     ├── PacingUnavailable       Redis cannot be asked; nothing is sent
     ├── SuppressionUnavailable  the set in Redis was not written, rebuilt or counted
+    ├── MarkUnavailable         the high-water mark cannot be read or kept
+    ├── MarkUnreadable          the kept high-water mark makes no sense
+    ├── RecoveryRefused         there is nothing to recover, or nobody does it
+    ├── RecoveryUnfinished      a recovery did not come to its end; the hold stays
     ├── RebuildRefused          another rebuild of the same suppression set is under way
     ├── ProviderUnavailable     Twilio cannot be asked (never raised by a send)
     ├── ProviderBusy            Twilio has been asked too often in this minute
@@ -114,6 +118,22 @@ class PacingUnavailable(SenderError):
 
 class SuppressionUnavailable(SenderError):
     """The set in Redis was not written. Nothing is lost: write again, or rebuild from Postgres."""
+
+
+class MarkUnavailable(SenderError):
+    """The high-water mark cannot be read or kept where the message says. Nothing is sent before."""
+
+
+class MarkUnreadable(SenderError):
+    """The kept high-water mark makes no sense. Where no other is kept, run ``sender recover``."""
+
+
+class RecoveryRefused(SenderError):
+    """A recovery needs an author, and a database that is older than known."""
+
+
+class RecoveryUnfinished(SenderError):
+    """A recovery did not come to its end, and everything stays held. Run it again."""
 
 
 class RebuildRefused(SenderError):

@@ -1,15 +1,19 @@
 """A worker's sign of life: an advisory lock, held on a connection of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
 
+from sender.errors import MarkUnavailable
+from sender.high_water import HighWater
 from sender.storage import workers
-from sender.storage.database import AsyncDatabase, DatabaseError, told
+from sender.storage.database import AsyncDatabase, DatabaseError, Session, Transaction, told
+from sender.storage.workers import NewWorker
 
 log = structlog.get_logger(__name__)
 
@@ -33,12 +37,11 @@ class Gate(Protocol):
 @asynccontextmanager
 async def living(
     db: AsyncDatabase,
+    worker: NewWorker,
     *,
-    name: str,
-    slices: int,
     gate: Gate,
-    reserved: int = 0,
     patience: timedelta = PATIENCE,
+    water: HighWater | None = None,
 ) -> AsyncIterator[int]:
     """Register a worker and hold its lock while the block runs; yields its id.
 
@@ -48,14 +51,20 @@ async def living(
 
     Args:
         db: where the worker is registered.
-        name: for people.
-        slices: how many slices the worker works on at a time.
-        gate: opened once the lock is held.
-        reserved: how many of them are for transactional slices only.
+        worker: what is registered.
+        gate: opened once the lock is held, in a database that is not older than known.
         patience: how long Postgres's answer about the lock is waited for.
+        water: what is known of the database; looked at whenever the lock is.
     """
-    worker_id = await db.run(workers.register, name=name, slices=slices, reserved=reserved)
-    keeper = _Keeper(db=db, worker_id=worker_id, gate=gate, patience=patience.total_seconds())
+    worker_id = await db.run(workers.register, worker)
+    keeper = _Keeper(
+        db=db,
+        water=water or HighWater(),
+        entry=partial(workers.enter, worker_id=worker_id, worker=worker),
+        worker_id=worker_id,
+        gate=gate,
+        patience=patience.total_seconds(),
+    )
     keeping = asyncio.create_task(keeper.keep())
     try:
         await _until_held(keeping, keeper.held)
@@ -64,6 +73,7 @@ async def living(
         keeping.cancel()
         with suppress(asyncio.CancelledError):
             await keeping
+        await keeper.water.close()
 
 
 async def _until_held(keeping: asyncio.Task[None], held: asyncio.Event) -> None:
@@ -78,12 +88,25 @@ async def _until_held(keeping: asyncio.Task[None], held: asyncio.Event) -> None:
 class _Keeper:
     """Holds one worker's lock, again and again."""
 
-    def __init__(self, *, db: AsyncDatabase, worker_id: int, gate: Gate, patience: float) -> None:
+    def __init__(
+        self,
+        *,
+        db: AsyncDatabase,
+        water: HighWater,
+        entry: Callable[[Transaction], None],
+        worker_id: int,
+        gate: Gate,
+        patience: float,
+    ) -> None:
         self._db = db
+        self.water = water
+        self._entry = entry
         self._worker_id = worker_id
         self._gate = gate
         self._patience = patience
         self._closing: asyncio.TimerHandle | None = None
+        #: What the last warning said of Redis or the disk; empty since they answered.
+        self._asking_in_vain = ""
         #: Set once the lock was held for the first time.
         self.held = asyncio.Event()
 
@@ -111,11 +134,36 @@ class _Keeper:
         async with self._db.session() as session:
             async with asyncio.timeout(self._patience):
                 await session.run(workers.hold_lock, self._worker_id)
+                await session.run(self._entry)
+            compared = False
             while True:
-                self._seen()
+                compared = await self._look(session, anew=not compared)
+                self.held.set()
                 await asyncio.sleep(CHECK_EVERY.total_seconds())
-                async with asyncio.timeout(self._patience):
-                    await session.ping()
+
+    async def _look(self, session: Session, *, anew: bool) -> bool:
+        """Look at the database, which tries the connection too, and open or close the gate.
+
+        Returns:
+            Whether all could be asked.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                may_work = await self.water.look(session, anew=anew)
+        except MarkUnavailable as exc:
+            if self._asking_in_vain != (why := str(exc)):
+                log.warning("high_water_unknown", worker=self._worker_id, error=why)
+            self._asking_in_vain = why
+            self._gate.close()
+            async with asyncio.timeout(self._patience):
+                await session.ping()
+            return False
+        self._asking_in_vain = ""
+        if may_work:
+            self._seen()
+        else:
+            self._gate.close()
+        return True
 
     def _seen(self) -> None:
         """The lock is held now; the gate closes by itself unless that is seen again in time.
@@ -127,4 +175,3 @@ class _Keeper:
         loop, seconds = asyncio.get_running_loop(), CHECK_EVERY.total_seconds() + self._patience
         self._closing = loop.call_later(seconds, self._gate.close)
         self._gate.open()
-        self.held.set()

@@ -14,7 +14,7 @@ from sender import feedback
 from sender.closing import by_slices, close_out
 from sender.crashing import CrashPoint, Passing, pass_by
 from sender.domain.consent import Suppression
-from sender.domain.message import State, sources_of
+from sender.domain.message import sources_of
 from sender.domain.provider import MessageRecord
 from sender.domain.receipt import ReceiptMeaning, state_of
 from sender.domain.template import Template
@@ -193,14 +193,8 @@ class Resolver:
         if doubts.sid_belongs_elsewhere(tx, doubt, record.sid):
             return None
         active = self._feed_back(tx, doubt, record)
-        state, reason = state_of(record.verdict)
-        evidence = Evidence(
-            message_id=doubt.message_id,
-            reason=reason if state is State.SUPPRESSED else "found_at_provider",
-            sid=record.sid,
-            provider_status=record.status,
-            provider_code=record.error_code,
-        )
+        state, _ = state_of(record.verdict)
+        evidence = Evidence.from_record(record, doubt.message_id)
         if any(self.messages.learn(tx, [evidence], state, sources_of(state)).values()):
             facts = message_facts.facts_of(tx, [doubt.message_id]).values()
             code = record.error_code
@@ -213,18 +207,11 @@ class Resolver:
         """A 21610 found in the log counts like one in a callback."""
         if record.verdict.meaning is not ReceiptMeaning.OPTED_OUT:
             return ()
-        report = BlockReport(
-            message_id=doubt.message_id,
-            code=record.error_code or 0,
-            door="callback",
-            began_at=doubt.guarded_at,
-            provider_at=record.date_created,
-        )
+        report = BlockReport.from_record(record, doubt.message_id, began_at=doubt.guarded_at)
         return self.enforcement.record_block(tx, report)
 
 
 def _matches(record: MessageRecord, doubt: Doubt, body: str) -> bool:
     """Same sender and text, created while our request can have been under way."""
-    sender = record.service_sid if doubt.sender.startswith("MG") else record.from_
     in_time = record.date_created <= doubt.guarded_at + LONGEST_REQUEST + CLOCK_SLACK
-    return record.body == body and sender == doubt.sender and in_time
+    return record.body == body and record.is_from(doubt.sender) and in_time

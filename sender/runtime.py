@@ -8,10 +8,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
+
+from redis.asyncio import Redis
 
 from sender.accounts import Account, Accounts
 from sender.audience import admit
@@ -31,10 +34,12 @@ from sender.exporting import Exports
 from sender.fleet import Fleet
 from sender.gateway import NOT_PASSED_ON
 from sender.gateways import Gateways, Verifiers
+from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.importing import Imports
 from sender.inbound import Inbound
 from sender.liveness import living
+from sender.mark_file import MarkFile
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
@@ -45,6 +50,7 @@ from sender.recalling import Recaller
 from sender.receipts import Answer, Receipts
 from sender.reconcile import ProviderTimes
 from sender.recovery import Kicker, Resolver, Sweeper
+from sender.restoring import Recovery, RecoveryPlan, RecoveryReport
 from sender.reviewing import Reviews
 from sender.sealing import Sealer
 from sender.sending import Pump
@@ -57,8 +63,10 @@ from sender.storage.messages import MessageTable
 from sender.storage.migrate import require_usable
 from sender.storage.slices import SliceTable
 from sender.storage.tenants import DEFAULT_NAME, DEFAULT_TENANT
+from sender.storage.workers import NewWorker
 from sender.suppression import (
     RedisCache,
+    RedisMarks,
     RedisSets,
     SuppressionLookup,
     connect_async,
@@ -77,6 +85,8 @@ SPARE_CONNECTIONS = 4
 #: Where two rounds meet, each opens as many again.
 KICKER_CONNECTIONS = 1
 SWEEPER_CONNECTIONS = 2
+#: Beyond the doubts' horizon, for what a recovery has to enforce.
+RECOVERY_PATIENCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +147,7 @@ class ConsumerRuntime:
     """The consumer's use cases."""
 
     db: AsyncDatabase
+    water: HighWater
     enforcement: Enforcement
     mirror: Mirror
     times: ProviderTimes
@@ -199,6 +210,30 @@ class Runtime:
         finally:
             await db.close()
 
+    async def recover(
+        self, *, author: str, since: datetime | None, dry_run: bool, say: Callable[[str], object]
+    ) -> RecoveryPlan | RecoveryReport:
+        """Recover a restored database, or only say what that would do."""
+        async with AsyncExitStack() as stack:
+            db = await self._open_db(stack)
+            gateways = await stack.enter_async_context(self._gateways(db))
+            redis = connect_async(self.settings.redis_url)
+            stack.push_async_callback(redis.aclose)
+            recovery = Recovery(
+                db=db,
+                water=self._water(redis),
+                messages=self.parts.messages,
+                enforcement=self._enforcement(),
+                inbound=Inbound(enforcement=self._enforcement()),
+                cache=RedisCache(redis),
+                providers=gateways,
+                patience=self.settings.doubt_horizon + RECOVERY_PATIENCE,
+                say=say,
+            )
+            if dry_run:
+                return await recovery.plan(since=since)
+            return await recovery.recover(author=author, since=since)
+
     def tenancy(self) -> Tenancy:
         """Tenants, as the operator keeps them."""
         accounts = self._accounts()
@@ -249,14 +284,13 @@ class Runtime:
             settlement = parts.settlement(
                 messages=parts.messages, enforcement=self._enforcement(), cache=cache
             )
-            permits = Permits(settings.concurrency)
+            permits, water = Permits(settings.concurrency), self._water(redis)
             owner = await stack.enter_async_context(
                 living(
                     db,
-                    name=name,
-                    slices=settings.slices,
-                    reserved=settings.reserved_slices,
+                    NewWorker(name=name, slices=settings.slices, reserved=settings.reserved_slices),
                     gate=permits,
+                    water=water,
                 )
             )
             pump = Pump(
@@ -271,6 +305,7 @@ class Runtime:
                 owner=owner,
                 stopping=asyncio.Event(),
                 passing=passing,
+                water=water,
             )
             resolver = Resolver(
                 db=db,
@@ -318,13 +353,22 @@ class Runtime:
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             sets = RedisSets(connect_sync(self.settings.redis_url))
+            water = self._water(redis)
+            stack.push_async_callback(water.close)
             yield ConsumerRuntime(
                 db=db,
+                water=water,
                 enforcement=self._enforcement(passing),
                 mirror=Mirror(db=self._sync_db(), sets=sets),
                 times=ProviderTimes(db=db, providers=gateways, cache=RedisCache(redis)),
                 sealer=Sealer(db=self._sync_db()),
             )
+
+    def _water(self, redis: Redis) -> HighWater:
+        """What is known of the database: in Redis, and on disk where a folder is given."""
+        folder = self.settings.state_dir
+        files = [MarkFile.in_folder(Path(folder))] if folder else []
+        return HighWater(places=[RedisMarks(redis), *files])
 
     def _receipts(self, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
         receipts = Receipts(messages=self.parts.messages, enforcement=enforcement)

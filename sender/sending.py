@@ -28,6 +28,7 @@ from sender.domain.outage import Streak
 from sender.domain.outcome import Outcome
 from sender.domain.provider import HandOff
 from sender.errors import ConfigurationError, PacingUnavailable
+from sender.high_water import HighWater
 from sender.permits import Permits
 from sender.settlement import Handed
 from sender.settling import Settler
@@ -115,6 +116,8 @@ class Pump:
     stopping: asyncio.Event
     #: Told of the places between the commits, where fault tests end the process.
     passing: Passing = pass_by
+    #: What is known of the database; the guard must find it.
+    water: HighWater = field(default_factory=HighWater)
     #: By sender: what it has met with at the provider lately, in this process.
     streaks: dict[int, Streak] = field(default_factory=dict)
     #: The slices this process works on now.
@@ -299,7 +302,9 @@ class _SliceRun:
         pump = self.pump
         pump.passing(CrashPoint.BEFORE_GUARD)
         try:
-            found = await pump.db.run(pump.messages.guard, rows, owner=pump.owner, lease=LEASE)
+            found = await pump.db.run(
+                pump.messages.guard, rows, owner=pump.owner, lease=LEASE, seen=pump.water.seen
+            )
         except DatabaseError:
             # The commit may have happened; none of these rows was sent, so they may go back.
             await self._undo(rows)

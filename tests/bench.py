@@ -25,6 +25,7 @@ from sender.storage import tenants, workers
 from sender.storage.database import Database
 from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import DueMessage, MessageTable
+from sender.storage.workers import NewWorker
 
 ANNA, BERT, CARL, DORA = 14155552001, 14155552002, 14155552003, 14155552004
 SENDER, OTHER_SENDER = "+14155550001", "+14155550002"
@@ -209,7 +210,7 @@ class Bench:
         """A worker that holds its lock during the block; its id."""
         with self.db.engine.connect() as connection:
             with self.db.transaction() as tx:
-                worker_id = workers.register(tx, name="test", slices=slices)
+                worker_id = workers.register(tx, NewWorker(name="test", slices=slices))
             workers.hold_lock(connection, worker_id)
             connection.commit()
             yield worker_id

@@ -1,8 +1,8 @@
 """``python -m workers.consumer``: the suppression consumer.
 
 It finishes the enforcement of opt-outs that are stored but not enforced, keeps the Redis set
-equal to Postgres, fetches the provider times of STOPs and STARTs, and seals the consent log. It may
-be ended and restarted at any instant: all it knows is in Postgres.
+equal to Postgres, fetches the provider times of STOPs and STARTs, seals the consent log, and
+recognises a database that was restored. It may be ended and restarted at any instant.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ MIRROR_EVERY = timedelta(milliseconds=250)
 DATE_EVERY = timedelta(milliseconds=500)
 #: A link a minute: `verify` asks twice for each, and a year has half a million minutes.
 SEAL_EVERY = timedelta(minutes=1)
+#: STOPs are stored while no worker runs, so that the mark must rise then as well.
+LOOK_EVERY = timedelta(seconds=1)
 #: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
 INSPECT_EVERY = timedelta(seconds=2)
 COMPARE_EVERY = timedelta(minutes=1)
@@ -57,7 +59,11 @@ def _duties(
     async def seal() -> object:
         return await asyncio.to_thread(use_cases.sealer.seal)
 
+    async def look() -> object:
+        return await use_cases.water.look(use_cases.db)
+
     return [
+        (look, LOOK_EVERY),
         (enforce, ENFORCE_EVERY),
         (mirror, MIRROR_EVERY),
         (use_cases.times.fetch, DATE_EVERY),

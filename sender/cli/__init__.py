@@ -12,6 +12,7 @@ from sender.cli import (
     numbers,
     platform,
     processes,
+    restoring,
     suppression,
     tenants,
     workers,
@@ -33,6 +34,7 @@ app.add_typer(campaign.app, name="campaign")
 app.add_typer(holds.app, name="holds")
 app.add_typer(doubts.app, name="doubts")
 app.add_typer(workers.app)
+app.add_typer(restoring.app)
 app.add_typer(suppression.app, name="suppression")
 app.add_typer(numbers.app, name="numbers")
 app.add_typer(platform.app, name="platform")

@@ -41,6 +41,10 @@ class MessageRecord:
     #: Status and code, read together as in a status callback.
     verdict: CallbackVerdict
 
+    def is_from(self, sender: str) -> bool:
+        """Whether this sender sent it: a number, or a Messaging Service by its SID."""
+        return sender == (self.service_sid if sender.startswith("MG") else self.from_)
+
     @property
     def inbound(self) -> bool:
         """Whether a person sent it to us."""

@@ -110,6 +110,7 @@ class Plan:
         """The settings of every process, as environment variables."""
         return {
             "PUBLIC_BASE_URL": self.webhook_url,
+            "SENDER_STATE_DIR": str(self.folder / "state"),
             **self.environment,
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,

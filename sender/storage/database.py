@@ -28,6 +28,8 @@ DatabaseError = SQLAlchemyError
 #: Deadlock and lock time-out: the whole transaction was rolled back and may simply run again.
 _RETRYABLE_SQLSTATES = frozenset({"40P01", "55P03"})
 _ATTEMPTS = 3
+#: Classes of SQLSTATE: connection exception, operator intervention, out of resources.
+_BROKEN = frozenset({"08", "57", "53"})
 
 #: Connections of an event loop that was told no other number.
 POOL_SIZE = 10
@@ -175,6 +177,12 @@ class Session:
 def is_passing(exc: DatabaseError) -> bool:
     """Whether the same work may succeed later: the server was away, not the data wrong."""
     return isinstance(exc, OperationalError | InterfaceError | PoolTimeout)
+
+
+def is_refused(exc: DatabaseError) -> bool:
+    """Whether the server answered, and its answer was no: not that it, or the way to it, broke."""
+    code = _sqlstate(exc)
+    return code is not None and code[:2] not in _BROKEN
 
 
 def told(exc: BaseException) -> str:

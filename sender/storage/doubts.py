@@ -31,12 +31,13 @@ _FORGET_RESOLVED = text("""
     WHERE m.id = d.message_id AND m.state NOT IN ('in_doubt', 'unknown')
 """)
 #: Claimed before they are looked into, each time for twice as long, at most an hour: whoever
-#: fails on one, or is slow, keeps nobody from the others.
+#: fails on one, or is slow, keeps nobody from the others. What a restore put in doubt was asked for
+#: in bulk and may be millions: it comes last.
 _CLAIM = text("""
     WITH due AS (
         SELECT d.message_id FROM doubt d JOIN message m ON m.id = d.message_id
         WHERE d.next_check <= now() AND m.state = 'in_doubt'
-        ORDER BY d.next_check LIMIT :limit FOR UPDATE OF d SKIP LOCKED
+        ORDER BY m.reason = 'restored', d.next_check LIMIT :limit FOR UPDATE OF d SKIP LOCKED
     ),
     claimed AS (
         UPDATE doubt d

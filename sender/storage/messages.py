@@ -6,13 +6,17 @@ Each statement names the states it may leave; a row that is elsewhere is left al
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import text
 
+from sender.domain.high_water import Look
 from sender.domain.message import VERDICT_NOT_SENT, Guarded, State
+from sender.domain.provider import MessageRecord
+from sender.domain.receipt import state_of
 from sender.storage.database import Transaction
+from sender.storage.high_water import STANDS, values_of
 from sender.storage.holds import HELD
 
 #: How often a row is looked at again whose recipient waits for a review: the longest that a text
@@ -58,6 +62,18 @@ class Evidence:
     provider_status: str
     provider_code: int | None
 
+    @classmethod
+    def from_record(cls, record: MessageRecord, message_id: UUID) -> Self:
+        """What the provider's log proves about a message that was found in it."""
+        state, reason = state_of(record.verdict)
+        return cls(
+            message_id=message_id,
+            reason=reason if state is State.SUPPRESSED else "found_at_provider",
+            sid=record.sid,
+            provider_status=record.status,
+            provider_code=record.error_code,
+        )
+
 
 #: The number's health is one look into a primary key a row; most find nothing. It is no EXISTS,
 #: because the planner may answer one by reading the whole table into a hash.
@@ -99,7 +115,7 @@ def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
             JOIN message m ON m.id = asked.id AND m.gen = asked.gen
             JOIN campaign c ON c.id = m.campaign_id
             WHERE m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
-              AND NOT {HELD} AND NOT {suppressed}
+              AND NOT {HELD} AND NOT {suppressed} AND {STANDS}
             ORDER BY m.id FOR UPDATE OF m
         )
         UPDATE message m
@@ -242,12 +258,19 @@ class MessageTable:
         ]
 
     def guard(
-        self, tx: Transaction, rows: Sequence[DueMessage], *, owner: int, lease: timedelta
+        self,
+        tx: Transaction,
+        rows: Sequence[DueMessage],
+        *,
+        owner: int,
+        lease: timedelta,
+        seen: Look | None = None,
     ) -> list[Guarded]:
         """Commit "I am about to send" for those of ``rows`` that nothing forbids.
 
         The last statement of its transaction. A row that is not returned must not be sent: it
-        is suppressed, held, paused, past its deadline, or another worker's.
+        is suppressed, held, paused, past its deadline, or another worker's; or the database is
+        older than it was ``seen``, or on a server that nobody has looked at since it started.
         """
         found = tx.execute(
             self._guard,
@@ -256,6 +279,7 @@ class MessageTable:
                 "gens": [row.gen for row in rows],
                 "owner": owner,
                 "lease": lease,
+                **values_of(seen),
             },
         )
         return [Guarded(message_id=r.id, gen=r.gen, guarded_at=r.guarded_at) for r in found]

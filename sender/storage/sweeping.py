@@ -45,6 +45,9 @@ _OVER = text("""
     WHERE s.done_at IS NULL
       AND (c.state = 'CANCELED' OR c.state IN ('RUNNING', 'PAUSED') AND c.deadline_at <= now())
       AND (CAST(:campaign_id AS bigint) IS NULL OR c.id = :campaign_id)
+      -- In a restored database pending does not mean unsent: "expired" could be a lie.
+      AND NOT EXISTS (SELECT FROM hold h WHERE h.reason = 'database_older'
+                                           AND h.released_at IS NULL)
     ORDER BY s.id
 """)
 

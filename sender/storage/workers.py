@@ -6,6 +6,7 @@ A worker that merely lost the connection may still be sending: its rows become `
 which never sends anything twice and makes a STOP wait longer, not shorter.
 """
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,22 +25,42 @@ OWNER_LIVES = f"""coalesce({{owner}} IN (
     WHERE l.locktype = 'advisory' AND l.classid = {_LOCK_CLASS} AND l.objsubid = 2 AND l.granted
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())), false)"""  # noqa: S608  # a constant
 
-_REGISTER = text("""
-    INSERT INTO worker (name, slices, reserved) VALUES (:name, :slices, :reserved) RETURNING id
+
+@dataclass(frozen=True, kw_only=True)
+class NewWorker:
+    """A worker process before it is registered."""
+
+    #: For people.
+    name: str
+    #: How many slices it works on at a time.
+    slices: int
+    #: How many of these are for transactional slices only.
+    reserved: int = 0
+
+
+_ENTER = text("""
+    INSERT INTO worker (id, name, slices, reserved) OVERRIDING SYSTEM VALUE
+    VALUES (:id, :name, :slices, :reserved)
+    ON CONFLICT (id) DO NOTHING
 """)
+#: Of an integer column.
+_LARGEST_ID = 2**31 - 1
 
 
-def register(tx: Transaction, *, name: str, slices: int, reserved: int = 0) -> int:
+def register(tx: Transaction, worker: NewWorker) -> int:
     """Enter a worker process; its id.
 
-    Args:
-        tx: the transaction.
-        name: for people.
-        slices: how many slices it works on at a time.
-        reserved: how many of these are for transactional slices only.
+    By chance and not in turn: a restored database would hand out ids again that workers have who
+    lived through the restore.
     """
-    values = {"name": name, "slices": slices, "reserved": reserved}
-    return int(tx.execute(_REGISTER, values).scalar_one())
+    worker_id = secrets.randbelow(_LARGEST_ID) + 1
+    enter(tx, worker_id=worker_id, worker=worker)
+    return worker_id
+
+
+def enter(tx: Transaction, *, worker_id: int, worker: NewWorker) -> None:
+    """Enter a worker again whose row is gone, because the database was restored."""
+    tx.execute(_ENTER, {"id": worker_id, **vars(worker)})
 
 
 def hold_lock(connection: Connection, worker_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Every Redis key of the suppression set and of pacing, and how a number is stored in the set.
+"""Every Redis key of ours, and how a number is stored in the suppression set.
 
 This docstring is the contract; the Lua scripts beside this file build bucket keys by the same
 rules.
@@ -14,6 +14,9 @@ key                                            type   holds
 ``{tenant}:pace:{sender}``                     string microseconds of the server's clock up to
                                                       which the sender's segments are spoken for;
                                                       expires by itself
+``high-water:{identity}``                      hash   ``era``, ``seq`` and ``timeline``: the highest
+                                                      mark that was seen in the database of this
+                                                      identity; only ever raised, never expires
 ============================================== ====== =======================================
 
 The braces around the tenant's id are written literally: they are Redis's hash tag, so that all keys
@@ -42,6 +45,8 @@ Every bucket also holds its *sentinel*, ``-generation``, written by a rebuild an
 bucket without it (flushed, evicted, deleted, another database, a rebuild cut short) is recognised
 as **cold**; a "ready" key beside the set would still be there when the set is gone.
 """
+
+from uuid import UUID
 
 #: A bucket turns from an intset into a hash table, ten times the size, beyond this many members
 #: (Redis's default ``set-max-intset-entries``).
@@ -73,6 +78,11 @@ def bucket_key(pointer: str, generation: int, bucket: int) -> str:
 def pacing_key(tenant_id: int, sender_id: int) -> str:
     """The token bucket of one sender."""
     return f"{{{tenant_id}}}:pace:{sender_id}"
+
+
+def high_water_key(identity: UUID) -> str:
+    """The high-water mark of the database with this identity."""
+    return f"high-water:{identity}"
 
 
 def sentinel(generation: int) -> int:

@@ -11,9 +11,16 @@ from typer.testing import CliRunner
 from sender.cli import app
 from sender.credentials import new_key
 from sender.domain.consent import PLATFORM
-from sender.errors import ConfigurationError, InvalidRecipient, LiftRefused, NotFound
+from sender.errors import (
+    ConfigurationError,
+    InvalidRecipient,
+    LiftRefused,
+    NotFound,
+    RecoveryRefused,
+    RecoveryUnfinished,
+)
 from sender.sealing import Sealer
-from tests.bench import ANNA, BERT, OTHER_ACCOUNT, OTHER_SENDER, SENDER, SERVICE, Bench
+from tests.bench import ACCOUNT, ANNA, BERT, OTHER_ACCOUNT, OTHER_SENDER, SENDER, SERVICE, Bench
 
 Result = Any  # typer names no class for it
 Say = Callable[..., Result]
@@ -199,3 +206,47 @@ class TestOperator:
                 *("tenants", "reply", "other", "--sender", OTHER_SENDER),
                 *("--event", "stop", "--text", "x"),
             )
+
+
+class TestRecover:
+    """`sender recover`, as an operator meets it."""
+
+    @pytest.fixture
+    def recover(self, bench: Bench, redis_url: str) -> Say:
+        """Runs it with these words, where Twilio is away."""
+        settings = {
+            "DATABASE_URL": bench.url,
+            "REDIS_URL": redis_url,
+            "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": "token",
+            "TWILIO_API_BASE_URL": "http://127.0.0.1:1",
+            "PUBLIC_BASE_URL": "https://sms.example.com",
+            "COLUMNS": "200",
+        }
+        return lambda *words: CliRunner(env=settings).invoke(app, ["recover", *words])
+
+    def test_nothing_to_recover(self, recover: Say) -> None:
+        """A database that nothing speaks against is left alone."""
+        result = recover()
+        assert isinstance(result.exception, RecoveryRefused)
+
+    def test_a_dry_run(self, recover: Say, bench: Bench) -> None:
+        """It shows the lost time and what would be in doubt, and how to go on."""
+        campaign = bench.campaign(ANNA, BERT)
+        shown = recover("--since", "2026-11-24 10:00:00")
+        assert shown.exit_code == 0
+        assert "since 2026-11-24 10:00:00Z" in shown.stdout
+        assert "2 messages would be in doubt" in shown.stdout
+        assert "--yes --author" in shown.stdout
+        told = _json(recover("--since", "2026-11-24 10:00:00", "--json"))
+        assert [one["id"] for one in told["campaigns"]] == [campaign]
+        assert set(bench.states(campaign).values()) == {"pending"}
+
+    def test_twilio_away(self, recover: Say, bench: Bench) -> None:
+        """What cannot be brought to its end says so, and holds."""
+        campaign = bench.campaign(ANNA)
+        result = recover("--since", "2026-11-24 10:00:00", "--yes", *BY)
+        assert isinstance(result.exception, RecoveryUnfinished)
+        assert "stays held" in str(result.exception)
+        assert bench.row(campaign).state == "in_doubt"
+        assert bench.value("SELECT reason FROM hold WHERE released_at IS NULL") == "database_older"

@@ -104,6 +104,39 @@ async def test_inbound_messages_are_asked_for_in_utc() -> None:
     assert query["DateSent>"] == ["2023-08-23T00:00:00Z"]
 
 
+async def test_a_whole_log_comes_by_the_page() -> None:
+    """Messages of both directions since then, each page as it is asked for."""
+    old = message("SM" + "c" * 32, date_created="Thu, 24 Aug 2023 05:01:44 +0000")
+    pages = [
+        _page([message(SID), old], "/next?PageToken=P"),
+        _page([message("SM" + "b" * 32, direction="inbound")], None),
+    ]
+
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw(200, pages[1 if request.target.startswith("/next") else 0]))
+
+    async with asking(script) as (gateway, wire):
+        found = [page async for page in gateway.pages_since(CREATED)]
+
+    assert [[record.sid[2] for record in page] for page in found] == [["a"], ["b"]]
+    query = parse_qs(urlsplit(wire.requests[0].target).query)
+    assert (query["DateSent>"], query["PageSize"]) == (["2023-08-24T00:00:00Z"], ["1000"])
+
+
+async def test_a_log_that_breaks_off() -> None:
+    """A page that does not come raises, after those that came."""
+
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        page = raw(200, _page([message(SID)], "/next?PageToken=P"))
+        writer.write(raw(503, "") if request.target.startswith("/next") else page)
+
+    async with asking(script) as (gateway, _):
+        pages = gateway.pages_since(CREATED)
+        assert len(await anext(pages)) == 1
+        with pytest.raises(ProviderUnavailable, match="HTTP 503"):
+            await anext(pages)
+
+
 async def test_a_list_that_breaks_off_is_no_list() -> None:
     """Half the pages would look like an absence, so they raise."""
     script = reply(503, "")

@@ -16,6 +16,7 @@ from sender.permits import Permits
 from sender.runtime import Runtime
 from sender.storage import workers
 from sender.storage.database import AsyncDatabase, Session
+from sender.storage.workers import NewWorker
 from tests.bench import ACCOUNT, BOUND, Bench, soon
 
 SHORT = timedelta(milliseconds=200)
@@ -151,8 +152,8 @@ def _settings(database_url: str, redis_url: str, **variables: str) -> Settings:
 
 async def test_it_lives_as_long_as_the_block(bench: Bench, loop_db: AsyncDatabase) -> None:
     """A worker counts as live inside the block and not after it."""
-    async with living(loop_db, name="one", slices=3, gate=Gate()) as one:
-        async with living(loop_db, name="two", slices=3, gate=Gate()) as two:
+    async with living(loop_db, NewWorker(name="one", slices=3), gate=Gate()) as one:
+        async with living(loop_db, NewWorker(name="two", slices=3), gate=Gate()) as two:
             assert one != two
             assert _live(bench)() == 2
         await soon(lambda: _live(bench)() == 1)
@@ -162,7 +163,7 @@ async def test_it_lives_as_long_as_the_block(bench: Bench, loop_db: AsyncDatabas
 async def test_a_lost_connection_is_replaced(bench: Bench, loop_db: AsyncDatabase) -> None:
     """A worker whose lock's connection ends begins nothing until it has the lock again."""
     gate = Gate()
-    async with living(loop_db, name="one", slices=3, gate=gate):
+    async with living(loop_db, NewWorker(name="one", slices=3), gate=gate):
         assert gate.is_open
         _end_sessions(bench)
         await soon(lambda: _live(bench)() == 0)
@@ -176,7 +177,7 @@ async def test_a_connection_that_breaks_without_a_word(
 ) -> None:
     """A worker that is not answered any more takes its lock on another connection."""
     db, gate = AsyncDatabase.connect(line_url, pool_size=1), Gate()
-    async with living(db, name="one", slices=3, gate=gate, patience=SHORT):
+    async with living(db, NewWorker(name="one", slices=3), gate=gate, patience=SHORT):
         line.break_silently()
         _end_sessions(bench)
         await soon(lambda: not gate.is_open)
@@ -190,7 +191,7 @@ async def test_a_bug_at_the_start(loop_db: AsyncDatabase) -> None:
     """A worker that could never hold its lock does not start, and does not wait for ever."""
     moody, gate = Moody(loop_db.engine, failures=[True]), Gate()
     with pytest.raises(LookupError):
-        async with living(moody, name="one", slices=3, gate=gate):
+        async with living(moody, NewWorker(name="one", slices=3), gate=gate):
             pytest.fail("it started")
     assert not gate.is_open
 
@@ -198,7 +199,7 @@ async def test_a_bug_at_the_start(loop_db: AsyncDatabase) -> None:
 async def test_a_bug_later(bench: Bench, loop_db: AsyncDatabase) -> None:
     """What nobody expected does not end the keeping of the lock."""
     moody, gate = Moody(loop_db.engine, failures=[False, True]), Gate()
-    async with living(moody, name="one", slices=3, gate=gate):
+    async with living(moody, NewWorker(name="one", slices=3), gate=gate):
         _end_sessions(bench)
         await soon(lambda: not moody.failures)
         assert not gate.is_open

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from sender.audience import from_iterable
 from sender.campaigns import Campaigns, Plan
+from sender.domain.high_water import Look
 from sender.domain.message import Guarded, OutboundText
 from sender.domain.outcome import (
     Ambiguous,
@@ -316,9 +317,15 @@ class _BrokenGuard(MessageTable):
         self.failures = failures
 
     def guard(
-        self, tx: Transaction, rows: Sequence[DueMessage], *, owner: int, lease: timedelta
+        self,
+        tx: Transaction,
+        rows: Sequence[DueMessage],
+        *,
+        owner: int,
+        lease: timedelta,
+        seen: Look | None = None,
     ) -> list[Guarded]:
-        passed = super().guard(tx, rows, owner=owner, lease=lease)
+        passed = super().guard(tx, rows, owner=owner, lease=lease, seen=seen)
         if self.failures:
             self.failures -= 1
             tx.commit()

@@ -206,7 +206,7 @@ def test_a_process_gets_every_setting_it_needs(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(NEEDS_TWILIO))
 def test_a_default_here_is_the_default_there(name: str) -> None:
     """Leaving a variable out of ``.env`` means what the table of settings says."""
-    explicit = {"DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", *ENV_FILE}
+    explicit = {"DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "SENDER_STATE_DIR", *ENV_FILE}
     given = Settings.from_variables(environment(name))
     defaults = Settings.from_variables({"DATABASE_URL": "postgresql://", "REDIS_URL": "redis://"})
     fields = {key for key, one in Settings.model_fields.items()}
@@ -234,6 +234,17 @@ def test_a_url_leads_to_a_service(name: str) -> None:
     for variable, host in hosts.items():
         assert urlsplit(variables[variable]).hostname == host
         assert urlsplit(variables[variable]).port == 6379
+
+
+def test_the_state_survives_its_containers() -> None:
+    """Whoever keeps a mark keeps it on a volume, which the image made for its user."""
+    folders = {n: f for n in OURS if (f := environment(n).get("SENDER_STATE_DIR"))}
+    assert set(folders) == {"worker", "consumer"}
+    for name, folder in folders.items():
+        (mount,) = SERVICES[name]["volumes"]
+        volume, _, inside = mount.partition(":")
+        assert (inside, volume in COMPOSE["volumes"]) == (folder, True)
+        assert any({"--owner=sender", folder} <= set(words) for words in dockerfile())
 
 
 def test_broker_and_suppression_are_two_servers_that_never_evict() -> None:

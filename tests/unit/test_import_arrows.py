@@ -38,7 +38,9 @@ FOUNDATION = frozenset(
         "sender.errors",
         "sender.feedback",
         "sender.filtering",
+        "sender.high_water",
         "sender.listfile",
+        "sender.log_matching",
         "sender.permits",
         "sender.recipients",
         "sender.settlement",
@@ -63,6 +65,7 @@ USE_CASES = frozenset(
         "sender.receipts",
         "sender.reconcile",
         "sender.recovery",
+        "sender.restoring",
         "sender.erasing",
         "sender.exporting",
         "sender.fleet",
@@ -78,6 +81,7 @@ RUNTIME = (
     FOUNDATION
     | USE_CASES
     | {"sender.gateway", "sender.gateways", "sender.liveness", "sender.logs", "sender.suppression"}
+    | {"sender.mark_file"}
 )
 
 #: Part → the other parts of ours it may import. A part that is not listed is a use case.
@@ -99,8 +103,11 @@ ARROWS = {
     # audience: `from_select` makes one from the user's own query, which only storage may run.
     "sender.storage": {"sender.domain", "sender.errors", "sender.audience"},
     "sender.logs": {"sender.gateway"},
-    "sender.liveness": {"sender.storage"},
     "sender.enforcement": {"sender.crashing", "sender.domain", "sender.storage"},
+    "sender.liveness": {"sender.errors", "sender.high_water", "sender.storage"},
+    "sender.high_water": {"sender.domain", "sender.errors", "sender.storage"},
+    "sender.log_matching": {"sender.domain", "sender.storage"},
+    "sender.mark_file": {"sender.domain", "sender.errors"},
     "sender.turns": {"sender.domain", "sender.storage"},
     "sender.texts": {"sender.domain", "sender.storage", "sender.turns"},
     "sender.feedback": {"sender.domain", "sender.storage"},

@@ -132,6 +132,9 @@ HIGH_WATER = """
 -- database that shows less is an older one, restored or failed over to.
 CREATE TABLE high_water (
     identity  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    -- Microseconds since 1970 of the last recovery (`sender recover`); 0 before the first. Whatever
+    -- was seen before a recovery is lower than what comes after it.
+    era       bigint NOT NULL DEFAULT 0,
     seq       bigint NOT NULL DEFAULT 0,
     ticked_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

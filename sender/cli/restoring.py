@@ -1,0 +1,83 @@
+"""``sender recover``: after a restore from a backup."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from sender.cli.showing import AsJson, console, show_json, show_table, shown
+from sender.config import Settings
+from sender.restoring import RecoveryPlan, RecoveryReport
+from sender.runtime import Runtime
+
+app = typer.Typer()
+
+
+@app.command()
+def recover(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; otherwise only say what.")] = False,
+    author: Annotated[str, typer.Option(help="Who does it; kept beside the hold.")] = "",
+    since: Annotated[
+        datetime | None,
+        typer.Option(help="When the backup was made (UTC), where nothing else shows a restore."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Settle what a restored database has lost, by Twilio's log; then let it send again.
+
+    Everything that may have been sent since the backup is in doubt from then on, and is never sent
+    again. STOPs that came since are fetched and in force.
+    """
+    runtime = Runtime(settings=Settings.from_environment())
+    found = asyncio.run(
+        runtime.recover(
+            author=author,
+            since=since and since.replace(tzinfo=UTC),
+            dry_run=not yes,
+            say=_silent if json else console.print,
+        )
+    )
+    if json:
+        show_json(found)
+    elif isinstance(found, RecoveryPlan):
+        _show_plan(found)
+    else:
+        _show_report(found)
+
+
+def _silent(_: str) -> None:
+    """For programs."""
+
+
+def _show_plan(plan: RecoveryPlan) -> None:
+    console.print(f"This is {plan.why}.")
+    console.print(f"Lost is the time since {shown(plan.since)}.")
+    show_table(
+        ["campaign", "name", "state", "to be in doubt"],
+        [(one.id, one.name, one.state, one.messages) for one in plan.campaigns],
+        empty="No message can have been sent since.",
+    )
+    console.print(
+        f"{plan.messages} messages would be in doubt and never sent, but for what Twilio's log "
+        f"proves; it would be read for: {', '.join(plan.tenants) or 'nobody'}."
+    )
+    console.print("Nothing was changed. `sender recover --yes --author …` does it.")
+
+
+def _show_report(report: RecoveryReport) -> None:
+    found = ", ".join(f"{state} {count}" for state, count in sorted(report.found.items()))
+    console.print(f"Since {shown(report.since)}: found at Twilio: {found or 'nothing'}.")
+    console.print(
+        f"Received {report.inbound}, opt-outs among them {report.opt_outs}, in force now."
+    )
+    if report.unexplained:
+        console.print(
+            f"{report.unexplained} messages at Twilio are of none that is known here: campaigns "
+            "that were lost. Do not create those again."
+        )
+    console.print(
+        f"{report.left_in_doubt} messages stay in doubt: they may have been sent or not, and are "
+        "not sent again by us."
+    )
+    console.print("Sending goes on.")

@@ -1,0 +1,318 @@
+"""Recovers a database that is older than known: settles what happened since, then lets it send.
+
+What the restored database has lost, Twilio's log still knows: which messages went out, and which
+STOPs came in. Everything is held meanwhile, every step may be repeated, and the hold is lifted by
+the last one: a recovery that was broken off is simply run again.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sender.domain.consent import Suppression
+from sender.domain.high_water import Finding
+from sender.domain.inbound import InboundText
+from sender.domain.message import State, sources_of
+from sender.domain.provider import MessageRecord
+from sender.domain.receipt import ReceiptMeaning, state_of
+from sender.enforcement import BlockReport, Enforcement, SuppressionCache
+from sender.errors import (
+    ConfigurationError,
+    MarkUnavailable,
+    ProviderUnavailable,
+    RecoveryRefused,
+    RecoveryUnfinished,
+)
+from sender.high_water import HighWater
+from sender.log_matching import Match, by_recipient, match
+from sender.storage import high_water, restoring, sweeping, tenants
+from sender.storage.database import AsyncDatabase, Transaction
+from sender.storage.messages import Evidence, MessageTable
+from sender.storage.restoring import KnownMessage, TouchedCampaign
+from sender.storage.tenants import Tenant
+
+#: The lost time is taken to begin this much earlier: marks are a second old, and our clock, the
+#: old server's and Twilio's are not the same.
+SLACK = timedelta(minutes=5)
+#: How often the enforcement of the STOPs that were found is looked at.
+STEP = timedelta(milliseconds=250)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryPlan:
+    """What a recovery would do."""
+
+    #: Why the database is taken to be older.
+    why: str
+    #: When the time began that it has lost.
+    since: datetime
+    #: Campaigns whose rows will be in doubt, because they may have been sent since.
+    campaigns: Sequence[TouchedCampaign]
+    #: Tenants whose log at Twilio will be read.
+    tenants: Sequence[str]
+
+    @property
+    def messages(self) -> int:
+        """How many rows will be in doubt."""
+        return sum(campaign.messages for campaign in self.campaigns)
+
+
+@dataclass(kw_only=True)
+class RecoveryReport:
+    """What a recovery did."""
+
+    since: datetime
+    #: Rows that it put in doubt.
+    doubted: int = 0
+    #: Messages that Twilio's log knows, by the state it tells.
+    found: Counter[str] = field(default_factory=Counter)
+    #: Messages in Twilio's log that belong to none here: sent by campaigns that were lost.
+    unexplained: int = 0
+    #: Messages that people sent since, and opt-outs among them.
+    inbound: int = 0
+    opt_outs: int = 0
+    #: Rows that nothing has settled: these people may have been texted, or not.
+    left_in_doubt: int = 0
+
+
+class ProviderLog(Protocol):
+    """Twilio's log of messages."""
+
+    def pages_since(self, since: datetime) -> AsyncIterator[list[MessageRecord]]:
+        """Messages in both directions, by the page; raises ``ProviderUnavailable``."""
+
+
+class ProviderLogs(Protocol):
+    """Each tenant's log."""
+
+    async def of(self, tenant_id: int) -> ProviderLog:
+        """The tenant's log; ``ConfigurationError`` where it cannot sign in."""
+
+
+class _Applied(Protocol):
+    """What an inbound message led to."""
+
+    @property
+    def event_ids(self) -> Sequence[int]:
+        """The opt-outs to be enforced."""
+
+    @property
+    def suppressions(self) -> Sequence[Suppression]:
+        """The person's suppressions now, if any were added."""
+
+
+class Inbound(Protocol):
+    """Applies inbound messages, each once."""
+
+    def apply(self, tx: Transaction, text: InboundText) -> _Applied:
+        """Keep the message and act on what it says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """Recovers the database that it is given."""
+
+    db: AsyncDatabase
+    water: HighWater
+    messages: MessageTable
+    enforcement: Enforcement
+    inbound: Inbound
+    cache: SuppressionCache
+    providers: ProviderLogs
+    #: How long the enforcement of the STOPs that were found may take: longer than a doubt holds one
+    #: up, because all these rows are freshly in doubt.
+    patience: timedelta
+    #: Told what is being done.
+    say: Callable[[str], object]
+
+    async def plan(self, *, since: datetime | None = None) -> RecoveryPlan:
+        """What ``recover`` would do; changes nothing.
+
+        Args:
+            since: when the backup was made, where no mark shows that one was restored.
+
+        Raises:
+            RecoveryRefused: nothing says that the database is older than known.
+            MarkUnavailable: Redis or the disk cannot be asked for their marks.
+        """
+        plan, _ = await self._plan(since)
+        return plan
+
+    async def _plan(self, since: datetime | None) -> tuple[RecoveryPlan, Finding]:
+        finding = await self.water.compare(self.db)
+        held_since = await self.db.run(restoring.held_since)
+        if not (finding.why or held_since or since):
+            raise RecoveryRefused(
+                "the database is not older than any mark that is known; if a backup was restored "
+                "all the same, say when it was made (--since)"
+            )
+        noticed = held_since or finding.look.at
+        plan = RecoveryPlan(
+            why=finding.why or "it is held as older, or said to be",
+            since=since or finding.look.ticked_at - SLACK,
+            campaigns=await self.db.run(restoring.campaigns, created_before=_new_after(noticed)),
+            tenants=[one.name for one in await self._tenants()],
+        )
+        return plan, finding
+
+    async def recover(self, *, author: str, since: datetime | None = None) -> RecoveryReport:
+        """Settle what happened in the lost time, and let the database send again.
+
+        Args:
+            author: who does it; stands beside the hold.
+            since: as for ``plan``.
+
+        Raises:
+            RecoveryRefused: without an author; as for ``plan``; or another one is under way.
+            RecoveryUnfinished: Twilio could not be asked, a STOP could not be enforced, or the new
+                mark could not be kept. Everything stays held.
+        """
+        if not author.strip():
+            raise RecoveryRefused("a recovery needs an author (--author)")
+        async with self.db.session() as session:
+            if not await session.run(restoring.take_turn):
+                raise RecoveryRefused("another recovery is under way")
+            plan, finding = await self._plan(since)
+            await self.water.hold(self.db, finding.look, plan.why)
+            report = RecoveryReport(since=plan.since)
+            await self._put_in_doubt(report)
+            try:
+                await self._ask_twilio(report)
+                await self._begin_era(finding, author)
+            except (ProviderUnavailable, ConfigurationError, MarkUnavailable) as exc:
+                raise RecoveryUnfinished(f"{exc}; everything stays held: run it again") from exc
+            report.left_in_doubt = await self.db.run(restoring.left_in_doubt)
+            return report
+
+    async def _put_in_doubt(self, report: RecoveryReport) -> None:
+        """Every row that may have been sent since, a few slices in a transaction.
+
+        Whatever its campaign's state: a draft may have been enqueued, a pause lifted, a start
+        brought forward. Only campaigns that were created after the hold are certainly untouched.
+        """
+        held_since = await self.db.run(restoring.held_since)
+        if held_since is None:
+            raise RecoveryUnfinished("somebody lifted the hold: run it again")
+        before = _new_after(held_since)
+        slices = await self.db.run(restoring.touched_slices, created_before=before)
+        step = sweeping.SLICES_AT_A_TIME
+        for first in range(0, len(slices), step):
+            some = slices[first : first + step]
+            report.doubted += await self.db.run(restoring.put_in_doubt, some)
+        self.say(f"{report.doubted} messages are in doubt")
+
+    async def _ask_twilio(self, report: RecoveryReport) -> None:
+        """Read each tenant's log since then: what was sent, and what people said."""
+        opt_outs: list[int] = []
+        for tenant in await self._tenants():
+            log = await self.providers.of(tenant.id)
+            heard: list[MessageRecord] = []
+            async for page in log.pages_since(report.since):
+                heard += [record for record in page if record.inbound]
+                await self._settle(tenant, [one for one in page if not one.inbound], report)
+            opt_outs += await self._hear(heard)
+            report.inbound += len(heard)
+            self.say(f"{tenant.name}: Twilio's log is read")
+        report.opt_outs = len(opt_outs)
+        await self._enforce(opt_outs)
+
+    async def _settle(
+        self, tenant: Tenant, records: Sequence[MessageRecord], report: RecoveryReport
+    ) -> None:
+        """Apply what a page of the log proves about messages of ours."""
+        sent_to = by_recipient(records)
+        known = await self.db.run(
+            restoring.known_messages,
+            tenant.id,
+            recipients=list(sent_to),
+            sids=[record.sid for record in records],
+            since=report.since,
+        )
+        matches = match(sent_to, known)
+        report.found.update(state_of(one.record.verdict)[0].value for one in matches)
+        report.unexplained += sum(map(len, sent_to.values())) - len(matches)
+        await self.db.run(self._learn, [one for one in matches if not _is_block(one.record)])
+        owners = {one.record.sid: one.message for one in matches}
+        for recipient, ones in sent_to.items():
+            for record in filter(_is_block, ones):
+                owner = owners.get(record.sid)
+                active = await self.db.run(self._block, tenant.id, recipient, record, owner)
+                await self.cache.add(active)
+
+    def _learn(self, tx: Transaction, matches: Sequence[Match]) -> None:
+        by_state: dict[State, list[Evidence]] = {}
+        for one in matches:
+            state, _ = state_of(one.record.verdict)
+            evidence = Evidence.from_record(one.record, one.message.id)
+            by_state.setdefault(state, []).append(evidence)
+        for state, known in by_state.items():
+            self.messages.learn(tx, known, state, sources_of(state))
+
+    def _block(
+        self,
+        tx: Transaction,
+        tenant_id: int,
+        recipient: int,
+        record: MessageRecord,
+        owner: KnownMessage | None,
+    ) -> Sequence[Suppression]:
+        """A 21610 that only Twilio's log tells of suppresses, like one in a callback."""
+        if owner is None:
+            return self.enforcement.record_lost_block(tx, record, tenant_id, recipient)
+        began_at = owner.guarded_at or record.date_created
+        report = BlockReport.from_record(record, owner.id, began_at=began_at)
+        active = self.enforcement.record_block(tx, report)
+        self._learn(tx, [Match(record=record, message=owner)])
+        return active
+
+    async def _hear(self, records: Iterable[MessageRecord]) -> list[int]:
+        """Apply what people said, oldest first, as if its webhooks came now; the opt-outs."""
+        opt_outs: list[int] = []
+        for record in sorted(records, key=lambda one: one.date_created):
+            if record.from_ is not None:
+                text = InboundText.from_record(record)
+                applied = await self.db.run(self.inbound.apply, text)
+                await self.cache.add(applied.suppressions)
+                opt_outs += applied.event_ids
+        return opt_outs
+
+    async def _enforce(self, event_ids: Sequence[int]) -> None:
+        """Wait until no request that these forbid can be under way."""
+        give_up_at = time.monotonic() + self.patience.total_seconds()
+        if event_ids:
+            self.say(f"enforcing {len(event_ids)} opt-outs, which may take {self.patience}")
+        while event_ids:
+            event_ids = sorted(await self.enforcement.async_step(self.db, event_ids))
+            if event_ids and time.monotonic() > give_up_at:
+                raise RecoveryUnfinished(
+                    f"{len(event_ids)} opt-outs are not enforced: run it again"
+                )
+            await asyncio.sleep(STEP.total_seconds() if event_ids else 0)
+
+    async def _begin_era(self, finding: Finding, author: str) -> None:
+        """Raise the mark above all that are known; in Postgres last, together with the hold.
+
+        Whoever looks between the two sees a database that is older than known, and holds.
+        """
+        mark = finding.next_mark
+        await self.water.raise_to(mark)
+        await self.db.run(high_water.begin_era, mark, author=author)
+
+    async def _tenants(self) -> list[Tenant]:
+        return [one for one in await self.db.run(tenants.every) if one.account_sid]
+
+
+def _new_after(noticed: datetime) -> datetime:
+    """Campaigns created later than this were created in the restored database.
+
+    Their time is their creator's clock's, so a moment is added.
+    """
+    return noticed + SLACK
+
+
+def _is_block(record: MessageRecord) -> bool:
+    return record.verdict.meaning is ReceiptMeaning.OPTED_OUT

@@ -1,0 +1,114 @@
+"""The high-water mark: one row that is counted up while processes run."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+
+from sender.domain.high_water import Look, Mark
+from sender.storage.database import DatabaseError, Transaction, is_refused
+from sender.storage.holds import Level
+
+#: The reason of the hold on everything while the database is older than what is known of it.
+DATABASE_OLDER = "database_older"
+#: How often it is counted up, by all processes together.
+TICK_EVERY = timedelta(seconds=1)
+
+#: SQL that is true on the server, and in the database or a later state of it, that ``look`` showed
+#: (``:look_server``, ``:look_identity``, ``:look_era``, ``:look_seq``), or where nothing was looked
+#: at. Not correlated: Postgres reads the row once a statement.
+STANDS = """
+    (CAST(:look_identity AS uuid) IS NULL OR EXISTS (
+        SELECT FROM high_water w
+        WHERE w.identity = CAST(:look_identity AS uuid)
+          AND (w.era, w.seq) >= (CAST(:look_era AS bigint), CAST(:look_seq AS bigint))
+          AND pg_postmaster_start_time() = CAST(:look_server AS timestamptz)))
+"""
+
+_READ = text("""
+    SELECT identity, era, seq, ticked_at, pg_postmaster_start_time() AS server,
+           clock_timestamp() AS at
+    FROM high_water
+""")
+#: Also where the clock was set back: a time to come would stop the count.
+_TICK = text("""
+    UPDATE high_water SET seq = seq + 1, ticked_at = clock_timestamp()
+    WHERE identity = :identity AND (era, seq) >= (:era, :seq)
+      AND pg_postmaster_start_time() = :server
+      AND (ticked_at < now() - CAST(:every AS interval) OR ticked_at > now())
+""")
+_WAL_FILE = text("SELECT pg_walfile_name(pg_current_wal_lsn())")
+#: Only while no recovery came in between, which would be over and leave this hold behind: the lock
+#: on the row has one of the two wait for the other.
+_HOLD = text("""
+    INSERT INTO hold (level, subject, reason, detail)
+    SELECT :level, 0, :reason, :detail FROM high_water w
+    WHERE w.identity = :identity AND w.era = :era FOR SHARE OF w
+    ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
+""")
+_BEGIN_ERA = text("""
+    UPDATE high_water SET era = :era, seq = :seq, ticked_at = clock_timestamp()
+    WHERE (era, seq) < (:era, :seq)
+""")
+_RELEASE = text("""
+    UPDATE hold SET released_at = now(), released_by = :author
+    WHERE level = :level AND reason = :reason AND released_at IS NULL
+""")
+
+
+def values_of(look: Look | None) -> dict[str, Any]:
+    """The values of ``STANDS``."""
+    return {
+        "look_identity": look and look.mark.identity,
+        "look_era": look and look.mark.era,
+        "look_seq": look and look.mark.seq,
+        "look_server": look and look.server,
+    }
+
+
+def read(tx: Transaction) -> Look:
+    """Look, without the timeline."""
+    return _look(tx.execute(_READ).mappings().one())
+
+
+def tick(tx: Transaction, known: Mark, *, server: datetime) -> Look:
+    """Count up, unless somebody just did; then look.
+
+    Nothing is counted in a database that is older than ``known``, or on a server that was started
+    since it was compared: when an older one was last counted up tells since when it lacks all.
+    """
+    values = {"identity": known.identity, "era": known.era, "seq": known.seq, "server": server}
+    tx.execute(_TICK, {**values, "every": TICK_EVERY})
+    return read(tx)
+
+
+def timeline(tx: Transaction) -> int | None:
+    """Postgres's timeline; ``None`` where the server forbids the question, as some hosted ones do.
+
+    The only statement of its transaction, which a refusal ends.
+    """
+    try:
+        name = str(tx.execute(_WAL_FILE).scalar_one())
+    except DatabaseError as exc:
+        if not is_refused(exc):
+            raise
+        return None
+    return int(name[:8], 16)
+
+
+def hold(tx: Transaction, look: Look, detail: str) -> None:
+    """Hold all sending, unless the database was recovered since the look."""
+    values = {"level": Level.ALL.value, "reason": DATABASE_OLDER, "detail": detail}
+    tx.execute(_HOLD, {**values, "identity": look.mark.identity, "era": look.mark.era})
+
+
+def begin_era(tx: Transaction, mark: Mark, *, author: str) -> None:
+    """Raise the database's mark after a recovery, and lift the hold with it."""
+    tx.execute(_BEGIN_ERA, {"era": mark.era, "seq": mark.seq})
+    values = {"level": Level.ALL.value, "reason": DATABASE_OLDER, "author": author}
+    tx.execute(_RELEASE, values)  # after the update: its lock lets no hold in any more
+
+
+def _look(row: RowMapping) -> Look:
+    mark = Mark(identity=row["identity"], era=row["era"], seq=row["seq"])
+    return Look(mark=mark, ticked_at=row["ticked_at"], server=row["server"], at=row["at"])
