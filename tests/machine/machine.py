@@ -78,7 +78,7 @@ class SendMachine(RuleBasedStateMachine):
         """A campaign, started at once or not yet."""
         world = self.world
         body = f"Sale {len(world.campaigns)}"
-        recipients = tuple(world.people[one] for one in people)
+        recipients = tuple(sorted({chosen(world.people, one) for one in people}))
         created = self.bench.campaign(*recipients, sender=world.sender, body=body, run=run)
         world.campaigns.append(Campaign(created, recipients, body))
 
@@ -113,19 +113,19 @@ class SendMachine(RuleBasedStateMachine):
     @rule(who=WORKER, pick=PICK)
     def read(self, who: int, pick: int) -> None:
         """A worker reads what is due, whether or not another one has, too."""
-        self.hands.read(self.world.workers[who], chosen(self.world.campaigns, pick))
+        self.hands.read(chosen(self.world.workers, who), chosen(self.world.campaigns, pick))
 
     @precondition(lambda self: any(worker.read for worker in self.world.workers))
     @rule(who=WORKER, breaks=st.sampled_from(["", "", "", "before", "after"]))
     def guard(self, who: int, breaks: str) -> None:
         """A worker guards what it has read; the connection may break before or after the commit."""
-        self.hands.guard(self.world.workers[who], breaks)
+        self.hands.guard(chosen(self.world.workers, who), breaks)
 
     @precondition(lambda self: any(worker.undo for worker in self.world.workers))
     @rule(who=WORKER)
     def undo(self, who: int) -> None:
         """A worker puts back what its broken guard may have committed."""
-        worker = self.world.workers[who]
+        worker = chosen(self.world.workers, who)
         mine = {row.id: row.gen + 1 for row in worker.undo}
         worker.undo = []
         self.bench.db.run(self.parts.messages.put_back, mine, owner=worker.id, reason="guard_broke")
@@ -134,7 +134,7 @@ class SendMachine(RuleBasedStateMachine):
     @rule(who=WORKER)
     def explain(self, who: int) -> None:
         """A worker settles what its guard refused, if it is suppressed."""
-        worker = self.world.workers[who]
+        worker = chosen(self.world.workers, who)
         ids, worker.refused = [row.id for row in worker.refused], []
         self.bench.db.run(self.parts.messages.suppress, ids)
 
@@ -142,13 +142,13 @@ class SendMachine(RuleBasedStateMachine):
     @rule(who=WORKER, connects=st.integers(0, 4))
     def begin(self, who: int, connects: int) -> None:
         """A worker begins what it guarded, in time and with a connection, or does not."""
-        self.hands.begin(self.world.workers[who], connects=connects > 0)
+        self.hands.begin(chosen(self.world.workers, who), connects=connects > 0)
 
     @precondition(lambda self: self.world.campaigns)
     @rule(who=WORKER, pick=PICK)
     def send(self, who: int, pick: int) -> None:
         """A worker takes a window through all its steps, up to the request."""
-        worker = self.world.workers[who]
+        worker = chosen(self.world.workers, who)
         self.hands.read(worker, chosen(self.world.campaigns, pick))
         self.hands.guard(worker)
         self.hands.begin(worker)
@@ -157,7 +157,7 @@ class SendMachine(RuleBasedStateMachine):
     @rule(who=WORKER, heard=st.integers(0, 3))
     def settle(self, who: int, heard: int) -> None:
         """A worker settles its answers; if it hears nothing of the commit, it will again."""
-        worker = self.world.workers[who]
+        worker = chosen(self.world.workers, who)
         self.hands.settle(worker)
         if heard:
             worker.answers.clear()
@@ -165,7 +165,7 @@ class SendMachine(RuleBasedStateMachine):
     @rule(who=WORKER, kill=st.booleans())
     def lose(self, who: int, *, kill: bool) -> None:
         """A worker is killed, or only its session breaks and it finds a new one later."""
-        worker = self.world.workers[who]
+        worker = chosen(self.world.workers, who)
         if kill:
             self.world.flying += worker.waits_for
             worker.start()
@@ -175,7 +175,7 @@ class SendMachine(RuleBasedStateMachine):
     @rule(who=WORKER)
     def come_back(self, who: int) -> None:
         """A worker's session is there again."""
-        worker = self.world.workers[who]
+        worker = chosen(self.world.workers, who)
         worker.unlock()
         worker.lock()
 
@@ -185,7 +185,7 @@ class SendMachine(RuleBasedStateMachine):
     @rule(who=WORKER, says=st.sampled_from(["accepted", "accepted", *REFUSALS]), arrives=PICK)
     def answer(self, who: int, says: str, arrives: int) -> None:
         """The provider answers a request, and the answer may be lost."""
-        worker = self.world.workers[who]
+        worker = chosen(self.world.workers, who)
         if not worker.waits_for:
             return
         licence = worker.waits_for.pop(0)
@@ -198,7 +198,7 @@ class SendMachine(RuleBasedStateMachine):
     @rule(who=WORKER)
     def hear_nothing(self, who: int) -> None:
         """A worker gives up on an answer; its request is still on the network."""
-        worker = self.world.workers[who]
+        worker = chosen(self.world.workers, who)
         for licence in worker.waits_for:
             worker.answers.append(Answer(licence, Ambiguous(why="read_timeout")))
         self.world.flying += worker.waits_for
@@ -229,7 +229,7 @@ class SendMachine(RuleBasedStateMachine):
         """A text comes and is stored. Texts may come in another order than they were sent."""
         world = self.world
         sid = f"SM{world.people[0]:x}{len(world.texts):04x}"
-        recipient = world.people[person]
+        recipient = chosen(world.people, person)
         event_id = self.bench.text(keyword, recipient, sid=sid, to=world.sender)
         at = world.began + timedelta(minutes=minute)
         world.texts.append(Text(sid, keyword, recipient, at, event_id))
@@ -343,16 +343,18 @@ class SendMachine(RuleBasedStateMachine):
             self.world.close()
 
 
-def only(*rules: str) -> type[SendMachine]:
+def only(*rules: str, to_the_end: bool = False) -> type[SendMachine]:
     """The same machine with these rules alone: what is looked for is found sooner.
 
-    The others are still there to be called, for the end.
+    The others are still there to be called, if its examples are brought to their end.
     """
     others = {
         name: _plain(name)
         for name, method in vars(SendMachine).items()
         if hasattr(method, RULE_MARKER) and name not in rules
     }
+    if not to_the_end:
+        others["teardown"] = lambda self: self.world.close()
     return type("NarrowMachine", (SendMachine,), others)
 
 

@@ -76,6 +76,8 @@ class Parts:
     abandon: Callable[[Transaction, list[int]], int] = sweeping.abandon
     #: What a worker that slept beyond the horizon does with its licence.
     looks_at_clock: bool = True
+    #: One worker and one person, where that is enough: what is looked for is found sooner.
+    alone: bool = False
 
 
 @dataclass
@@ -162,11 +164,12 @@ class World:
     def __post_init__(self) -> None:
         number = next(_numbers)
         self.bench = self.parts.bench
-        self.people = (14155600000 + 2 * number, 14155600001 + 2 * number)
+        first, count = 14155600000 + 2 * number, 1 if self.parts.alone else 2
+        self.people = tuple(range(first, first + count))
         self.sender = f"+{14155500000 + number}"
         self.began = datetime.now(UTC)
         self.sender_id = self.bench.sender_id(self.sender)
-        for _ in range(2):
+        for _ in range(count):
             worker = Worker(self.bench, self.bench.db.engine.connect())
             worker.start()
             self.workers.append(worker)
