@@ -57,6 +57,15 @@ def _is_this_machine(host: str | bytes | None) -> bool:
     return False
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have to tell beside their outcome: the totals of storms."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, told in getattr(report, "user_properties", ()):
+                if name == "told" and report.when == "call":
+                    terminalreporter.write_line(str(told))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def only_loopback() -> None:
     """Have Python refuse every connection to another machine, for the rest of the session."""

@@ -38,6 +38,11 @@ class Aftermath:
         """What never happened, so that nothing follows from its having gone well."""
         return tuple(name for name in DECISIVE if not self.totals.get(name))
 
+    @property
+    def deaths(self) -> int:
+        """Workers that were killed."""
+        return self.totals["workers killed"] + self.totals["workers dead at a place"]
+
     def __str__(self) -> str:
         """Lines for people."""
         figures = [f"  {count:>7} {name}" for name, count in self.totals.items()]

@@ -32,8 +32,8 @@ TICK = 0.1
 AIM_EVERY, AIMED, SAY_STOP = 0.25, 2, 0.25
 #: A campaign that takes longer than this hangs.
 LONGEST = 240.0
-#: The pace once nobody has to die any more.
-FAST = 1_000.0
+#: The pace once nobody has to die any more, the slowest before, and how often it is set.
+FAST, SLOWEST, SET_PACE_EVERY = 1_000.0, 5.0, 2.0
 #: What a death takes, replacement included, beside the pause between two.
 DEATH_TAKES = 1.0
 
@@ -54,6 +54,7 @@ class Storm:
     doubted: set[UUID] = field(default_factory=set)
     _said: set[int] = field(default_factory=set)
     _aim_at: float = 0.0
+    _pace_at: float = 0.0
 
     def __post_init__(self) -> None:
         chance: Random = self.forecast.chance
@@ -65,6 +66,7 @@ class Storm:
         )
         self.disasters = Disasters(system=self.system, chance=chance)
         self.deck = self.disasters.deck() if self.forecast.disasters else []
+        self._disasters = len(self.deck)
         port = int(self.system.simulator.url.rpartition(":")[2])
         self.stage = Stage(
             stack=self.system.stack,
@@ -107,18 +109,18 @@ class Storm:
         self.fleet.look()
         until(self._all_enforced, "the first STOPs")
         self._said |= {int(rule.to) for rule in forecast.rules}
-        client = Client(
-            Runtime(settings=self.stage.settings, parts=forecast.substitutes.parts).api()
-        )
-        client.set_pace(NUMBER, forecast.people / (forecast.kills + 1) / (PAUSE + DEATH_TAKES))
+        runtime = Runtime(settings=self.stage.settings, parts=forecast.substitutes.parts)
+        client = Client(runtime.api())
+        self.system.exits.callback(client.close)
+        client.set_pace(NUMBER, SLOWEST)
         audience = sender.from_iterable(forecast.rows)
         campaign = client.create_campaign(
             name="storm", sender=NUMBER, body="Storm", audience=audience, region="US"
         )
-        self.system.exits.callback(client.close)
         until(self._first_is_up, "the first worker", seconds=60)
         self.disasters.freeze_consumer()  # or it would notice
         self._lose_from_redis()
+        self._set_the_pace(campaign)
         return campaign.enqueue()
 
     def _first_is_up(self) -> bool:
@@ -136,7 +138,7 @@ class Storm:
 
     def _last_through(self, campaign: sender.Campaign) -> None:
         """Until the campaign has ended and all have died that must."""
-        give_up_at, is_fast = time.monotonic() + LONGEST, False
+        give_up_at = time.monotonic() + LONGEST
         while not self._has_ended(campaign):
             assert time.monotonic() < give_up_at, f"the campaign hangs: {self._standing(campaign)}"
             self.fleet.look()
@@ -144,10 +146,28 @@ class Storm:
             self._befall()
             self._aim(campaign)
             self._watch()
-            if self.fleet.is_calm and not is_fast:
-                self.system.rows("UPDATE sender SET segments_per_second = :fast", fast=FAST)
-                is_fast = True
+            self._set_the_pace(campaign)
             time.sleep(TICK)
+
+    def _set_the_pace(self, campaign: sender.Campaign) -> None:
+        """So slow that the campaign outlasts the deaths that are left; fast after them."""
+        if time.monotonic() < self._pace_at:
+            return
+        self._pace_at = time.monotonic() + SET_PACE_EVERY
+        self.system.tried(
+            "UPDATE sender SET segments_per_second = :pace", pace=self._pace(campaign)
+        )
+
+    def _pace(self, campaign: sender.Campaign) -> float:
+        if self.fleet.is_calm:
+            return FAST
+        found = self.system.tried(
+            "SELECT count(*) AS n FROM message WHERE campaign_id = :id AND state = 'pending'",
+            id=campaign.id,
+        )
+        pending = found[0].n if found else self.forecast.people
+        deaths = self.forecast.kills - self.fleet.killed + 1
+        return max(SLOWEST, float(pending) / deaths / (PAUSE + DEATH_TAKES))
 
     def _has_ended(self, campaign: sender.Campaign) -> bool:
         found = self.system.tried("SELECT state FROM campaign WHERE id = :id", id=campaign.id)
@@ -157,11 +177,9 @@ class Storm:
         return f"{self.system.states(campaign)}, {self.fleet.died}, {self.disasters.happened}"
 
     def _befall(self) -> None:
-        """Disasters come as fast as deaths do, spread over all of them."""
-        due = (self.fleet.killed + 1) / (self.forecast.kills + 1)
-        total = len(self.deck) + sum(self.disasters.happened[name] for name in ("turns",))
-        while self.deck and self.disasters.happened["turns"] < total * due:
-            self.disasters.happened["turns"] += 1
+        """Disasters are spread evenly over the deaths."""
+        deaths_left = max(0, self.forecast.kills - self.fleet.killed)
+        while len(self.deck) > self._disasters * deaths_left / (self.forecast.kills + 1):
             self.disasters.garble_hints()
             self.deck.pop()()
 
@@ -198,7 +216,7 @@ class Storm:
             "workers dead at a place": self.fleet.died["at a place"],
             "workers frozen": self.fleet.died["frozen"],
             "workers that gave up": len(self.fleet.last_words),
-            **{name: n for name, n in self.disasters.happened.items() if name != "turns"},
+            **self.disasters.happened,
         }
         entries = list(self.stage.provider.log())
         return Evidence(
