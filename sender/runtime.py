@@ -1,8 +1,4 @@
-"""The composition root: settings in, use cases with their collaborators out.
-
-``Parts`` holds what has no state. Tests that show what a missing safeguard would do hand in other
-parts; there is no setting that could.
-"""
+"""The composition root: settings in, use cases with their collaborators out."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,19 +8,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from redis.asyncio import Redis
 
 from sender.accounts import Account, Accounts
-from sender.audience import admit
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
 from sender.config import Settings, environment_variable
 from sender.crashing import Passing, crash_at, pass_by
 from sender.credentials import Secrets, Vault
 from sender.domain.consent import PLATFORM
-from sender.domain.pulse import PULSE_EVERY
 from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
@@ -43,6 +36,7 @@ from sender.mark_file import MarkFile
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
+from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
 from sender.permits import Permits
 from sender.pulsing import Pulse
 from sender.pushing import Pushes, PushPlan, PushReport
@@ -54,14 +48,10 @@ from sender.restoring import Recovery, RecoveryPlan, RecoveryReport
 from sender.reviewing import Reviews
 from sender.sealing import Sealer
 from sender.sending import Pump
-from sender.settlement import Settlement
 from sender.settling import Settler
 from sender.storage import tenants
 from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transaction
-from sender.storage.enforcement import EnforcementTable
-from sender.storage.messages import MessageTable
 from sender.storage.migrate import require_usable
-from sender.storage.slices import SliceTable
 from sender.storage.tenants import DEFAULT_NAME, DEFAULT_TENANT
 from sender.storage.workers import NewWorker
 from sender.suppression import (
@@ -87,71 +77,6 @@ KICKER_CONNECTIONS = 1
 SWEEPER_CONNECTIONS = 2
 #: Beyond the doubts' horizon, for what a recovery has to enforce.
 RECOVERY_PATIENCE = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The stateless collaborators every process is built from."""
-
-    messages: MessageTable = field(default_factory=MessageTable)
-    slices: SliceTable = field(default_factory=SliceTable)
-    enforcement: EnforcementTable = field(default_factory=EnforcementTable)
-    settlement: type[Settlement] = Settlement
-    admit: Any = admit
-    #: How often a worker publishes a pulse.
-    pulse_every: timedelta = PULSE_EVERY
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApiRuntime:
-    """What the Python API works with."""
-
-    db: Database
-    campaigns: Campaigns
-    suppression: SuppressionList
-    numbers: Numbers
-    holds: Holds
-    doubts: Doubts
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerRuntime:
-    """One worker process's use cases, on its event loop."""
-
-    pump: Pump
-    resolver: Resolver
-    recaller: Recaller
-    pulse: Pulse
-
-    def stop(self) -> None:
-        """Have slices end at their next window; what is in flight is settled."""
-        self.pump.stopping.set()
-        self.pump.permits.open(for_good=True)  # who waits there would not see it
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebhookRuntime:
-    """The webhook app's use cases."""
-
-    db: AsyncDatabase
-    verifiers: Verifiers
-    inbound: Inbound
-    receipts: Batcher[Receipt, Answer]
-    queue: EnforcementQueue
-    cache: RedisCache
-    passing: Passing
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConsumerRuntime:
-    """The consumer's use cases."""
-
-    db: AsyncDatabase
-    water: HighWater
-    enforcement: Enforcement
-    mirror: Mirror
-    times: ProviderTimes
-    sealer: Sealer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from sender import feedback
+from sender.domain.backoff import backoff
 from sender.domain.consent import Suppression
 from sender.domain.message import Guarded, State
 from sender.domain.outcome import (
@@ -24,11 +25,13 @@ from sender.enforcement import BlockReport, Enforcement, SuppressionCache
 from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.messages import MessageTable, Move
 
-#: How long a throttled row rests when the provider did not say: long enough for its concurrency
-#: to drain (its answers take well under a second), short enough not to be felt.
+#: How long a throttled row rests at least when the provider did not say: long enough for its
+#: concurrency to drain (its answers take well under a second), short enough not to be felt.
 THROTTLE_REST = timedelta(seconds=2)
-#: How long a row rests whose connection failed: a provider that is down is asked gently.
+#: How long a row rests at least whose connection failed: a provider that is down is asked gently.
 CONNECT_REST = timedelta(seconds=5)
+#: Of a message id, how many values its random end is told apart by.
+_CHANCES = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ class Settlement:
             case Refused():
                 return _move(guarded, State.FAILED, outcome.kind.value, provider_code=outcome.code)
             case Throttled():
-                rest = outcome.retry_after or THROTTLE_REST
+                rest = _rest(guarded, THROTTLE_REST) + (outcome.retry_after or timedelta())
                 return _move(
                     guarded, State.PENDING, "throttled", provider_code=outcome.code, rest=rest
                 )
@@ -82,7 +85,8 @@ class Settlement:
                     rest=outcome.retry_after,
                 )
             case NotBegun():
-                return _move(guarded, State.PENDING, outcome.why, rest=CONNECT_REST)
+                rest = _rest(guarded, CONNECT_REST)
+                return _move(guarded, State.PENDING, outcome.why, rest=rest)
             case Ambiguous():
                 return _move(guarded, State.IN_DOUBT, outcome.why, provider_code=outcome.code)
             case _:
@@ -122,6 +126,13 @@ class Settlement:
         active = self.enforcement.record_block(tx, report)
         self.messages.settle(tx, [move])
         return active
+
+
+def _rest(guarded: Guarded, first: timedelta) -> timedelta:
+    """A row's rest, by its history alone, so that whoever settles it comes to the same."""
+    # It was guarded, and put back, once for every two generations; its id ends in random bits.
+    attempts, chance = guarded.gen // 2, guarded.message_id.int % _CHANCES / _CHANCES
+    return backoff(first, attempts=attempts, chance=chance)
 
 
 def _move(  # noqa: PLR0913  # a Move's own fields

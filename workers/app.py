@@ -16,7 +16,8 @@ from kombu import Queue  # type: ignore[attr-defined]  # kombu loads its names l
 
 from sender.config import Settings
 from sender.errors import SenderError
-from sender.runtime import Parts, Runtime
+from sender.parts import Parts
+from sender.runtime import Runtime
 from sender.storage.database import DatabaseError, told
 from workers.process import WorkerProcess
 from workers.pulse import PulseQueue

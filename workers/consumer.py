@@ -18,7 +18,8 @@ from sender import logs
 from sender.config import Settings
 from sender.errors import SenderError
 from sender.mirroring import Mirror
-from sender.runtime import ConsumerRuntime, Parts, Runtime
+from sender.parts import ConsumerRuntime, Parts
+from sender.runtime import Runtime
 from sender.storage.database import DatabaseError, told
 
 log = structlog.get_logger(__name__)

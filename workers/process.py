@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import structlog
 
 from sender import logs
+from sender.parts import WorkerRuntime
 from sender.recovery import Kicker, Sweeper
-from sender.runtime import Runtime, WorkerRuntime
+from sender.runtime import Runtime
 from sender.storage.database import DatabaseError, told
 from workers.seats import Seats
 

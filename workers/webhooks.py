@@ -27,8 +27,9 @@ from sender.gateway import (
     receipt_from_form,
     twiml,
 )
+from sender.parts import Parts, WebhookRuntime
 from sender.receipts import Refusal
-from sender.runtime import Parts, Runtime, WebhookRuntime
+from sender.runtime import Runtime
 from sender.storage.database import DatabaseError, told
 from sender.storage.migrate import require_still_usable
 from workers import metrics

@@ -17,6 +17,10 @@ key                                            type   holds
 ``high-water:{identity}``                      hash   ``era``, ``seq`` and ``timeline``: the highest
                                                       mark that was seen in the database of this
                                                       identity; only ever raised, never expires
+``{tenant}:pause``                             string there while Twilio wants the account left
+                                                      alone (429, ``Retry-After``): nobody begins
+                                                      anything of it; expires when that is over,
+                                                      and is never shortened
 ============================================== ====== =======================================
 
 The braces around the tenant's id are written literally: they are Redis's hash tag, so that all keys
@@ -83,6 +87,14 @@ def pacing_key(tenant_id: int, sender_id: int) -> str:
 def high_water_key(identity: UUID) -> str:
     """The high-water mark of the database with this identity."""
     return f"high-water:{identity}"
+
+
+def pause_key(tenant_id: int) -> str:
+    """There while the tenant's account is left alone.
+
+    Losing it costs requests that Twilio refuses again with a 429, which are proven not processed.
+    """
+    return f"{{{tenant_id}}}:pause"
 
 
 def sentinel(generation: int) -> int:

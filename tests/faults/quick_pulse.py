@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sender.runtime import Parts
+from sender.parts import Parts
 from workers.app import create_app
 
 app = create_app(parts=Parts(pulse_every=timedelta(milliseconds=500)))

@@ -29,6 +29,7 @@ FOUNDATION = frozenset(
         "sender.accounts",
         "sender.audience",
         "sender.batching",
+        "sender.budgets",
         "sender.closing",
         "sender.config",
         "sender.crashing",
@@ -39,6 +40,8 @@ FOUNDATION = frozenset(
         "sender.feedback",
         "sender.filtering",
         "sender.high_water",
+        "sender.experience",
+        "sender.inflight",
         "sender.listfile",
         "sender.log_matching",
         "sender.permits",
@@ -108,6 +111,10 @@ ARROWS = {
     "sender.high_water": {"sender.domain", "sender.errors", "sender.storage"},
     "sender.log_matching": {"sender.domain", "sender.storage"},
     "sender.mark_file": {"sender.domain", "sender.errors"},
+    "sender.budgets": {"sender.domain", "sender.storage", "sender.texts"},
+    "sender.inflight": {"sender.domain", "sender.permits"},
+    "sender.experience": {"sender.domain", "sender.errors", "sender.inflight", "sender.permits"}
+    | {"sender.storage"},
     "sender.turns": {"sender.domain", "sender.storage"},
     "sender.texts": {"sender.domain", "sender.storage", "sender.turns"},
     "sender.feedback": {"sender.domain", "sender.storage"},
@@ -125,15 +132,17 @@ ARROWS = {
     "sender.simulator": {"sender.errors"},
     # One tenant's list as users see it: nothing but the use cases side by side.
     "sender.suppression_list": RUNTIME,
-    "sender.runtime": RUNTIME | {"sender.suppression_list"},
-    "sender.api": RUNTIME | {"sender.runtime", "sender.suppression_list"},
+    "sender.parts": RUNTIME | {"sender.suppression_list"},
+    "sender.runtime": RUNTIME | {"sender.parts", "sender.suppression_list"},
+    "sender.api": RUNTIME | {"sender.parts", "sender.runtime", "sender.suppression_list"},
     "sender": RUNTIME | {"sender.api", "sender.suppression_list"},
     # It runs and audits the whole system, the simulator included.
-    "sender.local": RUNTIME | {"sender", "sender.api", "sender.runtime", "sender.simulator"},
+    "sender.local": RUNTIME
+    | {"sender", "sender.api", "sender.parts", "sender.runtime", "sender.simulator"},
     "sender.cli": RUNTIME
     | {"sender", "sender.api", "sender.local", "sender.runtime", "sender.simulator"}
     | {"sender.suppression_list"},
-    "workers": RUNTIME | {"sender.runtime"},
+    "workers": RUNTIME | {"sender.parts", "sender.runtime"},
 }
 
 #: Library → the only parts that may import it.

@@ -74,6 +74,7 @@ METHODS = {
         "holds",
         "numbers",
         "release",
+        "set_daily_cap",
         "set_pace",
         "suppression",
     ],

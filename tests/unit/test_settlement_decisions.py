@@ -1,5 +1,6 @@
 """Outcome → move: the one place where the provider's answer becomes a state."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 from uuid import UUID
@@ -47,13 +48,13 @@ class _NoCache:
         """Nothing."""
 
 
-def _decide(outcome: Outcome) -> Move:
+def _decide(outcome: Outcome, licence: Guarded = LICENCE) -> Move:
     settlement = Settlement(
         messages=MessageTable(),
         enforcement=Enforcement(table=EnforcementTable(), horizon=timedelta(seconds=120)),
         cache=_NoCache(),
     )
-    return settlement.decide(LICENCE, outcome)
+    return settlement.decide(licence, outcome)
 
 
 def test_the_list_is_whole() -> None:
@@ -116,10 +117,26 @@ def test_ambiguous() -> None:
 
 
 def test_rests() -> None:
-    """A throttled row rests as long as the provider asked; otherwise our own figures hold."""
-    assert _decide(Throttled(code=20429, retry_after=SOON)).rest == SOON
-    assert _decide(Throttled(code=20429, retry_after=None)).rest == THROTTLE_REST
-    assert _decide(NotBegun(why="dns")).rest == CONNECT_REST
+    """A throttled row rests longer than the provider asked; otherwise our own figures hold."""
+    first = replace(LICENCE, gen=1)
+    asked = _decide(Throttled(code=20429, retry_after=SOON), first).rest
+    assert SOON + THROTTLE_REST <= asked <= SOON + 2 * THROTTLE_REST
+    for outcome, least in (
+        (Throttled(code=20429, retry_after=None), THROTTLE_REST),
+        (NotBegun(why="dns"), CONNECT_REST),
+    ):
+        assert least <= _decide(outcome, first).rest <= 2 * least
+
+
+@pytest.mark.parametrize(
+    "outcome", [Throttled(code=20429, retry_after=None), NotBegun(why="dns")], ids=repr
+)
+def test_rests_grow_and_are_spread(outcome: Outcome) -> None:
+    """A row that comes back again rests longer, and rows refused together come back apart."""
+    rests = [_decide(outcome, replace(LICENCE, gen=gen)).rest for gen in (1, 3, 5, 7, 999)]
+    assert [rest / rests[0] for rest in rests] == pytest.approx([1, 2, 4, 8, 8])
+    together = [replace(LICENCE, message_id=UUID(int=400 * number)) for number in range(100)]
+    assert len({_decide(outcome, row).rest for row in together}) == 100
 
 
 def test_a_full_queue() -> None:

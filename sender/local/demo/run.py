@@ -24,7 +24,8 @@ from sender.local.ports import LOOPBACK
 from sender.local.processes import Supervisor
 from sender.local.servers import LocalServers
 from sender.local.stack import Plan, Ports, Programs, Stack
-from sender.runtime import Parts, Runtime
+from sender.parts import Parts
+from sender.runtime import Runtime
 from sender.storage import audit
 from sender.storage.database import Database
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sender.domain.message import Guarded, State
 from sender.domain.outcome import Ambiguous, Outcome
-from sender.runtime import Parts
+from sender.parts import Parts
 from sender.settlement import Settlement
 from sender.storage.messages import Move
 from workers.app import create_app

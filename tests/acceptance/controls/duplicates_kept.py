@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import create_engine, text
 
 from sender.audience import Candidate, Duplicate, Recipient, Rejected, admit
-from sender.runtime import Parts
+from sender.parts import Parts
 
 _ALLOW = text("""
     ALTER TABLE message DROP CONSTRAINT message_recipient_campaign_id_key;

@@ -1,6 +1,6 @@
 """Workers whose guard does not ask whether the recipient is suppressed."""
 
-from sender.runtime import Parts
+from sender.parts import Parts
 from sender.storage.messages import MessageTable, guard_statement
 from workers.app import create_app
 

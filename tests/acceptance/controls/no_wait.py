@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from sender.runtime import Parts
+from sender.parts import Parts
 from sender.storage.database import Transaction
 from sender.storage.enforcement import EnforcementTable
 from workers import consumer
