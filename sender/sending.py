@@ -113,8 +113,8 @@ class Pump:
     owner: int
     #: Set at shutdown: slices end at their next window, what is in flight is settled.
     stopping: asyncio.Event
-    #: What is known of the database; the guard must find it.
-    water: HighWater = field(default_factory=HighWater)
+    #: What is known of the database, which the guard must find; ``None`` where nobody looks.
+    water: HighWater | None = None
     #: By sender: what it has met with at the provider lately, in this process.
     streaks: dict[int, Streak] = field(default_factory=dict)
 
@@ -272,12 +272,13 @@ class _SliceRun:
 
     async def _guard(self, rows: Sequence[DueMessage]) -> Mapping[UUID, Guarded]:
         """Commit "I am about to send"; what the guard let pass, by message id."""
-        if not rows:
-            return {}
         pump = self.pump
+        seen = pump.water.seen if pump.water else None
+        if not rows or (pump.water and seen is None):  # let go at shutdown, before the first look
+            return {}
         try:
             found = await pump.db.run(
-                pump.messages.guard, rows, owner=pump.owner, lease=LEASE, seen=pump.water.seen
+                pump.messages.guard, rows, owner=pump.owner, lease=LEASE, seen=seen
             )
         except DatabaseError:
             # The commit may have happened; none of these rows was sent, so they may go back.

@@ -2,6 +2,7 @@
 
 import sys
 
+import structlog
 import typer
 
 from sender.cli import platform, processes, restoring, suppression, tenants
@@ -25,6 +26,8 @@ app.add_typer(tenants.app, name="tenants")
 
 def main() -> None:
     """The entry point; expected errors become one line on stderr and exit code 1."""
+    # What is logged is not the answer: programs read that from stdout.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         app()
     except SenderError as exc:
