@@ -300,7 +300,8 @@ class Recovery:
         """
         mark = finding.next_mark
         await self.water.raise_to(mark)
-        await self.db.run(high_water.begin_era, mark, author=author)
+        if not await self.db.run(high_water.begin_era, finding.look, mark, author=author):
+            raise RecoveryUnfinished("the database was restarted or replaced: run it again")
 
     async def _tenants(self) -> list[Tenant]:
         return [one for one in await self.db.run(tenants.every) if one.account_sid]

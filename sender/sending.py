@@ -125,8 +125,8 @@ class Pump:
     stopping: asyncio.Event
     #: Told of the places between the commits, where fault tests end the process.
     passing: Passing = pass_by
-    #: What is known of the database; the guard must find it.
-    water: HighWater = field(default_factory=HighWater)
+    #: What is known of the database, which the guard must find; ``None`` where nobody looks.
+    water: HighWater | None = None
     #: What this process has met with at the provider lately.
     experience: Experience = field(default_factory=Experience)
     #: The slices this process works on now.
@@ -308,10 +308,11 @@ class _SliceRun:
 
     async def _guard(self, texts: Sequence[DueText], began: float) -> Mapping[UUID, Guarded]:
         """Commit "I am about to send"; what the guard let pass, by message id."""
-        if not texts:
-            return {}
         pump = self.pump
-        guard = partial(pump.messages.guard, owner=pump.owner, lease=LEASE, seen=pump.water.seen)
+        seen = pump.water.seen if pump.water else None
+        if not texts or (pump.water and seen is None):  # let go at shutdown, before the first look
+            return {}
+        guard = partial(pump.messages.guard, owner=pump.owner, lease=LEASE, seen=seen)
         pump.passing(CrashPoint.BEFORE_GUARD)
         try:
             found = await pump.db.run(self.budget.guard, texts, guard, at=began)

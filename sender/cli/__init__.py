@@ -2,6 +2,7 @@
 
 import sys
 
+import structlog
 import typer
 
 from sender.cli import (
@@ -44,6 +45,8 @@ app.add_typer(codes.app)
 
 def main() -> None:
     """The entry point; expected errors become one line on stderr and exit code 1."""
+    # What is logged is not the answer: programs read that from stdout.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         app()
     except SenderError as exc:

@@ -48,7 +48,7 @@ _HOLD = text("""
 """)
 _BEGIN_ERA = text("""
     UPDATE high_water SET era = :era, seq = :seq, ticked_at = clock_timestamp()
-    WHERE (era, seq) < (:era, :seq)
+    WHERE identity = :identity AND era = :was AND pg_postmaster_start_time() = :server
 """)
 _RELEASE = text("""
     UPDATE hold SET released_at = now(), released_by = :author
@@ -102,11 +102,19 @@ def hold(tx: Transaction, look: Look, detail: str) -> None:
     tx.execute(_HOLD, {**values, "identity": look.mark.identity, "era": look.mark.era})
 
 
-def begin_era(tx: Transaction, mark: Mark, *, author: str) -> None:
-    """Raise the database's mark after a recovery, and lift the hold with it."""
-    tx.execute(_BEGIN_ERA, {"era": mark.era, "seq": mark.seq})
+def begin_era(tx: Transaction, look: Look, mark: Mark, *, author: str) -> bool:
+    """Raise the database's mark after a recovery, and lift the hold with it.
+
+    Returns:
+        ``False``, with nothing done, where it is not the database of the look any more, or on a
+        server that was started since: what the recovery did may be lost again.
+    """
+    was = {"identity": look.mark.identity, "was": look.mark.era, "server": look.server}
+    if tx.execute(_BEGIN_ERA, {**was, "era": mark.era, "seq": mark.seq}).rowcount == 0:
+        return False
     values = {"level": Level.ALL.value, "reason": DATABASE_OLDER, "author": author}
     tx.execute(_RELEASE, values)  # after the update: its lock lets no hold in any more
+    return True
 
 
 def _look(row: RowMapping) -> Look:

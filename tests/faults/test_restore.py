@@ -119,7 +119,7 @@ class Yesterday:
             command, env=environment, capture_output=True, text=True, check=False, timeout=120
         )
         assert ran.returncode == 0, ran.stderr
-        return json.loads(ran.stdout[ran.stdout.index("{") :])
+        return json.loads(ran.stdout)
 
 
 @pytest.fixture

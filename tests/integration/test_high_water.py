@@ -68,6 +68,12 @@ def age(bench: Bench, seq: int) -> None:
     bench.execute("UPDATE high_water SET seq = :seq, ticked_at = now() - interval '1 day'", seq=seq)
 
 
+def begin_era(bench: Bench, **height: int) -> None:
+    """End a recovery."""
+    now = look(bench)
+    assert bench.db.run(high_water.begin_era, now, replace(now.mark, **height), author="ann")
+
+
 def holds_of(bench: Bench) -> Sequence[Any]:
     """The holds in force."""
     return bench.execute("SELECT level, reason, detail FROM hold WHERE released_at IS NULL")
@@ -198,7 +204,7 @@ class TestLook:
         assert await water.look(loop_db)
         age(bench, 5)
         assert not await water.look(loop_db)
-        bench.db.run(high_water.begin_era, replace(look(bench).mark, era=7, seq=6), author="ann")
+        begin_era(bench, era=7, seq=6)
         assert holds_of(bench) == []
         assert await water.look(loop_db)
         assert water.seen is not None
@@ -209,9 +215,18 @@ class TestLook:
     ) -> None:
         """Who looked before a recovery and holds after it would hold for ever: that is no hold."""
         before = look(bench)
-        bench.db.run(high_water.begin_era, replace(before.mark, era=7, seq=6), author="ann")
+        begin_era(bench, era=7, seq=6)
         await HighWater().hold(loop_db, before, "an older database")
         assert holds_of(bench) == []
+
+    async def test_a_recovery_of_another_server(self, bench: Bench, loop_db: AsyncDatabase) -> None:
+        """A server that was started during a recovery may have lost what it did: it is no end."""
+        await HighWater().hold(loop_db, look(bench), "an older database")
+        before = replace(look(bench), server=look(bench).server - timedelta(seconds=1))
+        new = replace(before.mark, era=7, seq=6)
+        assert not bench.db.run(high_water.begin_era, before, new, author="ann")
+        assert look(bench).mark.era == 0
+        assert len(holds_of(bench)) == 1
 
     async def test_a_recovery_that_ends_meanwhile(
         self, bench: Bench, loop_db: AsyncDatabase
@@ -219,7 +234,8 @@ class TestLook:
         """The same while the recovery's last step is not committed yet: the hold waits for it."""
         before = look(bench)
         with bench.db.transaction() as tx:
-            high_water.begin_era(tx, replace(before.mark, era=7, seq=6), author="ann")
+            new = replace(before.mark, era=7, seq=6)
+            assert high_water.begin_era(tx, before, new, author="ann")
             held = asyncio.create_task(HighWater().hold(loop_db, before, "an older database"))
             await soon(lambda: bench.waiting_for_locks() == 1)
         await held
@@ -300,9 +316,7 @@ class TestWorkers:
             assert bench.db.run(workers.count_live) == 1
             assert not gate.is_open
             assert len(holds_of(bench)) == 1
-            bench.db.run(
-                high_water.begin_era, replace(look(bench).mark, era=7, seq=12), author="ann"
-            )
+            begin_era(bench, era=7, seq=12)
             await soon(lambda: gate.is_open)
 
     async def test_a_worker_whose_row_was_lost(self, bench: Bench, loop_db: AsyncDatabase) -> None:
@@ -328,13 +342,20 @@ class TestWorkers:
         """A worker's windows are refused when the database is older than it has seen."""
         campaign = rig.bench.campaign(ANNA)
         age(rig.bench, 10)
-        rig.pump.water.seen = replace(look(rig.bench), mark=replace(look(rig.bench).mark, seq=11))
+        water = HighWater(seen=replace(look(rig.bench), mark=replace(look(rig.bench).mark, seq=11)))
+        rig = replace(rig, pump=replace(rig.pump, water=water))
         await rig.work()
         assert rig.gateway.recipients == []
         assert rig.bench.row(campaign).state == "pending"
         age(rig.bench, 11)
         await rig.work()
         assert rig.gateway.recipients == [ANNA]
+
+    async def test_the_pump_waits_for_the_first_look(self, rig: Rig) -> None:
+        """A worker that is let go at shutdown before it could look sends nothing."""
+        rig.bench.campaign(ANNA)
+        await replace(rig, pump=replace(rig.pump, water=HighWater())).work()
+        assert rig.gateway.recipients == []
 
 
 @dataclass

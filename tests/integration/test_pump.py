@@ -339,9 +339,15 @@ class _RefusedGuard(MessageTable):
     broke = False
 
     def guard(
-        self, tx: Transaction, rows: Sequence[DueMessage], *, owner: int, lease: timedelta
+        self,
+        tx: Transaction,
+        rows: Sequence[DueMessage],
+        *,
+        owner: int,
+        lease: timedelta,
+        seen: Look | None = None,
     ) -> list[Guarded]:
-        passed = super().guard(tx, rows, owner=owner, lease=lease)
+        passed = super().guard(tx, rows, owner=owner, lease=lease, seen=seen)
         if not self.broke:
             self.broke = True
             raise OperationalError("COMMIT", {}, Exception("the connection broke"))
