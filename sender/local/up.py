@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
+from sender import logs
 from sender.config import GivenServers
 from sender.local.servers import LocalPostgres, LocalRedis
 from sender.local.stack import Plan, Ports, Stack
@@ -39,6 +40,7 @@ def run_until_interrupted(
             restart=True,
         )
         plan.settings.require_twilio()
+        logs.configure(plan.settings.log_level)
         running = stack.enter_context(Stack(plan))
         say(f"webhooks  {plan.webhook_url}/twilio/inbound")
         login = plan.flower_login
