@@ -97,6 +97,7 @@ def wreck(system: FaultySystem) -> Wreck:
     doubts = _Doubts(system)
     until(lambda: doubts.look() and _all_dead(doomed), "every death", seconds=120)
     system.simulator.ask("PATCH", "config", {"sent_after_ms": 20})
+    system.rows("UPDATE slice SET offered_at = NULL")  # the kicker would give the dead 15 s
     last = system.worker()
     until(lambda: doubts.look() and _all_over(system), "the campaigns' end", seconds=120)
     last.kill()

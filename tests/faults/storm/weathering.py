@@ -90,7 +90,8 @@ class Storm:
         self._last_through(campaign)
         self.disasters.end()
         self.system.simulator.ask("PATCH", "config", {"faults": {}})
-        wait_for_the_end(self.stage)
+        if self.forecast.to_the_end:
+            wait_for_the_end(self.stage)
         self.fleet.end()
         self.system.stack.check()
         for words in self.fleet.last_words:
