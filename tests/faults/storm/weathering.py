@@ -31,7 +31,7 @@ TICK = 0.1
 #: How often somebody is made to say STOP, how many at a time are, and how many in all.
 AIM_EVERY, AIMED, SAY_STOP = 0.25, 2, 0.25
 #: A campaign that takes longer than this hangs.
-LONGEST = 240.0
+LONGEST = 600.0
 #: The pace once nobody has to die any more, the slowest before, and how often it is set.
 FAST, SLOWEST, SET_PACE_EVERY = 1_000.0, 5.0, 2.0
 #: What a death takes, replacement included, beside the pause between two.
