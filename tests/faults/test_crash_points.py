@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import psutil
@@ -80,7 +81,7 @@ class Wreck:
 
 @pytest.fixture(scope="module")
 def wreck(system: FaultySystem) -> Wreck:
-    """Sixteen campaigns, worked on by workers that each die at a place of their own."""
+    """Campaigns, worked on by workers that each die at a place of their own."""
     system.simulator.ask("PATCH", "config", {"latency_ms": 60, "sent_after_ms": SENT_AFTER_MS})
     recovery = system.worker("-Q", "recovery")
     doomed = {
@@ -88,15 +89,19 @@ def wreck(system: FaultySystem) -> Wreck:
     }
     for child in (recovery, *doomed.values()):
         until(lambda child=child: system.is_up(child), "a worker", seconds=60)
-    people = fictional(0, CAMPAIGNS * EACH)
-    for first in range(0, len(people), EACH):
-        system.campaign(people[first : first + EACH], body="Crash")
-    for person in people[:: EACH // STOPS_OF_EACH]:
-        text = {"from": f"+{person}", "to": NUMBER, "body": "STOP"}
-        system.simulator.ask("POST", "inbound", text)
-    doubts = _Doubts(system)
-    until(lambda: doubts.look() and _all_dead(doomed), "every death", seconds=120)
+    doubts, people = _Doubts(system), iter(fictional(0, 1_500))
+    for _ in range(CAMPAIGNS):
+        _give_work(system, people)
+
+    def all_dead() -> bool:
+        doubts.look()
+        if not _open_campaigns(system):
+            _give_work(system, people)
+        return _all_dead(doomed)
+
+    until(all_dead, "every death", seconds=120)
     system.simulator.ask("PATCH", "config", {"sent_after_ms": 20})
+    system.rows("UPDATE slice SET offered_at = NULL")  # the kicker would give the dead 15 s
     last = system.worker()
     until(lambda: doubts.look() and _all_over(system), "the campaigns' end", seconds=120)
     last.kill()
@@ -112,6 +117,15 @@ def wreck(system: FaultySystem) -> Wreck:
             for row in system.rows("SELECT recipient, enforced_at FROM enforcement")
         },
     )
+
+
+def _give_work(system: FaultySystem, people: Iterator[int]) -> None:
+    """One more campaign, to whom some say STOP at once."""
+    recipients = list(islice(people, EACH))
+    system.campaign(recipients, body="Crash")
+    for person in recipients[:STOPS_OF_EACH]:
+        text = {"from": f"+{person}", "to": NUMBER, "body": "STOP"}
+        system.simulator.ask("POST", "inbound", text)
 
 
 def _nth(point: CrashPoint) -> int:
@@ -168,7 +182,7 @@ def test_a_worker_died_there(wreck: Wreck, point: CrashPoint) -> None:
 
 def test_nobody_is_sent_twice(wreck: Wreck) -> None:
     """Wherever a worker dies, no row is accepted twice, and none is asked for again."""
-    assert len(wreck.rows) == CAMPAIGNS * EACH
+    assert len(wreck.rows) >= CAMPAIGNS * EACH
     assert max(len(row.creates) for row in wreck.rows) == 1
 
 
@@ -183,7 +197,7 @@ def test_every_row_is_explained(wreck: Wreck) -> None:
 
 def test_nobody_is_asked_for_after_a_stop(wreck: Wreck) -> None:
     """Whatever died, every STOP was enforced, and no request arrived after that."""
-    assert len(wreck.enforced) == CAMPAIGNS * STOPS_OF_EACH
+    assert len(wreck.enforced) == len(wreck.rows) / EACH * STOPS_OF_EACH
     late = [
         row.recipient
         for row in wreck.rows
@@ -217,7 +231,7 @@ def test_no_doubt_elsewhere(wreck: Wreck, point: CrashPoint) -> None:
 @pytest.mark.parametrize("point", STOP_PATH)
 def test_a_webhook_process_dies_with_a_stop(system: FaultySystem, point: CrashPoint) -> None:
     """Wherever the process dies, the STOP stands; Twilio's repeat is answered, and counts once."""
-    person = fictional(1000 + STOP_PATH.index(point), 1)[0]
+    person = fictional(1500 + STOP_PATH.index(point), 1)[0]
     system.simulator.ask("PATCH", "config", {"webhook_retry_ms": 500})
     door, port = system.proxies.door, free_port()
     healthy = door.upstream
@@ -242,7 +256,7 @@ def test_a_webhook_process_dies_with_a_stop(system: FaultySystem, point: CrashPo
 
 def test_the_consumer_dies_with_a_stop(system: FaultySystem) -> None:
     """A STOP that nobody repeats is enforced by whichever consumer lives."""
-    person = fictional(1010, 1)[0]
+    person = fictional(1510, 1)[0]
     door, port = system.proxies.door, free_port()
     healthy, url = door.upstream, f"http://{LOOPBACK}:{door.port}/twilio/inbound"
     system.simulator.ask("PATCH", "config", {"inbound_url": f"{url}#rc=0"})

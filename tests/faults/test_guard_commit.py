@@ -96,8 +96,9 @@ async def test_the_backend_is_terminated_before_the_guards_commit(
 async def test_a_lock_that_is_not_given(bench: Bench, database_url: str, redis_url: str) -> None:
     """With a lock time-out a guard gives up: nothing is sent, and the row is as it was."""
     campaign = bench.campaign(ANNA)
-    url = make_url(database_url).update_query_dict({"options": "-c lock_timeout=50ms"})
-    async with _rig(bench, redis_url, url.render_as_string(hide_password=False)) as rig:
+    database = make_url(database_url).database
+    bench.execute(f"ALTER DATABASE {database} SET lock_timeout = '50ms'")
+    async with _rig(bench, redis_url, database_url) as rig:
         rig.warm()
         with bench.db.transaction() as tx:
             tx.execute(text("SELECT FROM message FOR UPDATE"))

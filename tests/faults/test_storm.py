@@ -33,7 +33,7 @@ def _withstand(folder: Path, forecast: Forecast, tell: Tell) -> None:
     assert after.deaths >= forecast.kills
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_storm(tmp_path: Path, record_property: Tell) -> None:
     """Two thousand messages, twenty dead workers, every server lost: every promise is kept."""
     _withstand(tmp_path, Forecast(seed=SEED), record_property)

