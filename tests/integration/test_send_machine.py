@@ -25,7 +25,7 @@ CALM = settings(deadline=None, suppress_health_check=list(HealthCheck), print_bl
 #: A few seconds; a different few examples each time.
 BRIEF = settings(CALM, max_examples=80, stateful_step_count=40)
 #: As many, for as long as a soak may take.
-LONG = settings(CALM, max_examples=1000, stateful_step_count=80)
+LONG = settings(CALM, max_examples=600, stateful_step_count=60)
 #: The first case will do, the same each time.
 UNTIL_FOUND = settings(
     CALM,
