@@ -23,9 +23,9 @@ from tests.machine.world import Parts
 
 CALM = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=False)
 #: A few seconds; a different few examples each time.
-BRIEF = settings(CALM, max_examples=80, stateful_step_count=40)
+BRIEF = settings(CALM, max_examples=40, stateful_step_count=40)
 #: As many, for as long as a soak may take.
-LONG = settings(CALM, max_examples=1000, stateful_step_count=80)
+LONG = settings(CALM, max_examples=400, stateful_step_count=60)
 #: The first case will do, the same each time.
 UNTIL_FOUND = settings(
     CALM,
@@ -90,7 +90,7 @@ class _BlindToDoubts(EnforcementTable):
 def test_it_notices_a_look_without_fresh_doubts(bench: Bench) -> None:
     """Where fresh doubts do not count a STOP is enforced while a request may come."""
     enforcement = Enforcement(table=_BlindToDoubts(), horizon=HORIZON)
-    hasty = only("create", "send", "hear_nothing", "settle", "text", "look")
+    hasty = only("create", "send", "hear_nothing", "settle", "text", "consume")
     with pytest.raises(AssertionError, match="enforced while a request may come"):
         _run(Parts(bench=bench, enforcement=enforcement, alone=True), machine=hasty)
 

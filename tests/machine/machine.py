@@ -50,6 +50,10 @@ STATUSES = [
     ("failed", 30008),
     ("failed", 21610),
 ]
+_KEPT = """
+    SELECT coalesce(array_agg(nullif(code, 0)), '{}') FROM receipt
+    WHERE message_id = :id AND status = :status
+"""
 PICK = st.integers(0, 5)
 #: Which of the two workers.
 WORKER = st.integers(0, 1)
@@ -220,6 +224,8 @@ class SendMachine(RuleBasedStateMachine):
         batch = [receipt, receipt] if again else [receipt]
         answers = finish(self.world.receipts.receive(self.world.inline, batch))
         assert all(isinstance(one, Counted) for one in answers)
+        kept = self.bench.value(_KEPT, id=receipt.message_id, status=receipt.status)
+        assert receipt.code in kept, "a callback left no record"
 
     # What the person does, and what becomes of it.
 
