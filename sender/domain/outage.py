@@ -19,9 +19,10 @@ LONGEST_REST = timedelta(seconds=30)
 class Streak:
     """One sender's failures since the provider last gave a proper answer.
 
-    A connection that failed and a 429 count, for they put a row back to be sent again at once by
-    the next in line; so does an ambiguous answer, of which an outage would make a campaign full.
-    A full queue is a proper answer: the provider is there, and it is this sender that must wait.
+    A connection that failed counts, for it puts a row back to be sent again at once by the next in
+    line; so does an ambiguous answer, of which an outage would make a campaign full. A full queue
+    is a proper answer: the provider is there, and it is this sender that must wait. A 429 neither
+    counts nor ends it: how much may be asked is `sender.domain.concurrency`'s subject.
     """
 
     failures: int = 0
@@ -44,7 +45,9 @@ class Streak:
             outcome: what the provider said.
             at: seconds by a monotonic clock.
         """
-        if not isinstance(outcome, NotBegun | Throttled | Ambiguous):
+        if isinstance(outcome, Throttled):
+            return self
+        if not isinstance(outcome, NotBegun | Ambiguous):
             return type(self)()
         failures = self.failures + 1
         if failures < LONG_ENOUGH or at < self.until:

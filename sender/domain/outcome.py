@@ -56,6 +56,8 @@ class Throttled:
     code: int
     #: What ``Retry-After`` asked for; ``None`` when the provider did not say.
     retry_after: timedelta | None
+    #: Whether the account as a whole asks too much at a time; else only this message must wait.
+    of_account: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -228,7 +228,8 @@ def create_outcome(*, status: int, code: int | None, retry_after: timedelta | No
         case Answer.THROTTLED:
             return Throttled(code=known, retry_after=retry_after)
         case Answer.LATER:
-            return Throttled(code=known, retry_after=_at_least(_LATER_DELAY, retry_after))
+            delay = _at_least(_LATER_DELAY, retry_after)
+            return Throttled(code=known, retry_after=delay, of_account=False)
         case Answer.QUEUE_FULL:
             return QueueFull(code=known, retry_after=_at_least(_QUEUE_FULL_DELAY, retry_after))
         case Answer.AMBIGUOUS:

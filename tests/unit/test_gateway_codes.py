@@ -75,7 +75,7 @@ def test_a_full_queue_is_asked_again_much_later() -> None:
 @pytest.mark.parametrize("code", [30450, 30610])
 def test_a_block_that_passes_does_not_concern_the_sender(code: int) -> None:
     """Quiet hours and pumping protection rest one message, half an hour at least."""
-    later = Throttled(code=code, retry_after=timedelta(minutes=30))
+    later = Throttled(code=code, retry_after=timedelta(minutes=30), of_account=False)
     assert outcome(400, code) == outcome(429, code, timedelta(seconds=1)) == later
 
 

@@ -37,13 +37,20 @@ def test_a_few_failures_are_no_outage() -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [REFUSED, Throttled(code=20429, retry_after=None), Ambiguous(why="http_503", code=503)],
+    [REFUSED, Ambiguous(why="http_503", code=503)],
 )
 def test_enough_in_a_row_are(failure: Outcome) -> None:
     """So many failures in a row, of any kind, rest the sender."""
     streak = _failed(LONG_ENOUGH - 1).after(failure, at=0.0)
     assert streak.is_outage
     assert streak.rest(at=0.0) == FIRST_REST
+
+
+@pytest.mark.parametrize("failures", [0, 1, LONG_ENOUGH])
+def test_a_429_changes_nothing(failures: int) -> None:
+    """A provider that limits requests is there, and need not be well."""
+    streak = _failed(failures)
+    assert streak.after(Throttled(code=20429, retry_after=None), at=0.0) == streak
 
 
 @pytest.mark.parametrize(
