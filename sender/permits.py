@@ -1,4 +1,4 @@
-"""Requests in flight: one limit for a worker process, shared by all its slices."""
+"""Permits for requests in flight: a limit that is shared, and taken in turn."""
 
 import asyncio
 from collections import deque
@@ -17,20 +17,31 @@ class Permits:
     WORTHWHILE = 16
 
     def __init__(self, total: int) -> None:
+        self._total = total
         self._free = total
-        self._worthwhile = min(self.WORTHWHILE, max(1, total // 2))
-        self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._line: deque[tuple[int, asyncio.Future[int]]] = deque()
         self._closed = False
         self._open_for_good = False
 
+    @property
+    def total(self) -> int:
+        """How many there are, taken or not."""
+        return self._total
+
+    def resize(self, total: int) -> None:
+        """Change how many there are. Of what is taken nothing is taken back."""
+        self._free += total - self._total
+        self._total = total
+        self._serve()
+
     async def take(self, wanted: int) -> int:
         """Wait in line for permits; returns how many were taken, at most ``wanted``."""
-        enough = min(wanted, self._worthwhile)
+        enough = self._enough(wanted)
         if self._closed or self._line or self._free < enough:
-            await self._turn(enough)
+            enough = await self._turn(wanted)
         else:
             self._free -= enough
-        more = 0 if self._line else min(wanted - enough, self._free)
+        more = 0 if self._line else max(0, min(wanted - enough, self._free))
         self._free -= more
         return enough + more
 
@@ -53,21 +64,29 @@ class Permits:
         self._closed = False
         self._serve()
 
+    def _enough(self, wanted: int) -> int:
+        """With how many a window is begun; asked anew each time, for the total may change."""
+        return min(wanted, self.WORTHWHILE, max(1, self._total // 2))
+
     def _serve(self) -> None:
         """Set permits aside for as many at the head of the line as there are permits for."""
-        while not self._closed and self._line and self._free >= self._line[0][0]:
-            enough, turn = self._line.popleft()
+        while not self._closed and self._line:
+            wanted, turn = self._line[0]
+            enough = self._enough(wanted)
+            if self._free < enough:
+                return
+            self._line.popleft()
             if not turn.done():
                 self._free -= enough
-                turn.set_result(None)
+                turn.set_result(enough)
 
-    async def _turn(self, enough: int) -> None:
-        """Wait until ``enough`` permits have been set aside for the caller."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line.append((enough, turn))
+    async def _turn(self, wanted: int) -> int:
+        """Wait until enough permits have been set aside for the caller; how many."""
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._line.append((wanted, turn))
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give_back(enough)
+                self.give_back(turn.result())
             raise

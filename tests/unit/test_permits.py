@@ -160,3 +160,40 @@ async def test_open_for_good() -> None:
     permits.close()
     assert await waiting == 8
     assert await permits.take(8) == 8
+
+
+async def test_more_of_them() -> None:
+    """Permits that are added serve those in line."""
+    permits = Permits(16)
+    await permits.take(16)
+    waiting = asyncio.create_task(permits.take(16))
+    await _settled()
+    permits.resize(32)
+    assert await waiting == 16
+    assert permits.total == 32
+
+
+async def test_fewer_of_them() -> None:
+    """What is taken beyond a smaller total comes back before anything is given out again."""
+    permits = Permits(32)
+    assert await permits.take(32) == 32
+    permits.resize(8)
+    waiting = asyncio.create_task(permits.take(32))
+    permits.give_back(27)
+    await _settled()
+    assert not waiting.done()
+    permits.give_back(1)
+    assert await waiting == 4
+
+
+async def test_fewer_than_are_waited_for() -> None:
+    """Who waits for a batch that there can be no more gets a smaller one."""
+    permits = Permits(32)
+    await permits.take(32)
+    waiting = asyncio.create_task(permits.take(32))
+    await _settled()
+    permits.resize(2)
+    permits.give_back(32)
+    assert await waiting == 2
+    permits.give_back(2)
+    assert await permits.take(32) == 2
