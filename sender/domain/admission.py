@@ -20,6 +20,10 @@ DEFAULT_PACE = {
     SenderKind.ALPHANUMERIC: 10.0,
 }
 
+#: Where a daily cap's day ends where nothing else is said: the caps that US carriers set begin
+#: anew at midnight there (T-Mobile's daily brand cap, Twilio's 30023 and 30027).
+CAP_ZONE = "America/Los_Angeles"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
@@ -69,6 +73,8 @@ class Admission:
     admitted: int
     #: Time until the next of them is due; zero when all were admitted.
     wait: timedelta
+    #: Whether it is the account that must be left alone until then, whatever tokens there are.
+    paused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,10 @@ key                                            type   holds
 ``{tenant}:pace:{sender}``                     string microseconds of the server's clock up to
                                                       which the sender's segments are spoken for;
                                                       expires by itself
+``{tenant}:pause``                             string there while Twilio wants the account left
+                                                      alone (429, ``Retry-After``): nobody begins
+                                                      anything of it; expires when that is over,
+                                                      and is never shortened
 ============================================== ====== =======================================
 
 The braces around the tenant's id are written literally: they are Redis's hash tag, so that all keys
@@ -73,6 +77,14 @@ def bucket_key(pointer: str, generation: int, bucket: int) -> str:
 def pacing_key(tenant_id: int, sender_id: int) -> str:
     """The token bucket of one sender."""
     return f"{{{tenant_id}}}:pace:{sender_id}"
+
+
+def pause_key(tenant_id: int) -> str:
+    """There while the tenant's account is left alone.
+
+    Losing it costs requests that Twilio refuses again with a 429, which are proven not processed.
+    """
+    return f"{{{tenant_id}}}:pause"
 
 
 def sentinel(generation: int) -> int:

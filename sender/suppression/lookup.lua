@@ -1,15 +1,17 @@
 -- One window's check: which recipients are suppressed, and how many of the others may go now.
 --
 -- KEYS[1]     pacing key of the sender
--- KEYS[2..]   pointer keys of every scope that covers the window (at least one)
+-- KEYS[2]     pause key of the tenant
+-- KEYS[3..]   pointer keys of every scope that covers the window (at least one)
 -- ARGV[1]     microseconds one segment takes at the sender's rate
 -- ARGV[2]     burst, in segments
 -- ARGV[3..]   for each recipient, in order: its E.164 digits, its segments
 --
--- Returns {verdicts, admitted, wait}:
+-- Returns {verdicts, admitted, wait, paused}:
 --   verdicts  one letter a recipient: S suppressed, C clear, U cold (unknown here)
 --   admitted  how many of those not suppressed, taken in order, got their tokens
 --   wait      microseconds until the next of them is due; 0 when all were admitted
+--   paused    1 when the account is left alone for now: nothing is admitted, tokens or not
 --
 -- Bucket keys are derived from the pointers here and not passed in: the pointer read and the
 -- membership test are then one atomic step, and no client can hold a stale pointer (keys.py says
@@ -21,9 +23,11 @@ local LONGEST_MESSAGE = 24
 -- A number in any one scope is suppressed; else unknown in any one scope is unknown.
 local SUPPRESSED, CLEAR, COLD = 'S', 'C', 'U'
 
+local FIRST_POINTER = 3
+
 local function scopes_in_force()
   local scopes = {}
-  for k = 2, #KEYS do
+  for k = FIRST_POINTER, #KEYS do
     local pointer = redis.call('HMGET', KEYS[k], 'generation', 'buckets')
     if pointer[1] and pointer[2] then
       scopes[#scopes + 1] = {
@@ -35,7 +39,7 @@ local function scopes_in_force()
       }
     end
   end
-  return scopes, #scopes == #KEYS - 1
+  return scopes, #scopes == #KEYS - FIRST_POINTER + 1
 end
 
 -- A bucket was met that is not whole: the mirror looks for this field and rebuilds the scope. It
@@ -89,6 +93,11 @@ local function admit(waiting, interval, burst)
   return admitted, wait
 end
 
+-- Microseconds for which nothing of the account may be begun; 0 without a pause.
+local function pause_left()
+  return math.max(0, redis.call('PTTL', KEYS[2])) * 1000
+end
+
 local scopes, all_built = scopes_in_force()
 local verdicts, waiting = {}, {}
 for i = 3, #ARGV, 2 do
@@ -96,5 +105,7 @@ for i = 3, #ARGV, 2 do
   verdicts[#verdicts + 1] = answer
   if answer ~= SUPPRESSED then waiting[#waiting + 1] = tonumber(ARGV[i + 1]) end
 end
+local pause = pause_left()
+if pause > 0 then return { table.concat(verdicts), 0, #waiting > 0 and pause or 0, 1 } end
 local admitted, wait = admit(waiting, tonumber(ARGV[1]), tonumber(ARGV[2]))
-return { table.concat(verdicts), admitted, wait }
+return { table.concat(verdicts), admitted, wait, 0 }

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from sender.domain.admission import Admission, Pace, Verdict
 from sender.errors import PacingUnavailable
-from sender.suppression.keys import pacing_key, pointer_key, require_number
+from sender.suppression.keys import pacing_key, pause_key, pointer_key, require_number
 from sender.suppression.pacing import interval
 from sender.suppression.scripts import Argument, run_async
 
@@ -59,7 +59,7 @@ class SuppressionLookup:
 
         Returns:
             A verdict for each, and how many of those not suppressed may go. Suppressed recipients
-            take no tokens; cold ones do.
+            take no tokens; cold ones do; while the tenant's account is paused nobody does.
 
         Raises:
             PacingUnavailable: Redis failed or was too slow. Send nothing.
@@ -68,16 +68,17 @@ class SuppressionLookup:
         _require_window(scopes, recipients, segments)
         if not recipients:
             return Admission(verdicts=(), admitted=0, wait=timedelta())
-        keys = [pacing_key(pace.tenant_id, pace.sender_id)]
+        keys = [pacing_key(pace.tenant_id, pace.sender_id), pause_key(pace.tenant_id)]
         keys += [pointer_key(tenant_id, scope) for tenant_id, scope in scopes]
         args: list[Argument] = [interval(pace), pace.burst]
         for recipient, count in zip(recipients, segments, strict=True):
             args += (recipient, count)
-        verdicts, admitted, wait = await self._run("lookup", keys, args)
+        verdicts, admitted, wait, paused = await self._run("lookup", keys, args)
         return Admission(
             verdicts=tuple(_VERDICTS[letter] for letter in _text(verdicts)),
             admitted=admitted,
             wait=timedelta(microseconds=wait),
+            paused=bool(paused),
         )
 
     async def give_back(self, pace: Pace, *, segments: int) -> None:
@@ -88,6 +89,15 @@ class SuppressionLookup:
         """
         keys = [pacing_key(pace.tenant_id, pace.sender_id)]
         await self._run("give_back", keys, [segments * interval(pace)])
+
+    async def pause(self, tenant_id: int, length: timedelta) -> None:
+        """Have no worker begin anything of a tenant's account for so long; never shortens a pause.
+
+        Raises:
+            PacingUnavailable: Redis failed; the account goes on being asked, and refusing.
+        """
+        milliseconds = max(1, round(length / timedelta(milliseconds=1)))
+        await self._run("pause", [pause_key(tenant_id)], [milliseconds])
 
     async def _run(self, name: str, keys: list[str], args: list[Argument]) -> Any:
         try:

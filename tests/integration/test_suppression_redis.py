@@ -13,7 +13,7 @@ from sender.suppression.keys import bucket_key, pointer_key
 from tests.suppression_servers import ALL_SENDERS, OPEN, SCOPES, TENANT, Server, real_server
 from tests.unit.test_suppression_health import HealthRules, WritingRules
 from tests.unit.test_suppression_lookup import LookupRules
-from tests.unit.test_suppression_pacing import PacingRules
+from tests.unit.test_suppression_pacing import PacingRules, PauseRules
 from tests.unit.test_suppression_rebuild import RebuildRules
 
 ANNA, BERT = 14155550100, 447700900123
@@ -30,7 +30,7 @@ class TestLookupOnRedis(LookupRules):
     """The same rules as on fakeredis."""
 
 
-class TestPacingOnRedis(PacingRules):
+class TestPacingOnRedis(PacingRules, PauseRules):
     """The same rules as on fakeredis."""
 
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from sender.suppression import Pace, SuppressionLookup, Verdict
-from sender.suppression.keys import pacing_key
+from sender.suppression.keys import pacing_key, pause_key
+from tests.bench import eventually
 from tests.suppression_servers import (
     ALL_SENDERS,
     SENDER,
@@ -137,7 +138,66 @@ class PacingRules:
         server.sync.set(key, taken - round(by / timedelta(microseconds=1)))
 
 
-class TestOnFakeredis(PacingRules):
+class PauseRules:
+    """Held on both back ends: an account that is left alone."""
+
+    async def test_nothing_is_admitted(self, server: Server) -> None:
+        """During a pause nobody goes, whatever tokens there are, and is told until when."""
+        await _pause(server, seconds=60)
+        answer = await server.check(1, 2, 3)
+        assert (answer.admitted, answer.paused) == (0, True)
+        assert timedelta(seconds=50) < answer.wait <= timedelta(seconds=60)
+
+    async def test_it_takes_no_tokens(self, server: Server) -> None:
+        """After the pause the bucket is as full as before."""
+        await _pause(server, seconds=60)
+        await server.check(1, 2, 3, pace=slow(burst=2))
+        server.sync.delete(pause_key(TENANT))
+        answer = await server.check(1, 2, 3, pace=slow(burst=2))
+        assert (answer.admitted, answer.paused) == (2, False)
+
+    async def test_hits_are_told_all_the_same(self, server: Server) -> None:
+        """Who is suppressed is known during a pause, too, and leaves nothing to wait for."""
+        server.build_all()
+        server.add(ALL_SENDERS, 1)
+        await _pause(server, seconds=60)
+        assert (await server.check(1, 2)).verdicts == (Verdict.SUPPRESSED, Verdict.CLEAR)
+        assert (await server.check(1)).wait == timedelta()
+
+    async def test_it_holds_for_every_sender_of_the_tenant(self, server: Server) -> None:
+        """A pause is the account's: for all of its senders, and for no other tenant's."""
+        await _pause(server, seconds=60)
+        theirs = slow(burst=1, sender_id=SENDER + 1)
+        other = slow(burst=1, tenant_id=TENANT + 1)
+        assert (await server.check(1, pace=theirs)).admitted == 0
+        assert (await server.check(1, pace=other)).admitted == 1
+
+    async def test_it_is_never_shortened(self, server: Server) -> None:
+        """Of several pauses the longest holds, in whatever order they are told."""
+        left = []
+        for seconds in (20, 60, 5):
+            await _pause(server, seconds=seconds)
+            left.append(round(server.sync.pttl(pause_key(TENANT)) / 10_000))
+        assert left == [2, 6, 6]
+
+    async def test_it_ends_by_itself(self, server: Server) -> None:
+        """A pause that is over holds nobody, and leaves nothing behind."""
+        await SuppressionLookup(server.asyncio).pause(TENANT, timedelta(microseconds=1))
+        eventually(lambda: not server.sync.exists(pause_key(TENANT)))
+        assert (await server.check(1)).admitted == 1
+
+    async def test_a_flush_ends_it(self, server: Server) -> None:
+        """A lost pause lets the account be asked, and refuse, again."""
+        await _pause(server, seconds=60)
+        server.sync.flushdb()
+        assert (await server.check(1)).admitted == 1
+
+
+async def _pause(server: Server, *, seconds: int) -> None:
+    await SuppressionLookup(server.asyncio).pause(TENANT, timedelta(seconds=seconds))
+
+
+class TestOnFakeredis(PacingRules, PauseRules):
     """The rules, without a server."""
 
     @pytest.fixture
