@@ -16,6 +16,10 @@ from sender.domain.outage import LONGEST_REST
 from sender.storage.database import AsyncDatabase
 from sender.storage.slices import SliceTable, SliceWork, Waiting
 
+#: Of the rate Twilio gives a sender, how much is used. Twilio's queue then drains faster than it is
+#: filled: what a burst leaves there is gone after twenty times its length, and so is what Twilio's
+#: own replies to STOP and HELP take. A text that waits there is one that a STOP cannot stop.
+BELOW_THE_RATE = 0.95
 #: A wait up to this is spent in the run if the thread is not wanted. Longer ones are not worth a
 #: thread: the kicker comes once a second, so the sender is back in time.
 PATIENCE = timedelta(seconds=2)
@@ -28,7 +32,7 @@ ASK_EVERY = timedelta(seconds=1)
 
 
 def pace_of(work: SliceWork) -> Pace:
-    """The sender's bucket: a second's segments, and never fewer than two.
+    """The sender's bucket, a little below its rate: a second's segments, and never fewer than two.
 
     With one, the time between "a token is there" and "it was asked for" would be lost each time,
     and a sender of one a second would never quite send one a second.
@@ -36,7 +40,7 @@ def pace_of(work: SliceWork) -> Pace:
     Raises:
         ValueError: a pace at which nothing could ever be sent, or no number.
     """
-    rate = work.segments_per_second
+    rate = work.segments_per_second * BELOW_THE_RATE
     return Pace(
         tenant_id=work.tenant_id,
         sender_id=work.sender_id,
