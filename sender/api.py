@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sender.audience import Audience
 from sender.campaigns import Campaigns, Plan
 from sender.config import Settings
+from sender.domain.admission import CAP_ZONE
 from sender.domain.campaign import Progress
 from sender.runtime import ApiRuntime, Runtime
 from sender.storage.campaigns import LeftOut, Result
@@ -126,6 +127,26 @@ class Client:
     def set_pace(self, sender: str, segments_per_second: float) -> None:
         """How many segments a second a sender may send; enters the sender if it is new."""
         self._runtime.campaigns.set_pace(sender, segments_per_second)
+
+    def set_daily_cap(
+        self, sender: str | None, segments: int | None, *, zone: str = CAP_ZONE
+    ) -> None:
+        """Send no more than so many segments a day, however many campaigns and workers there are.
+
+        At the cap a sender rests until midnight: ``campaign.progress().rests`` says so. What was
+        sent before there was a cap is not counted; a first cap is noticed within a minute, a
+        change at the next window.
+
+        Args:
+            sender: whose cap; entered if it is new. ``None``: all of the tenant's senders together.
+            segments: a day; 0 sends nothing, ``None`` takes the cap away.
+            zone: where the day ends at midnight, as in the IANA database.
+
+        Raises:
+            ConfigurationError: there is no such zone, or the sender is another tenant's.
+            ValueError: a number of segments below 0.
+        """
+        self._runtime.campaigns.set_daily_cap(sender, segments, zone=zone)
 
     def release(self, sender: str, *, author: str) -> int:
         """Lift the holds on a sender, once what caused them is put right; how many there were.

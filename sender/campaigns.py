@@ -24,9 +24,10 @@ from sender.domain.campaign import (
     Progress,
 )
 from sender.domain.phone import sender_kind
+from sender.domain.rests import RestReason
 from sender.domain.template import Template
 from sender.errors import IdempotencyConflict, InvalidAudience, NotFound, WrongState
-from sender.storage import campaigns, holds, senders, slices
+from sender.storage import campaigns, daily_caps, holds, senders, slices
 from sender.storage.campaigns import CampaignRow, LeftOut, NewCampaign, NewMessage, Result
 from sender.storage.database import Database, Transaction
 
@@ -186,6 +187,24 @@ class Campaigns:
         with self.db.transaction() as tx:
             row = self.ensure_sender(tx, address)
             senders.set_pace(tx, row.id, segments_per_second)
+
+    def set_daily_cap(self, address: str | None, segments: int | None, *, zone: str) -> None:
+        """Cap what a sender, or the whole tenant, sends a day; ``None`` segments: no cap.
+
+        Enters the sender if it is new. Senders that rest because of the cap are woken.
+        """
+        if segments is not None and segments < 0:
+            raise ValueError("a daily cap is a number of segments, from 0 on; None for no cap")
+        with self.db.transaction() as tx:
+            sender_id = None if address is None else self.ensure_sender(tx, address).id
+            level = daily_caps.TENANT if sender_id is None else daily_caps.SENDER
+            subject = self.tenant_id if sender_id is None else sender_id
+            if segments is None:
+                daily_caps.remove(tx, level, subject)
+            else:
+                daily_caps.put(tx, level, subject, segments=segments, zone=zone)
+            capped = RestReason.DAILY_CAP
+            senders.wake(tx, tenant_id=self.tenant_id, sender_id=sender_id, why=capped)
 
     def release(self, address: str, *, author: str) -> int:
         """Lift the holds on a sender, once what caused them is put right; how many there were."""

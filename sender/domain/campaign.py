@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from sender.domain.rests import Resting
+
 
 class CampaignState(StrEnum):
     """Where a campaign is."""
@@ -90,6 +92,8 @@ class Progress:
     reasons: dict[tuple[str, str], int]
     #: Named reasons why it may not send right now.
     holds: tuple[str, ...]
+    #: Why its sender rests, and until when it does.
+    rests: tuple[Resting, ...]
     started_at: datetime | None
     completed_at: datetime | None
 

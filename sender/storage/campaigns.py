@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from sender.domain.campaign import CampaignState, MessageIds, Progress
-from sender.storage import holds
+from sender.storage import holds, senders
 from sender.storage.database import Transaction
 from sender.storage.texts import storable
 
@@ -250,6 +250,7 @@ def progress(tx: Transaction, campaign: CampaignRow) -> Progress:
         states=states,
         reasons=reasons,
         holds=tuple(hold.reason for hold in holds.on_campaign(tx, campaign.id)),
+        rests=senders.resting(tx, campaign.id),
         started_at=campaign.started_at,
         completed_at=campaign.completed_at,
     )

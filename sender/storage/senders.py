@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
+from sender.domain.rests import Resting, RestReason
 from sender.errors import ConfigurationError
 from sender.storage.database import Transaction
 
@@ -29,10 +30,16 @@ _SELECT = text("""
     SELECT id, tenant_id, address, kind, segments_per_second FROM sender WHERE address = :address
 """)
 _SET_PACE = text("""
-    UPDATE sender SET segments_per_second = :rate, rests_until = NULL WHERE id = :id
+    UPDATE sender
+    SET segments_per_second = :rate,
+        rests_until = CASE WHEN rest_reason = 'pace' THEN NULL ELSE rests_until END
+    WHERE id = :id
 """)
 _REST = text("""
-    UPDATE sender SET rests_until = greatest(rests_until, now() + :length) WHERE id = :id
+    UPDATE sender
+    SET rests_until = greatest(rests_until, now() + :length),
+        rest_reason = CASE WHEN rests_until > now() + :length THEN rest_reason ELSE :why END
+    WHERE id = :id
 """)
 _OWN_SCOPE = text("""
     INSERT INTO sender_scope (sender_id, scope) VALUES (:id, :scope) ON CONFLICT DO NOTHING
@@ -67,9 +74,36 @@ def set_pace(tx: Transaction, sender_id: int, segments_per_second: float) -> Non
     tx.execute(_SET_PACE, {"id": sender_id, "rate": segments_per_second})
 
 
-def rest(tx: Transaction, sender_id: int, length: timedelta) -> None:
+def rest(
+    tx: Transaction, sender_id: int, length: timedelta, *, why: RestReason = RestReason.PACE
+) -> None:
     """Have none of a sender's slices taken for this long; never shortens a rest."""
-    tx.execute(_REST, {"id": sender_id, "length": length})
+    tx.execute(_REST, {"id": sender_id, "length": length, "why": why.value})
+
+
+_WAKE = text("""
+    UPDATE sender SET rests_until = NULL
+    WHERE tenant_id = :tenant_id AND (CAST(:id AS integer) IS NULL OR id = :id)
+      AND rest_reason = :why
+""")
+
+
+def wake(tx: Transaction, *, tenant_id: int, sender_id: int | None, why: RestReason) -> None:
+    """End the rests for one reason, of a sender or of all of a tenant's."""
+    tx.execute(_WAKE, {"tenant_id": tenant_id, "id": sender_id, "why": why.value})
+
+
+_RESTING = text("""
+    SELECT f.rest_reason AS reason, f.rests_until AS until
+    FROM campaign c JOIN sender f ON f.id = c.sender_id
+    WHERE c.id = :campaign_id AND f.rests_until > now()
+""")
+
+
+def resting(tx: Transaction, campaign_id: int) -> tuple[Resting, ...]:
+    """The rests of a campaign's sender that are under way; there is one at most."""
+    rows = tx.execute(_RESTING, {"campaign_id": campaign_id}).mappings()
+    return tuple(Resting(**row) for row in rows)
 
 
 def add_scope(tx: Transaction, *, sender_id: int, service_id: int) -> None:

@@ -41,6 +41,8 @@ class SliceWork:
     #: The From number or Messaging Service SID.
     sender: str
     segments_per_second: float
+    #: Whether a daily cap holds for the sender or its tenant.
+    capped: bool
     #: (tenant, scope) pairs in which a suppression covers this sender.
     scopes: tuple[tuple[int, int], ...]
     #: The body template as typed.
@@ -137,6 +139,8 @@ _LEASE = text(f"""
            OR NOT {OWNER_LIVES.format(owner="s.owner")})
     RETURNING s.id AS slice_id, c.id AS campaign_id, c.tenant_id, c.sender_id,
               f.address AS sender, f.segments_per_second, c.body, c.validity,
+              EXISTS (SELECT FROM daily_cap d WHERE (d.level, d.subject) IN (
+                  ('tenant', c.tenant_id), ('sender', c.sender_id))) AS capped,
               s.first_id, s.last_id,
               (SELECT array_agg(ss.scope ORDER BY ss.scope) FROM sender_scope ss
                WHERE ss.sender_id = c.sender_id) AS sender_scopes

@@ -54,7 +54,15 @@ PUBLIC = [
 ]
 
 METHODS = {
-    "Client": ["campaign", "close", "create_campaign", "release", "set_pace", "suppression"],
+    "Client": [
+        "campaign",
+        "close",
+        "create_campaign",
+        "release",
+        "set_daily_cap",
+        "set_pace",
+        "suppression",
+    ],
     "SuppressionList": [
         "add",
         "batches",

@@ -1,0 +1,118 @@
+"""What one run may take of its sender's and its tenant's daily caps.
+
+Segments are counted in the guard's own transaction, before the guard: they are counted if and only
+if the rows were guarded, whatever crashes. What then did not go, by a proven answer, is given back
+when the run ends; what a crash or a broken connection leaves unclear stays counted. So a cap may be
+reached a little early, and is never passed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import accumulate
+
+from sender.domain.message import Guarded
+from sender.domain.outcome import Accepted, Ambiguous, Outcome
+from sender.domain.rests import Rest, RestReason
+from sender.storage import daily_caps
+from sender.storage.daily_caps import CapToday
+from sender.storage.database import Transaction
+from sender.storage.messages import DueMessage
+from sender.storage.slices import SliceWork
+from sender.texts import DueText
+
+#: Commits "I am about to send" for those of these rows that nothing forbids.
+Guard = Callable[[Transaction, Sequence[DueMessage]], Sequence[Guarded]]
+
+#: What the provider took, or may have.
+_MAY_HAVE_GONE = (Accepted, Ambiguous)
+#: How long a sender rests whose run met the cap, and whose next run will find room: what the run
+#: gave back, or what a person raised meanwhile.
+LOOK_AGAIN = timedelta(seconds=1)
+
+
+@dataclass(kw_only=True)
+class Budget:
+    """One run's. A sender without a cap has no end of it, and costs nothing."""
+
+    work: SliceWork
+    #: The caps of the latest window, and the monotonic time at which their day was first met.
+    _caps: list[CapToday] = field(default_factory=list, init=False)
+    _since: float = field(default=float("-inf"), init=False)
+    _unused: int = field(default=0, init=False)
+    #: What of the latest window was counted.
+    _taken: int = field(default=0, init=False)
+    #: Segments of the message that found no room; 0: all did.
+    _short: int = field(default=0, init=False)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether a message found no room: the run must end."""
+        return self._short > 0
+
+    def guard(
+        self, tx: Transaction, texts: Sequence[DueText], guard: Guard, *, at: float
+    ) -> Sequence[Guarded]:
+        """Count as many of a window's texts as there is room for, and guard these.
+
+        The caps stay locked until that is committed; `went` must be told then.
+
+        Args:
+            tx: the transaction, of which the guard is the last statement.
+            texts: the window.
+            guard: guards rows.
+            at: the monotonic time of the window.
+        """
+        room = len(texts)
+        if self.work.capped:
+            room = self._take(tx, [text.segments for text in texts], at)
+        return guard(tx, [text.row for text in texts[:room]]) if room else ()
+
+    def _take(self, tx: Transaction, segments: Sequence[int], at: float) -> int:
+        """Count what there is room for, in order; how many messages that is."""
+        caps = self._locked(tx)
+        left = min((cap.left for cap in caps), default=sum(segments))
+        room = sum(total <= left for total in accumulate(segments))
+        self._taken = sum(segments[:room])
+        if room:
+            daily_caps.use(tx, caps, self._taken)
+        self._short = segments[room] if room < len(segments) else 0
+        if _days(caps) != _days(self._caps):
+            self._since, self._unused = at, 0
+        self._caps = caps
+        return room
+
+    def note(self, outcome: Outcome, segments: int, *, at: float) -> None:
+        """Remember what the provider provably did not take; of a day that is over, nothing.
+
+        Args:
+            outcome: what it said.
+            segments: the message's.
+            at: the monotonic time of the message's window.
+        """
+        if at >= self._since and not isinstance(outcome, _MAY_HAVE_GONE):
+            self._unused += segments
+
+    def went(self, segments: int) -> None:
+        """Remember that of the latest window so many were guarded, and the others did not go."""
+        if self.work.capped:
+            self._unused += self._taken - segments
+
+    def close(self, tx: Transaction) -> Rest | None:
+        """Give back what did not go; how long the sender must rest for want of room, if so."""
+        # At most once, whatever becomes of the transaction: twice would let the cap be passed.
+        unused, self._unused = self._unused, 0
+        if unused:
+            daily_caps.give_back(tx, self._caps, unused)
+        if not self.is_used_up:
+            return None
+        # Asked again, for a cap that was raised meanwhile has woken the sender already.
+        full = [cap.until_midnight for cap in self._locked(tx) if cap.left < self._short]
+        return Rest(length=max(full, default=LOOK_AGAIN), why=RestReason.DAILY_CAP)
+
+    def _locked(self, tx: Transaction) -> list[CapToday]:
+        return daily_caps.lock(tx, tenant_id=self.work.tenant_id, sender_id=self.work.sender_id)
+
+
+def _days(caps: Sequence[CapToday]) -> list[tuple[str, date]]:
+    return [(cap.level, cap.day) for cap in caps]

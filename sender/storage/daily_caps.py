@@ -1,0 +1,107 @@
+"""Daily caps: how many segments a sender, or a tenant, may send a day, and how many it has.
+
+They are kept here and not in Redis because a lost counter would let the cap be passed. Rows are
+locked in one order, the tenant's before the sender's, and before any message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from sqlalchemy import text
+
+from sender.errors import ConfigurationError
+from sender.storage.database import Transaction
+
+TENANT, SENDER = "tenant", "sender"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapToday:
+    """A cap as it stands today, in its own zone."""
+
+    #: ``tenant`` or ``sender``.
+    level: str
+    subject: int
+    day: date
+    #: Segments that may still go; below zero when the cap was lowered meanwhile.
+    left: int
+    #: Counted from the transaction's `now()`, as a sender's rest is.
+    until_midnight: timedelta
+
+
+# A day never goes back: who waited for the lock across midnight finds the new one.
+_LOCK = text("""
+    SELECT c.level, c.subject, greatest(c.day, today.day) AS day,
+           c.segments - CASE WHEN c.day >= today.day THEN c.used ELSE 0 END AS left,
+           (greatest(c.day, today.day) + 1)::timestamp AT TIME ZONE c.zone - now()
+               AS until_midnight
+    FROM daily_cap c
+    CROSS JOIN LATERAL (SELECT (clock_timestamp() AT TIME ZONE c.zone)::date AS day) AS today
+    WHERE (c.level, c.subject) IN (('tenant', :tenant_id), ('sender', :sender_id))
+    ORDER BY c.level DESC FOR UPDATE OF c
+""")
+_USE = text("""
+    UPDATE daily_cap SET day = :day, used = CASE WHEN day = :day THEN used ELSE 0 END + :segments
+    WHERE level = :level AND subject = :subject
+""")
+_GIVE_BACK = text("""
+    UPDATE daily_cap SET used = greatest(0, used - :segments)
+    WHERE level = :level AND subject = :subject AND day = :day
+""")
+_KNOWN_ZONE = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :zone)")
+# What is used of today stays used, whatever the new zone calls the day.
+_SET = text("""
+    INSERT INTO daily_cap AS c (level, subject, segments, zone)
+    VALUES (:level, :subject, :segments, :zone)
+    ON CONFLICT (level, subject) DO UPDATE
+    SET segments = excluded.segments, zone = excluded.zone,
+        day = (clock_timestamp() AT TIME ZONE excluded.zone)::date,
+        used = CASE WHEN c.day >= (clock_timestamp() AT TIME ZONE c.zone)::date
+                    THEN c.used ELSE 0 END
+""")
+_REMOVE = text("DELETE FROM daily_cap WHERE level = :level AND subject = :subject")
+
+
+def lock(tx: Transaction, *, tenant_id: int, sender_id: int) -> list[CapToday]:
+    """The caps that hold for a sender, nobody else's until this transaction ends."""
+    rows = tx.execute(_LOCK, {"tenant_id": tenant_id, "sender_id": sender_id})
+    return [CapToday(**row) for row in rows.mappings()]
+
+
+def use(tx: Transaction, caps: Sequence[CapToday], segments: int) -> None:
+    """Count segments as sent, against caps that `lock` gave."""
+    for cap in caps:
+        tx.execute(_USE, _values(cap, segments))
+
+
+def give_back(tx: Transaction, caps: Sequence[CapToday], segments: int) -> None:
+    """Count no longer what did not go after all; of a day that is over, nothing."""
+    for cap in caps:  # in the order in which they are locked
+        tx.execute(_GIVE_BACK, _values(cap, segments))
+
+
+def _values(cap: CapToday, segments: int) -> dict[str, object]:
+    return {
+        "level": cap.level,
+        "subject": cap.subject,
+        "day": cap.day,
+        "segments": segments,
+    }
+
+
+def put(tx: Transaction, level: str, subject: int, *, segments: int, zone: str) -> None:
+    """Set a cap; it counts from now on.
+
+    Raises:
+        ConfigurationError: Postgres does not know the zone.
+    """
+    if not tx.execute(_KNOWN_ZONE, {"zone": zone}).scalar_one():
+        raise ConfigurationError(f"there is no time zone {zone!r}; e.g. America/New_York")
+    values = {"level": level, "subject": subject, "segments": segments, "zone": zone}
+    tx.execute(_SET, values)
+
+
+def remove(tx: Transaction, level: str, subject: int) -> None:
+    """Have no cap."""
+    tx.execute(_REMOVE, {"level": level, "subject": subject})
