@@ -1,12 +1,15 @@
 """The pump: takes a slice's rows to Twilio, window by window.
 
-For each window the order is fixed: permits (connections that are free) → Redis lookup and pacing
-tokens → guard committed → POST → settle. Nothing is held open in Postgres during a POST, and
-nothing at all (no permit, no connection) while pacing tokens are waited for.
+For each window the order is fixed: permits (the account's, then connections that are free) → Redis
+lookup and pacing tokens → daily caps and guard committed → POST → settle. Nothing is held open in
+Postgres during a POST, and nothing at all (no permit, no connection) while pacing tokens are waited
+for.
 
 A run ends when its slice is empty, its turn is over (`sender.turns`), or it may not go on. What
 would stop the next slice of the same sender just so rests the *sender*: tokens that are far off, a
-provider that takes nothing, Redis or Postgres away. What concerns one slice rests that slice.
+full queue, a daily cap, a provider that takes nothing, Redis or Postgres away. What concerns one
+slice rests that slice. What concerns the account (a 429) changes how much of it is in flight here,
+and may pause it for the whole fleet.
 """
 
 import asyncio
@@ -15,18 +18,21 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
 import structlog
 
+from sender.budgets import Budget
 from sender.config import BEGIN_WITHIN, LEASE, SEND_DEADLINE
 from sender.domain.admission import Admission, Pace, Verdict
 from sender.domain.message import Guarded, OutboundText
-from sender.domain.outage import Streak
 from sender.domain.outcome import Outcome
 from sender.domain.provider import HandOff
+from sender.domain.rests import Rest, RestReason
 from sender.errors import ConfigurationError, PacingUnavailable
+from sender.experience import Experience
 from sender.permits import Permits
 from sender.settlement import Handed
 from sender.settling import Settler
@@ -80,6 +86,9 @@ class Lookup(Protocol):
     async def give_back(self, pace: Pace, *, segments: int) -> None:
         """Return the tokens of messages that did not go."""
 
+    async def pause(self, tenant_id: int, length: timedelta) -> None:
+        """Have no worker begin anything of this account for so long."""
+
 
 class CacheRepair(Protocol):
     """Takes wrong hits out of the Redis set; best effort, never raises."""
@@ -93,7 +102,7 @@ class _Rests:
     """How long a run's slice, and its sender, rest after it."""
 
     slice: timedelta = timedelta()
-    sender: timedelta = timedelta()
+    sender: Rest | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +121,8 @@ class Pump:
     owner: int
     #: Set at shutdown: slices end at their next window, what is in flight is settled.
     stopping: asyncio.Event
-    #: By sender: what it has met with at the provider lately, in this process.
-    streaks: dict[int, Streak] = field(default_factory=dict)
+    #: What this process has met with at the provider lately.
+    experience: Experience = field(default_factory=Experience)
 
     async def work(self, slice_id: int) -> bool:
         """Work on a slice until it is done, its turn is over, or something stops it.
@@ -127,28 +136,29 @@ class Pump:
         work = await self.db.run(self.slices.lease, slice_id, owner=self.owner, lease=LEASE)
         if work is None:
             return False
-        rests = _Rests(slice=BUG_REST)
+        rests, budget = _Rests(slice=BUG_REST), Budget(work=work)
         try:
-            rests = await _SliceRun(pump=self, work=work).drain()
+            rests = await _SliceRun(pump=self, work=work, budget=budget).drain()
         finally:
-            await self._close(work, rests)
+            await self._close(work, rests, budget)
         return True
 
-    async def _close(self, work: SliceWork, rests: _Rests) -> None:
+    async def _close(self, work: SliceWork, rests: _Rests, budget: Budget) -> None:
         """Give the slice back, through a short absence of Postgres; its lease ends it otherwise."""
         for _ in range(CLOSE_ATTEMPTS):
             try:
-                await self.db.run(self._give_back, work, rests)
+                await self.db.run(self._give_back, work, rests, budget)
             except DatabaseError as exc:
                 log.warning("slice_not_closed", slice=work.slice_id, error=told(exc))
                 await asyncio.sleep(REST.total_seconds())
             else:
                 return
 
-    def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests) -> None:
+    def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests, budget: Budget) -> None:
         self.slices.close(tx, work.slice_id, owner=self.owner, rest=rests.slice)
-        if rests.sender:
-            senders.rest(tx, work.sender_id, rests.sender)
+        for rest in (rests.sender, budget.close(tx)):
+            if rest is not None:
+                senders.rest(tx, work.sender_id, rest.length, why=rest.why)
 
 
 @dataclass(kw_only=True)
@@ -157,6 +167,7 @@ class _SliceRun:
 
     pump: Pump
     work: SliceWork
+    budget: Budget
     rests: _Rests = _Rests()
     stopped: bool = False
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -164,6 +175,7 @@ class _SliceRun:
     def __post_init__(self) -> None:
         pump, work = self.pump, self.work
         self.pace = pace_of(work)
+        self.in_flight = pump.experience.account(work.tenant_id, pump.permits)
         self.texts = DueTexts(db=pump.db, messages=pump.messages, work=work, pace=self.pace)
         self.turn = Turn(
             db=pump.db, slices=pump.slices, work=work, pace=self.pace, stopping=pump.stopping
@@ -180,23 +192,24 @@ class _SliceRun:
                 await self._send(deque(texts))
         except ConfigurationError as exc:
             log.error("tenant_cannot_sign_in", tenant=self.work.tenant_id, error=str(exc))
-            self._stop(sender=BUG_REST)
+            self._stop(sender=Rest(length=BUG_REST, why=RestReason.CANNOT_SIGN_IN))
         except PacingUnavailable as exc:
             log.warning("pacing_unavailable", slice=self.work.slice_id, error=str(exc))
-            self._stop(sender=REST)
+            self._stop(sender=Rest(length=REST, why=RestReason.PACING_UNAVAILABLE))
         except DatabaseError as exc:
             log.warning("database_unavailable", slice=self.work.slice_id, error=told(exc))
-            self._stop(sender=REST)
+            self._stop(sender=Rest(length=REST, why=RestReason.DATABASE_UNAVAILABLE))
         finally:
             if self.tasks:
                 await asyncio.wait(self.tasks)
         return self.rests
 
-    def _stop(self, *, slice_: timedelta = timedelta(), sender: timedelta = timedelta()) -> None:
+    def _stop(self, *, slice_: timedelta = timedelta(), sender: Rest | None = None) -> None:
+        """End the run at its next window; of several rests the longest holds."""
         self.stopped = True
-        self.rests = _Rests(
-            slice=max(slice_, self.rests.slice), sender=max(sender, self.rests.sender)
-        )
+        before = self.rests
+        longest = before.sender if sender is None else sender.or_longer(before.sender)
+        self.rests = _Rests(slice=max(slice_, before.slice), sender=longest)
 
     async def _must_end(self) -> bool:
         return self.stopped or await self.turn.is_over()
@@ -204,27 +217,29 @@ class _SliceRun:
     async def _send(self, waiting: deque[DueText]) -> None:
         """Window after window, until none is left or the run must end."""
         while waiting and not await self._must_end():
-            wait = await self._send_window(waiting)
+            answer = await self._send_window(waiting)
             if self._is_outage and self.tasks:
                 await asyncio.wait(self.tasks)
-            if wait and not self.stopped and (rest := await self.turn.wait(wait)):
-                self._stop(sender=rest)
+            if answer.wait and not self.stopped and (rest := await self.turn.wait(answer.wait)):
+                why = RestReason.THROTTLED if answer.paused else RestReason.PACE
+                self._stop(sender=Rest(length=rest, why=why))
 
-    async def _send_window(self, waiting: deque[DueText]) -> timedelta:
-        """Take the next window through all steps; until when the rest of it must wait."""
-        count = await self.pump.permits.take(min(self._window, len(waiting)))
+    async def _send_window(self, waiting: deque[DueText]) -> Admission:
+        """Take the next window through all steps; what Redis said to it."""
+        count = await self.in_flight.take(min(self._window, len(waiting)))
         began, begun = 0.0, 0
         try:
-            window = [waiting.popleft() for _ in range(count)]
-            admitted, wait = await self._admit(window, waiting)
+            # An answer may have stopped the run while permits were waited for.
+            window = [] if self.stopped else [waiting.popleft() for _ in range(count)]
+            admitted, answer = await self._admit(window, waiting)
             began = time.monotonic()
-            guarded = await self._guard([text.row for text in admitted])
+            guarded = await self._guard(admitted, began)
             begun = self._begin(admitted, guarded, began)
         finally:
-            self.pump.permits.give_back(count - begun)
+            self.in_flight.give_back(count - begun)
         if refused := [text for text in admitted if text.row.id not in guarded]:
             await self._settle_refused(refused)
-        return wait
+        return answer
 
     @property
     def _window(self) -> int:
@@ -233,15 +248,11 @@ class _SliceRun:
 
     @property
     def _is_outage(self) -> bool:
-        return self._streak.is_outage
-
-    @property
-    def _streak(self) -> Streak:
-        return self.pump.streaks.get(self.work.sender_id, Streak())
+        return self.pump.experience.is_outage(self.work.sender_id)
 
     async def _admit(
         self, window: list[DueText], waiting: deque[DueText]
-    ) -> tuple[list[DueText], timedelta]:
+    ) -> tuple[list[DueText], Admission]:
         """Ask Redis: hits are settled, what gets no token goes back to the head of the line."""
         answer = await self.pump.lookup.check(
             pace=self.pace,
@@ -255,7 +266,7 @@ class _SliceRun:
         if hits:
             await self._settle_hits([text.row for text in hits])
         waiting.extendleft(reversed(others[answer.admitted :]))
-        return others[: answer.admitted], answer.wait
+        return others[: answer.admitted], answer
 
     async def _settle_hits(self, rows: Sequence[DueMessage]) -> None:
         """A hit is settled with Postgres's reason; one that Postgres does not know is repaired."""
@@ -267,18 +278,23 @@ class _SliceRun:
             # If the repair failed too, the next run would meet them again at once.
             self.rests = _Rests(slice=max(REST, self.rests.slice), sender=self.rests.sender)
 
-    async def _guard(self, rows: Sequence[DueMessage]) -> Mapping[UUID, Guarded]:
+    async def _guard(self, texts: Sequence[DueText], began: float) -> Mapping[UUID, Guarded]:
         """Commit "I am about to send"; what the guard let pass, by message id."""
-        if not rows:
+        if not texts:
             return {}
         pump = self.pump
+        guard = partial(pump.messages.guard, owner=pump.owner, lease=LEASE)
         try:
-            found = await pump.db.run(pump.messages.guard, rows, owner=pump.owner, lease=LEASE)
+            found = await pump.db.run(self.budget.guard, texts, guard, at=began)
         except DatabaseError:
             # The commit may have happened; none of these rows was sent, so they may go back.
-            await self._undo(rows)
+            await self._undo([text.row for text in texts])
             raise
-        return {one.message_id: one for one in found}
+        guarded = {one.message_id: one for one in found}
+        self.budget.went(sum(text.segments for text in texts if text.row.id in guarded))
+        if self.budget.is_used_up:
+            self._stop()
+        return guarded
 
     def _begin(
         self, window: Sequence[DueText], guarded: Mapping[UUID, Guarded], began: float
@@ -306,30 +322,27 @@ class _SliceRun:
             body=text.body,
             validity=self.work.validity,
         )
+        self.in_flight.begin()
         try:
             hand_off = await self.gateway.send(
                 outbound,
                 deadline=began + SEND_DEADLINE.total_seconds(),
                 connect_by=began + BEGIN_WITHIN.total_seconds(),
             )
-            self._note(hand_off.outcome)
+            self.budget.note(hand_off.outcome, text.segments, at=began)
+            await self._learn(hand_off.outcome, began)
             handed = Handed(guarded=licence, hand_off=hand_off, sender_id=self.work.sender_id)
             await self.pump.settler.settled(handed)
         finally:
-            self.pump.permits.give_back(1)
+            self.in_flight.end()
 
-    def _note(self, outcome: Outcome) -> None:
-        """Stop, and rest the sender, when the provider takes nothing of it any more."""
-        now = time.monotonic()
-        streak = self.pump.streaks[self.work.sender_id] = self._streak.after(outcome, at=now)
-        if rest := streak.rest(at=now):
+    async def _learn(self, outcome: Outcome, began: float) -> None:
+        """Let those that come after know of an answer; stop if the sender must rest."""
+        pump, work = self.pump, self.work
+        rest = await pump.experience.learn(outcome, work=work, began=began, pauses=pump.lookup)
+        if rest is not None:
             if not self.stopped:
-                log.warning(
-                    "provider_takes_nothing",
-                    sender=self.work.sender_id,
-                    failures=streak.failures,
-                    rest=rest.total_seconds(),
-                )
+                log.warning(rest.why.value, sender=work.sender_id, rest=rest.length.total_seconds())
             self._stop(sender=rest)
 
     async def _settle_refused(self, refused: Sequence[DueText]) -> None:

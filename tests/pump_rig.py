@@ -20,6 +20,7 @@ from sender.suppression import (
     connect_sync,
     rebuild,
 )
+from sender.suppression.keys import pause_key
 from sender.suppression.writing import Entry
 from tests.bench import ENFORCEMENT, TENANT, Bench, FakeGateway
 
@@ -34,9 +35,11 @@ class Rig:
     redis_url: str
 
     async def work(self) -> None:
-        """One run over every slice that is not done, as if all were due and no sender rested."""
+        """One run over every slice that is not done, as if all were due and nobody rested."""
         self.bench.execute("UPDATE slice SET due_at = NULL")
         self.bench.execute("UPDATE sender SET rests_until = NULL")
+        with connect_sync(self.redis_url) as redis:
+            redis.delete(pause_key(TENANT))
         found = self.bench.execute("SELECT id FROM slice WHERE done_at IS NULL ORDER BY id")
         for row in found:
             await self.pump.work(row.id)

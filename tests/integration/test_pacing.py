@@ -12,7 +12,7 @@ import pytest
 
 from sender.domain.message import OutboundText
 from sender.domain.outage import LONG_ENOUGH
-from sender.domain.outcome import Ambiguous, NotBegun, Outcome, RefusalKind, Refused, Throttled
+from sender.domain.outcome import Ambiguous, NotBegun, Outcome, RefusalKind, Refused
 from sender.recovery import Kicker
 from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.slices import SliceTable, SliceWork
@@ -165,12 +165,7 @@ class TestOutages:
     """A provider that takes nothing is asked gently."""
 
     @pytest.mark.parametrize(
-        "failure",
-        [
-            NotBegun(why="connect_refused"),
-            Throttled(code=20429, retry_after=None),
-            Ambiguous(why="http_503", code=503),
-        ],
+        "failure", [NotBegun(why="connect_refused"), Ambiguous(why="http_503", code=503)]
     )
     async def test_it_does_not_go_through_the_campaign(self, rig: Rig, failure: Outcome) -> None:
         """An outage stops the run within what was in flight; the next asks with one message."""
@@ -200,7 +195,7 @@ class TestOutages:
 
         def answer(text: OutboundText) -> Outcome:
             failed = text.sender == SENDER
-            return Throttled(code=20429, retry_after=None) if failed else accepted(text.recipient)
+            return NotBegun(why="connect_refused") if failed else accepted(text.recipient)
 
         rig.gateway.answer = answer
         await rig.work()

@@ -1,0 +1,87 @@
+"""What one process has met with at the provider lately, and what follows for those that come after.
+
+It is learnt anew by each process and lost with it: it costs requests that are refused again.
+"""
+
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from sender.domain.outage import Streak
+from sender.domain.outcome import Outcome, QueueFull
+from sender.domain.rests import Rest, RestReason
+from sender.errors import PacingUnavailable
+from sender.inflight import InFlight
+from sender.permits import Permits
+from sender.storage.slices import SliceWork
+
+log = structlog.get_logger(__name__)
+
+
+class Pauses(Protocol):
+    """How the fleet is told to leave an account alone."""
+
+    async def pause(self, tenant_id: int, length: timedelta) -> None:
+        """Have no worker begin anything of it for so long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experience:
+    """By sender and by account; shared by all of a process's slices."""
+
+    #: By sender: its failures in a row.
+    streaks: dict[int, Streak] = field(default_factory=dict)
+    #: By tenant: its account's requests in flight.
+    accounts: dict[int, InFlight] = field(default_factory=dict)
+
+    def account(self, tenant_id: int, permits: Permits) -> InFlight:
+        """The tenant's requests in flight in this process, within its permits."""
+        if tenant_id not in self.accounts:
+            self.accounts[tenant_id] = InFlight(permits)
+        return self.accounts[tenant_id]
+
+    def is_outage(self, sender_id: int) -> bool:
+        """Whether the provider is asked with one message of this sender only."""
+        return self._streak(sender_id).is_outage
+
+    async def learn(
+        self, outcome: Outcome, *, work: SliceWork, began: float, pauses: Pauses
+    ) -> Rest | None:
+        """Learn from an answer, and have everybody pause who must.
+
+        Args:
+            outcome: what the provider said.
+            work: whose message it was.
+            began: when its window began, by the monotonic clock in seconds.
+            pauses: how the fleet is told.
+
+        Returns:
+            How long its sender must rest, if it must.
+        """
+        now = time.monotonic()
+        streak = self.streaks[work.sender_id] = self._streak(work.sender_id).after(outcome, at=now)
+        pause = self.accounts[work.tenant_id].answered(outcome, begun=began, at=now)
+        if pause:
+            await _tell(pauses, work.tenant_id, pause)
+        return _rest(outcome, streak, now)
+
+    def _streak(self, sender_id: int) -> Streak:
+        return self.streaks.get(sender_id, Streak())
+
+
+def _rest(outcome: Outcome, streak: Streak, at: float) -> Rest | None:
+    if isinstance(outcome, QueueFull):
+        return Rest(length=outcome.retry_after, why=RestReason.QUEUE_FULL)
+    length = streak.rest(at=at)
+    return Rest(length=length, why=RestReason.OUTAGE) if length else None
+
+
+async def _tell(pauses: Pauses, tenant_id: int, length: timedelta) -> None:
+    log.warning("account_paused", tenant=tenant_id, seconds=length.total_seconds())
+    try:
+        await pauses.pause(tenant_id, length)
+    except PacingUnavailable as exc:  # it is asked again, refuses again, and is told of again
+        log.warning("pause_not_told", tenant=tenant_id, error=str(exc))
