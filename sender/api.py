@@ -158,7 +158,8 @@ class Client:
         """Send no more than so many segments a day, however many campaigns and workers there are.
 
         At the cap a sender rests until midnight: ``campaign.progress().rests`` says so. What was
-        sent before there was a cap is not counted.
+        sent before there was a cap is not counted; a first cap is noticed within a minute, a
+        change at the next window.
 
         Args:
             sender: whose cap; entered if it is new. ``None``: all of the tenant's senders together.

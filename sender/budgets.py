@@ -24,6 +24,8 @@ from sender.texts import DueText
 #: Commits "I am about to send" for those of these rows that nothing forbids.
 Guard = Callable[[Transaction, Sequence[DueMessage]], Sequence[Guarded]]
 
+#: What the provider took, or may have.
+_MAY_HAVE_GONE = (Accepted, Ambiguous)
 #: How long a sender rests whose run met the cap, and whose next run will find room: what the run
 #: gave back, or what a person raised meanwhile.
 LOOK_AGAIN = timedelta(seconds=1)
@@ -88,7 +90,7 @@ class Budget:
             segments: the message's.
             at: the monotonic time of the message's window.
         """
-        if at >= self._since and not isinstance(outcome, Accepted | Ambiguous):
+        if at >= self._since and not isinstance(outcome, _MAY_HAVE_GONE):
             self._unused += segments
 
     def went(self, segments: int) -> None:

@@ -68,7 +68,7 @@ class InFlight:
 
         Args:
             outcome: what the provider said.
-            begun: when the permits of its window had been taken.
+            begun: when its window began, with its permits taken.
             at: now, by the same monotonic clock in seconds.
 
         Returns:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Self
+from typing import Self, TypeGuard
 
 from sender.domain.outcome import Accepted, OptedOut, Outcome, Refused, Throttled
 
@@ -12,6 +12,8 @@ FIRST = 16
 #: How long an account is left alone that takes not even one request at a time and does not say
 #: how long: its answers take well under a second, so whatever occupied it is over by then.
 PAUSE = timedelta(seconds=2)
+#: What the provider says to a request that it had room for.
+_ANSWERS = (Accepted, Refused, OptedOut)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +61,17 @@ class Allowance:
             at: when it was answered, by the same monotonic clock in seconds.
             in_flight: how many there were, this one included, when it was answered.
         """
-        match outcome:
-            case Throttled(of_account=True) if begun > self.cut_at:
-                return replace(self, size=max(1.0, self.size / 2), is_first_rise=False, cut_at=at)
-            case Accepted() | Refused() | OptedOut() if 2 * in_flight >= self.limit:
-                more = 1.0 if self.is_first_rise else 1.0 / self.size
-                return replace(self, size=min(float(self.bound), self.size + more))
-            case _:  # says nothing about the account's concurrency
-                return self
+        if isinstance(outcome, _ANSWERS):
+            # This stands first, and makes nothing new at the bound, because it is every answer's.
+            may_grow = self.size < self.bound and 2 * in_flight >= self.limit
+            return self._grown() if may_grow else self
+        if _is_too_much(outcome) and begun > self.cut_at:
+            return replace(self, size=max(1.0, self.size / 2), is_first_rise=False, cut_at=at)
+        return self  # an outage, a full queue, one person's hours: nothing about concurrency
+
+    def _grown(self) -> Self:
+        more = 1.0 if self.is_first_rise else 1.0 / self.size
+        return replace(self, size=min(float(self.bound), self.size + more))
 
     def pause(self, outcome: Outcome, *, begun: float, chance: float) -> timedelta:
         """How long nothing of the account may be begun, by anybody, after this answer; mostly zero.
@@ -79,9 +84,13 @@ class Allowance:
             begun: when the request began.
             chance: from 0 to 1; lengthens our own pause by up to its half.
         """
-        if not isinstance(outcome, Throttled) or not outcome.of_account:
+        if not _is_too_much(outcome):
             return timedelta()
         if outcome.retry_after:
             return outcome.retry_after
         is_least = self.limit == 1 and begun > self.cut_at
         return PAUSE * (1 + chance / 2) if is_least else timedelta()
+
+
+def _is_too_much(outcome: Outcome) -> TypeGuard[Throttled]:
+    return isinstance(outcome, Throttled) and outcome.of_account
