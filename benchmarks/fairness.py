@@ -56,10 +56,10 @@ def _measure(system: System, slow: list[str], asked: argparse.Namespace) -> dict
     large = _create(system, slow[0], "large", asked.recipients)
     loaded = time.monotonic() - began
     others = [_create(system, address, "large", EACH) for address in slow[1:]]
+    before = _log_end(system)
     for campaign in (large, *others):
         campaign.enqueue()
-    before = _log_end(system)
-    until(lambda: len(_log_after(system, before)) > 2 * len(slow), "the large ones", 120)
+    until(lambda: _senders(system, before) == set(slow), "all slow senders", PATIENCE_SECONDS)
     beside = _rounds(system, slow[0], asked.rounds)
     return {
         "recipients": asked.recipients,
@@ -115,6 +115,10 @@ def _log_end(system: System) -> int:
 
 def _log_after(system: System, seq: int) -> list[dict[str, Any]]:
     return list(system.simulator.ask("GET", f"log?after={seq}")["entries"])
+
+
+def _senders(system: System, seq: int) -> set[str]:
+    return {one["from"] for one in _log_after(system, seq) if one["kind"] == "create"}
 
 
 def _create(

@@ -165,12 +165,22 @@ OFFER = f"""
 """  # noqa: S608  # built from constants only
 
 
-def _somebody_waits(condition: str) -> str:
-    """SQL that is true while a campaign ``c`` like this could be worked on at its sender."""
+def _waiting(condition: str) -> str:
+    """SQL for the campaigns ``c`` like this that could be worked on, at their sender ``own``."""
     return f"""
-        EXISTS (
-            SELECT FROM running c LEFT JOIN at_sender own ON own.sender_id = c.sender_id
-            WHERE c.may_go AND {condition} AND EXISTS (SELECT FROM slice s WHERE {_WAITS}))
+        SELECT FROM running c LEFT JOIN at_sender own ON own.sender_id = c.sender_id
+        WHERE c.may_go AND {condition} AND EXISTS (SELECT FROM slice s WHERE {_WAITS})
+    """  # noqa: S608  # built from constants only
+
+
+def _more_wait(condition: str, threads: str) -> str:
+    """SQL that is true while more campaigns like this wait than there are such free threads.
+
+    Some are free for a moment whenever a run has ended; that is nothing for the hundredth in line.
+    """
+    free = f"greatest(0, (SELECT room.{threads} FROM room))"  # noqa: S608  # a constant
+    return f"""
+        (SELECT count(*) FROM ({_waiting(condition)} LIMIT {free} + 1) AS line) > {free}
     """  # noqa: S608  # built from constants only
 
 
@@ -188,8 +198,7 @@ _FIRST_HERE = """
     AND coalesce(own.transactional, 0) < c.places
 """
 
-#: Who could work if a run over a campaign ended now. What is true of nobody is found out with one
-#: look at each running campaign, anything else sooner.
+#: Who could work if a run over a campaign ended now. Costs one look at each running campaign.
 OTHERS_WAIT = f"""
     WITH {_FLEET},
     me AS (
@@ -200,18 +209,16 @@ OTHERS_WAIT = f"""
         LEFT JOIN at_sender here ON here.sender_id = c.sender_id
         WHERE c.id = :campaign_id
     )
-    SELECT {_somebody_waits(_ANY_HERE)} AS same_sender,
-           room.for_all <= 0 AND (
-               room.for_first <= 0 AND {_somebody_waits(_FIRST_ELSEWHERE)}
+    SELECT EXISTS ({_waiting(_ANY_HERE)}) AS same_sender,
+           {_more_wait(_FIRST_ELSEWHERE, "left")}
                -- A reserved thread is of no use to a bulk slice.
                OR (NOT me.transactional OR room.transactional > room.reserved)
-                  AND {_somebody_waits(_BULK_ELSEWHERE)}
-           ) AS other_senders,
+                  AND {_more_wait(_BULK_ELSEWHERE, "for_all")} AS other_senders,
            NOT me.transactional AND (
                me.first_here > 0 AND me.slices_here > me.places
-               OR me.slices_here >= me.places AND {_somebody_waits(_FIRST_HERE)}
+               OR me.slices_here >= me.places AND EXISTS ({_waiting(_FIRST_HERE)})
                OR room.left <= 0 AND room.transactional < greatest(room.reserved, 1)
-                  AND ({_somebody_waits(_FIRST_HERE)} OR {_somebody_waits(_FIRST_ELSEWHERE)})
+                  AND EXISTS ({_waiting(f"({_FIRST_HERE} OR {_FIRST_ELSEWHERE})")})
            ) AS transactional
     FROM room, me
 """  # noqa: S608  # built from constants only

@@ -46,7 +46,7 @@ class Waiting:
 
     #: Another campaign of its sender: that has what slices the sender's pace needs in play.
     same_sender: bool = False
-    #: Campaigns of others: no worker has a thread left for them.
+    #: Campaigns of others: more than workers have threads left for.
     other_senders: bool = False
     #: A transactional slice, for which a bulk one makes way at once.
     transactional: bool = False

@@ -382,6 +382,14 @@ class TestOthersWait:
         with bench.live_worker(slices=2):
             assert self._waiting(bench, one) == (False, False)
 
+    def test_more_senders_than_room(self, bench: Bench) -> None:
+        """A thread that is free for a moment is not enough for several that wait."""
+        one = bench.campaign(ANNA)
+        for number in range(2):
+            bench.campaign(ANNA, sender=f"+1415556000{number}")
+        with bench.live_worker(slices=1):
+            assert self._waiting(bench, one) == (False, True)
+
     def test_a_sender_that_has_enough(self, bench: Bench) -> None:
         """A sender with as many slices in play as its pace needs does not wait for a thread."""
         one = bench.campaign(ANNA)
