@@ -86,3 +86,10 @@ def test_with_a_database_that_may_lose_commits(database_url: str) -> None:
     _lose_commits(database_url)
     said = _refusal_of(DATABASE_URL=database_url, REDIS_URL=_nowhere("redis"), **TWILIO)
     assert "synchronous_commit=off" in said
+
+
+def test_with_a_crash_point_outside_of_a_test() -> None:
+    """A worker that a stray variable would kill in the middle of its work ends at once."""
+    servers = {"DATABASE_URL": _nowhere("postgresql+psycopg"), "REDIS_URL": _nowhere("redis")}
+    said = _refusal_of(**servers, **TWILIO, SENDER_CRASH_AT="after_guard")
+    assert "SENDER_CRASH_AT would end this process" in said

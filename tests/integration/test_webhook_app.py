@@ -292,8 +292,13 @@ class TestOperating:
 
     async def test_an_older_schema(self, bench: Bench, twilio: Browser) -> None:
         """A database that this release must not work on makes it not ready."""
-        bench.execute("UPDATE alembic_version SET version_num = '0000'")
+        bench.execute("UPDATE alembic_version SET version_num = '0001'")
         assert (await twilio.request("GET", "/readyz")).status == 503
+
+    async def test_a_newer_schema(self, bench: Bench, twilio: Browser) -> None:
+        """A newer release that has migrated does not make the processes of this one unready."""
+        bench.execute("UPDATE alembic_version SET version_num = 'next'")
+        assert (await twilio.request("GET", "/readyz")).status == 200
 
     async def test_metrics_name_nobody(self, twilio: Browser) -> None:
         """The figures hold no number and no text."""
