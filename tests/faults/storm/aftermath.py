@@ -121,13 +121,16 @@ def _is_early(stop: Text, enforced_at: datetime | None) -> bool:
 
 
 def _unguarded(seen: Evidence) -> int:
-    """Last requests that arrived before the guard of their row was begun, or without any."""
+    """Requests of rows without a guard, and accepted ones whose row was guarded again later.
+
+    (One that was refused with 429 may be guarded again by a worker that dies before its request.)
+    """
     guarded = {str(row.id): row.guarded_at for row in seen.tables.messages}
-    last: dict[str, Create] = {one.message_id: one for one in seen.log.creates}
-    return sum(
-        (at := guarded.get(message_id)) is None or create.arrived_at < at
-        for message_id, create in last.items()
-    )
+    return sum(_is_unguarded(one, guarded.get(one.message_id)) for one in seen.log.creates)
+
+
+def _is_unguarded(create: Create, guarded_at: datetime | None) -> bool:
+    return guarded_at is None or (create.accepted and create.arrived_at < guarded_at)
 
 
 def _totals(account: Account, seen: Evidence) -> Mapping[str, int]:
