@@ -146,7 +146,7 @@ def _swallow(system: Tended, broker: Redis) -> Sent | None:
     """Have a frozen worker take the only hint of a campaign; the campaign, if it did."""
     system.signal("beat", signal.SIGSTOP)
     publish = _publisher(system)
-    kicker = Runtime(settings=system.stack.plan.settings).kicker(publish)
+    kicker = Runtime(settings=system.stack.plan.settings).kicker(publish, publish)
     kicker.kick()
     publish(NO_SLICE)  # now both have their connections
     idle = ("sender:recovery", SLICES)

@@ -18,6 +18,7 @@ from sender.settlement import Settlement
 from sender.storage import sweeping, workers
 from sender.storage.database import Database, Transaction
 from sender.storage.messages import DueMessage, MessageTable
+from sender.storage.workers import NewWorker
 from tests.bench import ENFORCEMENT, TENANT, Bench
 from tests.machine.wire import Licence, Wire
 
@@ -121,7 +122,7 @@ class Worker:
         self.waits_for.clear()
         self.answers.clear()
         self.unlock()
-        self.id = self.bench.db.run(workers.register, name="machine", slices=4)
+        self.id = self.bench.db.run(workers.register, NewWorker(name="machine", slices=4))
         self.lock()
 
     def lock(self) -> None:
