@@ -30,6 +30,9 @@ from sender.local.servers import LocalPostgres, LocalRedis
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calm")
 
+# What runs test files side by side sets it, and a terminal's width is a test's own business.
+os.environ.pop("COLUMNS", None)
+
 _CONNECTING = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _REDIS_DATABASE = 14
 _BROKER_DATABASE = 15

@@ -8,6 +8,7 @@ import pytest
 
 import sender
 from sender.crashing import CrashPoint
+from sender.domain.concurrency import FIRST
 from sender.local.child import Child
 from sender.local.ports import LOOPBACK
 from sender.recovery import Sweeper
@@ -16,7 +17,8 @@ from tests.faults.rig import FaultySystem, crashing, faulty_system, until
 
 #: Longer than a request may wait to begin (2 s), and than a STOP's webhook is held (3 s).
 STANDSTILL = 3.5
-PEOPLE = 20
+#: One window of a worker that knows nothing of the account yet (`sender.domain.concurrency`).
+PEOPLE = FIRST
 
 
 @pytest.fixture(scope="module")

@@ -121,7 +121,7 @@ class TestStorms:
         rig.bench.campaign(*crowd(2000))
         gateway = LimitedGateway(bears=1000, latency=timedelta(milliseconds=20))
         await _all_at_once(_at(rig, gateway))
-        assert gateway.most > 48
+        assert gateway.most >= 48
 
     async def test_an_account_that_takes_nothing(self, rig: Rig) -> None:
         """It is soon asked with one message at a time, and then left alone by everybody."""

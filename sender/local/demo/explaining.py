@@ -19,6 +19,8 @@ from sender.storage.audit import AuditedMessage, AuditedTables
 FOUND = "found_at_provider"
 #: The reason of what a 21610 suppressed.
 BLOCKED = "provider_block"
+#: The reason of what was taken back at the provider.
+RECALLED = "canceled_at_provider"
 #: The reason of what was refused by us before any request.
 UNFIT = "unfit_body"
 #: The reasons of doubts whose worker did not live to hear the answer.
@@ -46,6 +48,8 @@ class _Case:
     #: Callbacks we acknowledged for its SID.
     callbacks: Sequence[Callback]
     has_incident: bool
+    #: Whether the person said STOP, which takes back what the provider still has.
+    said_stop: bool = False
 
     @property
     def accepted(self) -> list[Create]:
@@ -109,6 +113,7 @@ def _cases(log: ProviderLog, tables: AuditedTables) -> Iterator[_Case]:
     for callback in log.callbacks:
         callbacks[callback.sid].append(callback)
     incidents = {incident.message_id for incident in tables.incidents}
+    stopped = {stop.recipient for stop in stops_in(log)}
     for row in tables.messages:
         mine = creates[str(row.id)]
         sids = {create.sid for create in mine if create.accepted}
@@ -117,6 +122,7 @@ def _cases(log: ProviderLog, tables: AuditedTables) -> Iterator[_Case]:
             creates=mine,
             callbacks=[one for sid in sids for one in callbacks[sid]],
             has_incident=row.id in incidents,
+            said_stop=row.recipient in stopped,
         )
 
 
@@ -176,8 +182,14 @@ def _loss_explained(case: _Case) -> bool:
     return case.is_accepted_once and _is_told(case, "undelivered", case.row.provider_code)
 
 
-#: By final state: whether the log says the same. Nothing is canceled, expires or grows old in a
-#: demo, and nothing may stay open, so what is not here is never explained.
+def _recall_explained(case: _Case) -> bool:
+    """It was taken back at the provider after their STOP, before it had left."""
+    told = case.reported("canceled") or not case.final_callbacks
+    return case.is_accepted_once and case.said_stop and told and case.row.reason == RECALLED
+
+
+#: By final state: whether the log says the same. Nothing expires or grows old in a demo, and
+#: nothing may stay open, so what is not here is never explained.
 _EXPLAINS: Mapping[State, Callable[[_Case], bool]] = {
     State.SENT: _sent_explained,
     State.DELIVERED: _delivery_explained,
@@ -185,6 +197,7 @@ _EXPLAINS: Mapping[State, Callable[[_Case], bool]] = {
     State.FAILED: _failure_explained,
     State.SUPPRESSED: _suppression_explained,
     State.IN_DOUBT: _doubt_explained,
+    State.CANCELED: _recall_explained,
 }
 
 
