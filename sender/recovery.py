@@ -91,12 +91,12 @@ class Sweeper:
         with self.db.transaction() as turn:
             if not sweeping.take_turn(turn):
                 return Swept(in_doubt=0, given_up=0, completed=0)
-            hold_filtered(self.db)
             swept = Swept(
                 in_doubt=self._abandon(),
                 given_up=close_out(self.db),
                 completed=self.db.run(sweeping.complete),
             )
+            hold_filtered(self.db)
         if any(vars(swept).values()):
             log.info("swept", **vars(swept))
         return swept

@@ -362,10 +362,12 @@ class _SliceRun:
                 connect_by=began + BEGIN_WITHIN.total_seconds(),
             )
             self.pump.passing(CrashPoint.AFTER_ANSWER)
-            self.budget.note(hand_off.outcome, text.segments, at=began)
-            await self._learn(hand_off.outcome, began)
             handed = Handed(guarded=licence, hand_off=hand_off, sender_id=self.work.sender_id)
-            await self.pump.settler.settled(handed)
+            try:
+                self.budget.note(hand_off.outcome, text.segments, at=began)
+                await self._learn(hand_off.outcome, began)
+            finally:  # whatever goes wrong there, what the provider said is stored
+                await self.pump.settler.settled(handed)
         finally:
             self.in_flight.end()
 

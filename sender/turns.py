@@ -91,7 +91,7 @@ class Turn:
         others = await self._others()
         if others.transactional:  # the turn is over; the sender is wanted at once
             return timedelta()
-        if until_due > PATIENCE or others.other_senders:
+        if pause > PATIENCE or others.other_senders:
             return min(pause, LONGEST_REST)
         await self._sleep(pause)
         return timedelta()

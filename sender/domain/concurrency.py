@@ -12,6 +12,8 @@ FIRST = 16
 #: How long an account is left alone that takes not even one request at a time and does not say
 #: how long: its answers take well under a second, so whatever occupied it is over by then.
 PAUSE = timedelta(seconds=2)
+#: The longest that one answer stops everybody: if it was not enough, the next one says so again.
+LONGEST_PAUSE = timedelta(minutes=1)
 #: What the provider says to a request that it had room for.
 _ANSWERS = (Accepted, Refused, OptedOut)
 
@@ -87,7 +89,7 @@ class Allowance:
         if not _is_too_much(outcome):
             return timedelta()
         if outcome.retry_after:
-            return outcome.retry_after
+            return min(outcome.retry_after, LONGEST_PAUSE)
         is_least = self.limit == 1 and begun > self.cut_at
         return PAUSE * (1 + chance / 2) if is_least else timedelta()
 

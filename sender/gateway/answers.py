@@ -132,6 +132,6 @@ def clock_offset(exchange: Exchange) -> timedelta | None:
 def _http_date(value: str | None) -> datetime | None:
     try:
         at = parsedate_to_datetime(value or "")
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone beyond all measure
         return None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -30,6 +30,8 @@ _RETRYABLE_SQLSTATES = frozenset({"40P01", "55P03"})
 _ATTEMPTS = 3
 #: Classes of SQLSTATE: connection exception, operator intervention, out of resources.
 _BROKEN = frozenset({"08", "57", "53"})
+#: A server that is read-only for now (a standby, a full disk), and a session that it ended.
+_PASSING_SQLSTATES = frozenset({"25006", "25P02", "25P03"})
 
 #: Connections of an event loop that was told no other number.
 POOL_SIZE = 10
@@ -40,14 +42,19 @@ _CONNECT = {"connect_timeout": 5}
 _SHORT_STATEMENTS = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
 #: What a session holds must be gone soon after its peer is. Without these a connection that broke
 #: without a word stays open for hours: on our side it looks held, on the server's it is held.
-_ATTENTIVE = {
+_KEEPALIVES = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+_NOTICING = {
     **_CONNECT,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
-    "options": f"{_SHORT_STATEMENTS} -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 "
-    "-c tcp_keepalives_count=3",
+    "options": _KEEPALIVES,
+}
+#: The same for event loops.
+_ATTENTIVE = {
+    **_NOTICING,
+    "options": f"{_SHORT_STATEMENTS} {_KEEPALIVES}",
 }
 
 
@@ -67,7 +74,7 @@ class Database:
                 max_overflow=pool_size,
                 pool_timeout=POOL_SECONDS,
                 pool_pre_ping=True,
-                connect_args=_CONNECT,
+                connect_args=_NOTICING,
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
             )
@@ -120,7 +127,7 @@ class AsyncDatabase:
                 max_overflow=0,
                 pool_timeout=POOL_SECONDS,
                 pool_pre_ping=False,  # one more round trip per window; a dead one is retried
-                connect_args={**_CONNECT, "options": _SHORT_STATEMENTS},
+                connect_args=_ATTENTIVE,
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
             )
@@ -176,7 +183,8 @@ class Session:
 
 def is_passing(exc: DatabaseError) -> bool:
     """Whether the same work may succeed later: the server was away, not the data wrong."""
-    return isinstance(exc, OperationalError | InterfaceError | PoolTimeout)
+    passes = isinstance(exc, OperationalError | InterfaceError | PoolTimeout)
+    return passes or _sqlstate(exc) in _PASSING_SQLSTATES
 
 
 def is_refused(exc: DatabaseError) -> bool:
