@@ -15,6 +15,10 @@ from tests.faults.storm.aftermath import Aftermath
 from tests.faults.storm.forecast import Forecast
 from tests.faults.storm.weathering import weather
 
+#: Two minutes of process starts: `make soak` runs them, `make test` runs the same controls in the
+#: demo (tests/acceptance/test_negative_controls.py).
+pytestmark = pytest.mark.soak
+
 CONTROLS = "tests.acceptance.controls"
 Weather = Callable[[Substitutes], Aftermath]
 
