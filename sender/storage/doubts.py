@@ -23,7 +23,10 @@ class Doubt:
     #: The campaign's template and the row's fields: together the body that was sent.
     body: str
     fields: dict[str, str]
-    guarded_at: datetime
+    #: When its request can have begun at the earliest; ``None`` where a restore has lost it.
+    guarded_at: datetime | None
+    #: When its campaign was created: nothing of it was sent before.
+    created_at: datetime
 
 
 _FORGET_RESOLVED = text("""
@@ -48,7 +51,8 @@ _CLAIM = text("""
         RETURNING d.message_id
     )
     SELECT m.id AS message_id, c.tenant_id, m.recipient, s.address AS sender, s.kind AS sender_kind,
-           c.body, coalesce(m.fields, '{}') AS fields, m.guarded_at
+           c.body, coalesce(m.fields, '{}') AS fields, c.created_at,
+           CASE WHEN m.reason <> 'restored' THEN m.guarded_at END AS guarded_at
     FROM claimed
     JOIN message m ON m.id = claimed.message_id
     JOIN campaign c ON c.id = m.campaign_id

@@ -393,7 +393,6 @@ class TestRecovery:
         bench.execute("UPDATE doubt SET next_check = now() - interval '1 hour'")
         today = bench.campaign(BERT)
         bench.put(today, "in_doubt", BERT, reason="reset", guarded_at=datetime.now(UTC))
-        bench.execute("UPDATE message SET guarded_at = now()")
         bench.execute("UPDATE doubt SET next_check = least(next_check, now())")
         (first,) = bench.db.run(doubts.claim, limit=1)
         assert first.recipient == BERT
