@@ -133,10 +133,11 @@ class Recovery:
         """What ``recover`` would do; changes nothing.
 
         Args:
-            since: when the backup was made, where no mark shows that one was restored.
+            since: when the backup was made, where no mark shows that one was restored. It never
+                makes the lost time shorter than what is known.
 
         Raises:
-            RecoveryRefused: nothing says that the database is older than known.
+            RecoveryRefused: nothing says how old the database is, or ``since`` is to come.
             MarkUnavailable: Redis or the disk cannot be asked for their marks.
         """
         plan, _ = await self._plan(since)
@@ -145,15 +146,19 @@ class Recovery:
     async def _plan(self, since: datetime | None) -> tuple[RecoveryPlan, Finding]:
         finding = await self.water.compare(self.db)
         held_since = await self.db.run(restoring.held_since)
-        if not (finding.why or held_since or since):
+        begun = await self.db.run(high_water.lost_since)
+        if not (finding.why or begun or since):
             raise RecoveryRefused(
                 "the database is not older than any mark that is known; if a backup was restored "
                 "all the same, say when it was made (--since)"
             )
+        if since and since > finding.look.at:
+            raise RecoveryRefused("a backup cannot have been made in the future (--since, in UTC)")
+        known = [finding.look.ticked_at - SLACK, since and since - SLACK, begun]
         noticed = held_since or finding.look.at
         plan = RecoveryPlan(
             why=finding.why or "it is held as older, or said to be",
-            since=since or finding.look.ticked_at - SLACK,
+            since=min(moment for moment in known if moment),
             campaigns=await self.db.run(restoring.campaigns, created_before=_new_after(noticed)),
             tenants=[one.name for one in await self._tenants()],
         )
@@ -178,6 +183,7 @@ class Recovery:
                 raise RecoveryRefused("another recovery is under way")
             plan, finding = await self._plan(since)
             await self.water.hold(self.db, finding.look, plan.why)
+            await self.db.run(high_water.remember_lost, plan.since)
             report = RecoveryReport(since=plan.since)
             await self._put_in_doubt(report)
             try:

@@ -136,7 +136,9 @@ CREATE TABLE high_water (
     -- was seen before a recovery is lower than what comes after it.
     era       bigint NOT NULL DEFAULT 0,
     seq       bigint NOT NULL DEFAULT 0,
-    ticked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    ticked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Since when it lacks all that happened, while a recovery has begun and not ended.
+    lost_since timestamptz
 );
 CREATE UNIQUE INDEX high_water_is_one ON high_water ((true));
 INSERT INTO high_water DEFAULT VALUES;
