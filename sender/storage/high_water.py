@@ -7,10 +7,8 @@ from sqlalchemy import RowMapping, text
 
 from sender.domain.high_water import Look, Mark
 from sender.storage.database import DatabaseError, Transaction, is_refused
-from sender.storage.holds import Level
+from sender.storage.holds import DATABASE_OLDER, Level
 
-#: The reason of the hold on everything while the database is older than what is known of it.
-DATABASE_OLDER = "database_older"
 #: How often it is counted up, by all processes together.
 TICK_EVERY = timedelta(seconds=1)
 
