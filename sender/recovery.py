@@ -146,8 +146,9 @@ class Resolver:
         if self.busy.locked():
             return 0
         async with self.busy:
-            await self._report()
             give_up_at = time.monotonic() + RESOLVE_FOR.total_seconds()
+            await self._in_rounds(doubts.forget_resolved, give_up_at)
+            await self._report(await self._in_rounds(doubts.give_up_old, give_up_at))
             resolved = 0
             while time.monotonic() < give_up_at:
                 claimed = await self.db.run(doubts.claim, limit=DOUBTS_AT_A_TIME)
@@ -156,9 +157,17 @@ class Resolver:
                     break
             return resolved
 
-    async def _report(self) -> None:
-        """Give up what is too old, and name what a person must look at: then, and once a day."""
-        given_up = await self.db.run(doubts.give_up_old)
+    async def _in_rounds(self, work: Callable[[Transaction], int], give_up_at: float) -> int:
+        """Do it until nothing is left or time is up, a transaction each; how many rows."""
+        rows = 0
+        while True:
+            done = await self.db.run(work)
+            rows += done
+            if done < doubts.AT_A_TIME or time.monotonic() >= give_up_at:
+                return rows
+
+    async def _report(self, given_up: int) -> None:
+        """Name what a person must look at: when some were given up, and once a day."""
         is_time = await self.db.run(cursors.first_of_day, REPORTED)
         if (given_up or is_time) and (unknown := await self.db.run(doubts.unknown)):
             log.warning("doubts_unknown", by_campaign=unknown, see="sender doubts list")

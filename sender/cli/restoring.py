@@ -77,8 +77,9 @@ def _show_report(report: RecoveryReport) -> None:
             f"{report.unexplained} messages at Twilio are of none that is known here: campaigns "
             "that were lost. Do not create those again."
         )
+    left = "Some" if report.left_in_doubt is None else report.left_in_doubt
     console.print(
-        f"{report.left_in_doubt} messages stay in doubt: they may have been sent or not, and are "
+        f"{left} messages stay in doubt: they may have been sent or not, and are "
         "not sent again by us."
     )
     console.print("Sending goes on.")

@@ -18,7 +18,7 @@ from sender.recovery import Resolver
 from sender.storage import doubts
 from sender.storage.database import AsyncDatabase
 from sender.storage.enforcement import EnforcementTable
-from tests.bench import ACCOUNT, ANNA, OTHER_SENDER, SENDER, SERVICE, TENANT, Bench, new_sid
+from tests.bench import ACCOUNT, ANNA, OTHER_SENDER, SENDER, SERVICE, TENANT, Bench, crowd, new_sid
 
 
 @dataclass
@@ -257,6 +257,19 @@ class TestDoubts:
         assert bench.row(doubted).state == "in_doubt"
         assert bench.value("SELECT next_check > now() AND checks = 1 FROM doubt")
         assert bench.value("SELECT found FROM doubt") == "away"
+
+    async def test_many_at_once(self, bench: Bench, loop_db: AsyncDatabase) -> None:
+        """What is too old is given up in rounds, and what is resolved is forgotten in rounds."""
+        many = crowd(doubts.AT_A_TIME + 5)
+        campaign = bench.campaign(*many)
+        bench.execute("UPDATE message SET state = 'in_doubt', reason = 'restored'")
+        bench.execute("UPDATE doubt SET since = now() - interval '49 hours'")
+        resolver = self._resolver(bench, loop_db, _Log())
+        await resolver.resolve()
+        assert set(bench.states(campaign).values()) == {"unknown"}
+        bench.execute("UPDATE message SET state = 'sent'")
+        await resolver.resolve()
+        assert bench.value("SELECT count(*) FROM doubt") == 0
 
     async def test_a_miss_proves_nothing(
         self, bench: Bench, loop_db: AsyncDatabase, doubted: int
