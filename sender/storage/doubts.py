@@ -232,8 +232,8 @@ _LOCK = text("""
 """)
 _DECIDE = text("""
     WITH doubted AS (
-        INSERT INTO verdict (message_id, sent, author, evidence, reason)
-        SELECT m.id, :sent, :author, :evidence, m.reason FROM message m
+        INSERT INTO verdict (message_id, sent, author, evidence, reason, doubted_at)
+        SELECT m.id, :sent, :author, :evidence, m.reason, m.changed_at FROM message m
         WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state IN ('in_doubt', 'unknown')
         RETURNING message_id
     )

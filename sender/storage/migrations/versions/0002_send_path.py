@@ -89,8 +89,9 @@ ALTER TABLE doubt ADD COLUMN found text NOT NULL DEFAULT '';
 CREATE TABLE verdict (
     message_id uuid PRIMARY KEY REFERENCES message,
     sent       boolean NOT NULL,
-    -- Why it was in doubt.
+    -- Why it was in doubt, and since when: so long a request of it may have been under way.
     reason     text NOT NULL,
+    doubted_at timestamptz NOT NULL,
     author     text NOT NULL,
     evidence   text NOT NULL,
     given_at   timestamptz NOT NULL DEFAULT clock_timestamp()
