@@ -19,7 +19,7 @@ from sender.domain.high_water import Finding, Look, Mark, highest, why_older
 from sender.errors import MarkUnavailable, MarkUnreadable
 from sender.storage import high_water
 from sender.storage.database import Transaction
-from sender.storage.high_water import DATABASE_OLDER
+from sender.storage.holds import DATABASE_OLDER
 
 log = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from sender.domain.consent import PLATFORM
 from sender.errors import HoldRefused, NotFound
 from sender.storage import campaigns, holds, senders, tenants
 from sender.storage.database import Database, Transaction
-from sender.storage.holds import Hold, HoldRecord, Level
+from sender.storage.holds import DATABASE_OLDER, Hold, HoldRecord, Level
 
 #: Records shown unless asked for another number.
 SHOWN = 100
@@ -63,11 +63,12 @@ class Holds:
             Whether it is new: the same hold for the same reason stays as it is.
 
         Raises:
-            HoldRefused: author or reason is missing, not exactly one thing is named, or it is
-                everything and you are not the operator.
+            HoldRefused: author or reason is missing, not exactly one thing is named, it is
+                everything and you are not the operator, or the reason is ``database_older``.
             NotFound: there is no such campaign, sender or tenant.
         """
         _signed(author, reason)
+        _not_recoverys(reason)
         on = _On(campaign=campaign, sender=sender, tenant=tenant, everything=everything)
         with self.db.transaction() as tx:
             level, subject = self._subject(tx, on)
@@ -88,12 +89,14 @@ class Holds:
         """Lift every hold on it, or only the one whose reason is ``only``; how many there were.
 
         A hold on something else that stops it as well (its sender, its tenant, everything) stays.
+        So does ``database_older``, which only ``sender recover`` lifts.
 
         Raises:
-            HoldRefused: as for ``place``.
+            HoldRefused: as for ``place``; or ``only`` is ``database_older``.
             NotFound: as for ``place``.
         """
         _signed(author, reason)
+        _not_recoverys(only)
         on = _On(campaign=campaign, sender=sender, tenant=tenant, everything=everything)
         with self.db.transaction() as tx:
             level, subject = self._subject(tx, on)
@@ -130,3 +133,8 @@ class Holds:
 def _signed(author: str, reason: str) -> None:
     if not author.strip() or not reason.strip():
         raise HoldRefused("a hold is placed and lifted with an author and a reason")
+
+
+def _not_recoverys(reason: str | None) -> None:
+    if reason == DATABASE_OLDER:
+        raise HoldRefused(f"{DATABASE_OLDER} is not placed by hand; only `sender recover` lifts it")

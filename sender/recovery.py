@@ -146,27 +146,45 @@ class Resolver:
         if self.busy.locked():
             return 0
         async with self.busy:
-            await self._report()
             give_up_at = time.monotonic() + RESOLVE_FOR.total_seconds()
+            await self._in_rounds(doubts.forget_resolved, give_up_at)
+            await self._report(await self._in_rounds(doubts.give_up_old, give_up_at))
             resolved = 0
             while time.monotonic() < give_up_at:
                 claimed = await self.db.run(doubts.claim, limit=DOUBTS_AT_A_TIME)
-                resolved += sum([await self._look_into(doubt) for doubt in claimed])
+                resolved += sum([await self._try(doubt) for doubt in claimed])
                 if len(claimed) < DOUBTS_AT_A_TIME:
                     break
             return resolved
 
-    async def _report(self) -> None:
-        """Give up what is too old, and name what a person must look at: then, and once a day."""
-        given_up = await self.db.run(doubts.give_up_old)
+    async def _in_rounds(self, work: Callable[[Transaction], int], give_up_at: float) -> int:
+        """Do it until nothing is left or time is up, a transaction each; how many rows."""
+        rows = 0
+        while True:
+            done = await self.db.run(work)
+            rows += done
+            if done < doubts.AT_A_TIME or time.monotonic() >= give_up_at:
+                return rows
+
+    async def _report(self, given_up: int) -> None:
+        """Name what a person must look at: when some were given up, and once a day."""
         is_time = await self.db.run(cursors.first_of_day, REPORTED)
         if (given_up or is_time) and (unknown := await self.db.run(doubts.unknown)):
             log.warning("doubts_unknown", by_campaign=unknown, see="sender doubts list")
 
+    async def _try(self, doubt: Doubt) -> bool:
+        """Look into one; what goes wrong with it keeps nobody from the others."""
+        try:
+            return await self._look_into(doubt)
+        except Exception as exc:  # noqa: BLE001  # whatever it is: it was put off, and is told
+            log.error("doubt_failed", message=str(doubt.message_id), error=type(exc).__name__)
+            return False
+
     async def _look_into(self, doubt: Doubt) -> bool:
+        since = (doubt.guarded_at or doubt.created_at) - CLOCK_SLACK
         try:
             provider = await self.providers.of(doubt.tenant_id)
-            records = await provider.list_to(doubt.recipient, doubt.guarded_at - CLOCK_SLACK)
+            records = await provider.list_to(doubt.recipient, since)
         except (ProviderUnavailable, ConfigurationError) as exc:
             log.warning("doubt_not_resolved", message=str(doubt.message_id), error=str(exc))
             await self.db.run(doubts.note, doubt.message_id, str(exc))
@@ -207,11 +225,16 @@ class Resolver:
         """A 21610 found in the log counts like one in a callback."""
         if record.verdict.meaning is not ReceiptMeaning.OPTED_OUT:
             return ()
-        report = BlockReport.from_record(record, doubt.message_id, began_at=doubt.guarded_at)
+        began_at = doubt.guarded_at or record.date_created
+        report = BlockReport.from_record(record, doubt.message_id, began_at=began_at)
         return self.enforcement.record_block(tx, report)
 
 
 def _matches(record: MessageRecord, doubt: Doubt, body: str) -> bool:
-    """Same sender and text, created while our request can have been under way."""
-    in_time = record.date_created <= doubt.guarded_at + LONGEST_REQUEST + CLOCK_SLACK
-    return record.body == body and record.is_from(doubt.sender) and in_time
+    """Same sender and text, created while our request can have been under way.
+
+    Of what a restore put in doubt nobody knows when that was: any time since may be it.
+    """
+    if doubt.guarded_at and record.date_created > doubt.guarded_at + LONGEST_REQUEST + CLOCK_SLACK:
+        return False
+    return record.body == body and record.is_from(doubt.sender)

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -30,7 +30,7 @@ from sender.errors import (
 from sender.high_water import HighWater
 from sender.log_matching import Match, by_recipient, match
 from sender.storage import high_water, restoring, sweeping, tenants
-from sender.storage.database import AsyncDatabase, Transaction
+from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
 from sender.storage.messages import Evidence, MessageTable
 from sender.storage.restoring import KnownMessage, TouchedCampaign
 from sender.storage.tenants import Tenant
@@ -50,10 +50,11 @@ class RecoveryPlan:
     why: str
     #: When the time began that it has lost.
     since: datetime
-    #: Campaigns whose rows will be in doubt, because they may have been sent since.
-    campaigns: Sequence[TouchedCampaign]
     #: Tenants whose log at Twilio will be read.
     tenants: Sequence[str]
+    #: Campaigns whose rows will be in doubt, because they may have been sent since: for show, and
+    #: empty where they could not be counted.
+    campaigns: Sequence[TouchedCampaign] = ()
 
     @property
     def messages(self) -> int:
@@ -75,8 +76,9 @@ class RecoveryReport:
     #: Messages that people sent since, and opt-outs among them.
     inbound: int = 0
     opt_outs: int = 0
-    #: Rows that nothing has settled: these people may have been texted, or not.
-    left_in_doubt: int = 0
+    #: Rows that nothing has settled: these people may have been texted, or not. ``None`` where they
+    #: could not be counted.
+    left_in_doubt: int | None = None
 
 
 class ProviderLog(Protocol):
@@ -133,28 +135,37 @@ class Recovery:
         """What ``recover`` would do; changes nothing.
 
         Args:
-            since: when the backup was made, where no mark shows that one was restored.
+            since: when the backup was made, where no mark shows that one was restored. It never
+                makes the lost time shorter than what is known.
 
         Raises:
-            RecoveryRefused: nothing says that the database is older than known.
+            RecoveryRefused: nothing says how old the database is, or ``since`` is to come.
             MarkUnavailable: Redis or the disk cannot be asked for their marks.
         """
-        plan, _ = await self._plan(since)
-        return plan
+        plan, finding = await self._plan(since)
+        try:
+            held_since = await self.db.run(restoring.held_since)
+            before = _new_after(held_since or finding.look.at)
+            touched = await self.db.run(restoring.campaigns, created_before=before)
+        except DatabaseError as exc:
+            self.say(f"the messages could not be counted: {told(exc)}")
+            return plan
+        return replace(plan, campaigns=touched)
 
     async def _plan(self, since: datetime | None) -> tuple[RecoveryPlan, Finding]:
         finding = await self.water.compare(self.db)
-        held_since = await self.db.run(restoring.held_since)
-        if not (finding.why or held_since or since):
+        begun = await self.db.run(high_water.lost_since)
+        if not (finding.why or begun or since):
             raise RecoveryRefused(
                 "the database is not older than any mark that is known; if a backup was restored "
                 "all the same, say when it was made (--since)"
             )
-        noticed = held_since or finding.look.at
+        if since and since > finding.look.at:
+            raise RecoveryRefused("a backup cannot have been made in the future (--since, in UTC)")
+        known = [finding.look.ticked_at - SLACK, since and since - SLACK, begun]
         plan = RecoveryPlan(
             why=finding.why or "it is held as older, or said to be",
-            since=since or finding.look.ticked_at - SLACK,
-            campaigns=await self.db.run(restoring.campaigns, created_before=_new_after(noticed)),
+            since=min(moment for moment in known if moment),
             tenants=[one.name for one in await self._tenants()],
         )
         return plan, finding
@@ -178,6 +189,7 @@ class Recovery:
                 raise RecoveryRefused("another recovery is under way")
             plan, finding = await self._plan(since)
             await self.water.hold(self.db, finding.look, plan.why)
+            await self.db.run(high_water.remember_lost, plan.since)
             report = RecoveryReport(since=plan.since)
             await self._put_in_doubt(report)
             try:
@@ -185,7 +197,10 @@ class Recovery:
                 await self._begin_era(finding, author)
             except (ProviderUnavailable, ConfigurationError, MarkUnavailable) as exc:
                 raise RecoveryUnfinished(f"{exc}; everything stays held: run it again") from exc
-            report.left_in_doubt = await self.db.run(restoring.left_in_doubt)
+            try:
+                report.left_in_doubt = await self.db.run(restoring.left_in_doubt)
+            except DatabaseError as exc:
+                self.say(f"what stays in doubt could not be counted: {told(exc)}")
             return report
 
     async def _put_in_doubt(self, report: RecoveryReport) -> None:

@@ -111,9 +111,12 @@ class WorkerProcess:
 
     def resolve(self) -> None:
         """Look into the doubts that are due, and take back at Twilio what is wanted back."""
-        with _told_briefly("resolve"):
-            self._run(self._use_cases.resolver.resolve())
-            self._run(self._use_cases.recaller.recall())
+        try:
+            with _told_briefly("resolve"):
+                self._run(self._use_cases.resolver.resolve())
+        finally:
+            with _told_briefly("recall"):
+                self._run(self._use_cases.recaller.recall())
 
     def kick(
         self, publish: Callable[[int], None], publish_transactional: Callable[[int], None]

@@ -8,7 +8,7 @@ from sender.cli.showing import AsJson, Author, console, show_json, show_table
 from sender.config import Settings
 from sender.holding import SHOWN, Holds
 from sender.runtime import Runtime
-from sender.storage.holds import HoldRecord, Level
+from sender.storage.holds import DATABASE_OLDER, HoldRecord, Level
 
 app = typer.Typer(
     help="What stops a campaign, a sender, a tenant or everything.", no_args_is_help=True
@@ -102,13 +102,17 @@ def release(
 ) -> None:
     """Lift the holds on it, once what caused them is put right. Nobody is sent anything twice."""
     on, words = _exactly_one(everything, tenant, sender, campaign)
-    lifted = _holds(ctx).release(reason=reason, author=author, only=only, **on)
+    holds = _holds(ctx)
+    lifted = holds.release(reason=reason, author=author, only=only, **on)
     if json:
         show_json({**on, "lifted": lifted})
-    elif lifted:
+        return
+    if lifted:
         console.print(f"{words}: {lifted} {'hold' if lifted == 1 else 'holds'} lifted")
     else:
         console.print(f"{words} was not held{' for that reason' if only else ''}")
+    if any(one.reason == DATABASE_OLDER for one in holds.in_force()):
+        console.print(f"{DATABASE_OLDER} holds everything still: only `sender recover` lifts it")
 
 
 def _exactly_one(

@@ -41,7 +41,7 @@ def recover(
     if json:
         show_json(found)
     elif isinstance(found, RecoveryPlan):
-        _show_plan(found)
+        _show_plan(found, since)
     else:
         _show_report(found)
 
@@ -50,7 +50,7 @@ def _silent(_: str) -> None:
     """For programs."""
 
 
-def _show_plan(plan: RecoveryPlan) -> None:
+def _show_plan(plan: RecoveryPlan, since: datetime | None) -> None:
     console.print(f"This is {plan.why}.")
     console.print(f"Lost is the time since {shown(plan.since)}.")
     show_table(
@@ -62,7 +62,8 @@ def _show_plan(plan: RecoveryPlan) -> None:
         f"{plan.messages} messages would be in doubt and never sent, but for what Twilio's log "
         f"proves; it would be read for: {', '.join(plan.tenants) or 'nobody'}."
     )
-    console.print("Nothing was changed. `sender recover --yes --author …` does it.")
+    again = f' --since "{since:%Y-%m-%d %H:%M:%S}"' if since else ""
+    console.print(f"Nothing was changed. `sender recover --yes --author …{again}` does it.")
 
 
 def _show_report(report: RecoveryReport) -> None:
@@ -76,8 +77,9 @@ def _show_report(report: RecoveryReport) -> None:
             f"{report.unexplained} messages at Twilio are of none that is known here: campaigns "
             "that were lost. Do not create those again."
         )
+    left = "Some" if report.left_in_doubt is None else report.left_in_doubt
     console.print(
-        f"{report.left_in_doubt} messages stay in doubt: they may have been sent or not, and are "
+        f"{left} messages stay in doubt: they may have been sent or not, and are "
         "not sent again by us."
     )
     console.print("Sending goes on.")

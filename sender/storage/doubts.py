@@ -23,12 +23,22 @@ class Doubt:
     #: The campaign's template and the row's fields: together the body that was sent.
     body: str
     fields: dict[str, str]
-    guarded_at: datetime
+    #: When its request can have begun at the earliest; ``None`` where a restore has lost it.
+    guarded_at: datetime | None
+    #: When its campaign was created: nothing of it was sent before.
+    created_at: datetime
 
+
+#: Rows that one statement gives up or forgets: after a restore there may be millions.
+AT_A_TIME = 1000
 
 _FORGET_RESOLVED = text("""
-    DELETE FROM doubt d USING message m
-    WHERE m.id = d.message_id AND m.state NOT IN ('in_doubt', 'unknown')
+    WITH resolved AS (
+        SELECT d.message_id FROM doubt d JOIN message m ON m.id = d.message_id
+        WHERE m.state NOT IN ('in_doubt', 'unknown')
+        LIMIT :limit FOR UPDATE OF d SKIP LOCKED
+    )
+    DELETE FROM doubt d USING resolved r WHERE d.message_id = r.message_id
 """)
 #: Claimed before they are looked into, each time for twice as long, at most an hour: whoever
 #: fails on one, or is slow, keeps nobody from the others. What a restore put in doubt was asked for
@@ -48,7 +58,8 @@ _CLAIM = text("""
         RETURNING d.message_id
     )
     SELECT m.id AS message_id, c.tenant_id, m.recipient, s.address AS sender, s.kind AS sender_kind,
-           c.body, coalesce(m.fields, '{}') AS fields, m.guarded_at
+           c.body, coalesce(m.fields, '{}') AS fields, c.created_at,
+           CASE WHEN m.reason <> 'restored' THEN m.guarded_at END AS guarded_at
     FROM claimed
     JOIN message m ON m.id = claimed.message_id
     JOIN campaign c ON c.id = m.campaign_id
@@ -58,7 +69,7 @@ _GIVE_UP = text("""
     WITH old AS (
         SELECT m.id FROM doubt d JOIN message m ON m.id = d.message_id
         WHERE d.since < now() - interval '48 hours' AND m.state = 'in_doubt'
-        ORDER BY m.id FOR UPDATE OF m
+        LIMIT :limit FOR UPDATE OF m SKIP LOCKED
     )
     UPDATE message m SET state = 'unknown', changed_at = clock_timestamp()
     FROM old WHERE m.id = old.id
@@ -70,14 +81,21 @@ _SID_TAKEN = text("""
 
 
 def claim(tx: Transaction, *, limit: int) -> list[Doubt]:
-    """Doubts to look into now, put off for everybody else; resolved ones leave the list."""
-    tx.execute(_FORGET_RESOLVED)
+    """Doubts to look into now, put off for everybody else."""
     return [Doubt(**row) for row in tx.execute(_CLAIM, {"limit": limit}).mappings()]
 
 
+def forget_resolved(tx: Transaction) -> int:
+    """Take resolved ones off the list, ``AT_A_TIME`` at most; how many."""
+    return tx.execute(_FORGET_RESOLVED, {"limit": AT_A_TIME}).rowcount
+
+
 def give_up_old(tx: Transaction) -> int:
-    """After 48 hours without evidence a doubt becomes ``unknown``; how many did."""
-    return tx.execute(_GIVE_UP).rowcount
+    """After 48 hours without evidence a doubt becomes ``unknown``; how many did.
+
+    ``AT_A_TIME`` at most, and not those that somebody else works on just now.
+    """
+    return tx.execute(_GIVE_UP, {"limit": AT_A_TIME}).rowcount
 
 
 def sid_belongs_elsewhere(tx: Transaction, doubt: Doubt, sid: str) -> bool:
@@ -214,8 +232,8 @@ _LOCK = text("""
 """)
 _DECIDE = text("""
     WITH doubted AS (
-        INSERT INTO verdict (message_id, sent, author, evidence, reason)
-        SELECT m.id, :sent, :author, :evidence, m.reason FROM message m
+        INSERT INTO verdict (message_id, sent, author, evidence, reason, doubted_at)
+        SELECT m.id, :sent, :author, :evidence, m.reason, m.changed_at FROM message m
         WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state IN ('in_doubt', 'unknown')
         RETURNING message_id
     )

@@ -74,6 +74,7 @@ _WITHDRAW = text(f"""
     FROM withdrawn WHERE m.id = withdrawn.id AND m.state = 'pending'
 """)  # noqa: S608  # built from the constants above only
 
+#: A verdict does not end the wait for a doubt: who gave it may have been set to a shorter horizon.
 _ENFORCED = text(f"""
     UPDATE enforcement e SET enforced_at = clock_timestamp()
     WHERE e.event_id = ANY (CAST(:ids AS bigint[])) AND e.enforced_at IS NULL
@@ -82,7 +83,10 @@ _ENFORCED = text(f"""
         WHERE {IN_SCOPE}
           AND (m.state = 'sending'
                OR (m.state = 'pending' AND {STILL_SUPPRESSED})
-               OR (m.state = 'in_doubt' AND m.changed_at > now() - CAST(:horizon AS interval))))
+               OR (m.state = 'in_doubt' AND m.changed_at > now() - CAST(:horizon AS interval))
+               OR (m.reason IN ('verdict_sent', 'verdict_not_sent') AND EXISTS (
+                   SELECT FROM verdict v WHERE v.message_id = m.id
+                     AND v.doubted_at > now() - CAST(:horizon AS interval)))))
 """)  # noqa: S608  # built from the constants above only
 
 _OPEN = text("SELECT event_id FROM enforcement WHERE enforced_at IS NULL ORDER BY event_id")
@@ -106,7 +110,8 @@ class EnforcementTable:
         """Mark those opt-outs for which no request can be under way any more.
 
         One look, in a snapshot younger than the withdrawal: nothing pending, sending, or in
-        doubt for less than ``horizon`` (a lost worker's request may still be on the network).
+        doubt for less than ``horizon`` (a lost worker's request may still be on the network),
+        whatever a person's verdict on it is.
         """
         tx.execute(_ENFORCED, {"ids": list(ids), "horizon": horizon})
 

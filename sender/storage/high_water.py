@@ -7,10 +7,8 @@ from sqlalchemy import RowMapping, text
 
 from sender.domain.high_water import Look, Mark
 from sender.storage.database import DatabaseError, Transaction, is_refused
-from sender.storage.holds import Level
+from sender.storage.holds import DATABASE_OLDER, Level
 
-#: The reason of the hold on everything while the database is older than what is known of it.
-DATABASE_OLDER = "database_older"
 #: How often it is counted up, by all processes together.
 TICK_EVERY = timedelta(seconds=1)
 
@@ -30,12 +28,16 @@ _READ = text("""
            clock_timestamp() AS at
     FROM high_water
 """)
-#: Also where the clock was set back: a time to come would stop the count.
+#: Also where the clock was set back: a time to come would stop the count. Not while the database is
+#: held as older, whoever noticed: a process that knows no mark would wipe out when it was copied.
 _TICK = text("""
     UPDATE high_water SET seq = seq + 1, ticked_at = clock_timestamp()
     WHERE identity = :identity AND (era, seq) >= (:era, :seq)
       AND pg_postmaster_start_time() = :server
       AND (ticked_at < now() - CAST(:every AS interval) OR ticked_at > now())
+      AND NOT EXISTS (
+        SELECT FROM hold h
+        WHERE h.level = :level AND h.reason = :reason AND h.released_at IS NULL)
 """)
 _WAL_FILE = text("SELECT pg_walfile_name(pg_current_wal_lsn())")
 #: Only while no recovery came in between, which would be over and leave this hold behind: the lock
@@ -47,9 +49,12 @@ _HOLD = text("""
     ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
 """)
 _BEGIN_ERA = text("""
-    UPDATE high_water SET era = :era, seq = :seq, ticked_at = clock_timestamp()
+    UPDATE high_water
+    SET era = :era, seq = :seq, ticked_at = clock_timestamp(), lost_since = NULL
     WHERE identity = :identity AND era = :was AND pg_postmaster_start_time() = :server
 """)
+_LOST_SINCE = text("SELECT lost_since FROM high_water")
+_REMEMBER = text("UPDATE high_water SET lost_since = least(lost_since, :since)")
 _RELEASE = text("""
     UPDATE hold SET released_at = now(), released_by = :author
     WHERE level = :level AND reason = :reason AND released_at IS NULL
@@ -78,7 +83,8 @@ def tick(tx: Transaction, known: Mark, *, server: datetime) -> Look:
     since it was compared: when an older one was last counted up tells since when it lacks all.
     """
     values = {"identity": known.identity, "era": known.era, "seq": known.seq, "server": server}
-    tx.execute(_TICK, {**values, "every": TICK_EVERY})
+    held = {"level": Level.ALL.value, "reason": DATABASE_OLDER}
+    tx.execute(_TICK, {**values, **held, "every": TICK_EVERY})
     return read(tx)
 
 
@@ -100,6 +106,17 @@ def hold(tx: Transaction, look: Look, detail: str) -> None:
     """Hold all sending, unless the database was recovered since the look."""
     values = {"level": Level.ALL.value, "reason": DATABASE_OLDER, "detail": detail}
     tx.execute(_HOLD, {**values, "identity": look.mark.identity, "era": look.mark.era})
+
+
+def lost_since(tx: Transaction) -> datetime | None:
+    """Since when the database lacks all, by a recovery that did not end; ``None`` without one."""
+    found: datetime | None = tx.execute(_LOST_SINCE).scalar_one()
+    return found
+
+
+def remember_lost(tx: Transaction, since: datetime) -> None:
+    """Keep that for the recovery's next run; the earliest that was ever known stays."""
+    tx.execute(_REMEMBER, {"since": since})
 
 
 def begin_era(tx: Transaction, look: Look, mark: Mark, *, author: str) -> bool:

@@ -19,6 +19,11 @@ class Level(StrEnum):
     CAMPAIGN = "campaign"
 
 
+#: The reason of the hold on everything while the database is older than what is known of it. Only
+#: the end of a recovery lifts it.
+DATABASE_OLDER = "database_older"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hold:
     """A hold in force."""
@@ -94,7 +99,7 @@ _PLACE_ON_EVIDENCE = text("""
 _RELEASE = text("""
     UPDATE hold SET released_at = now(), released_by = :author, release_reason = :why
     WHERE level = :level AND subject = :subject AND released_at IS NULL
-      AND (CAST(:only AS text) IS NULL OR reason = :only)
+      AND reason <> :older AND (CAST(:only AS text) IS NULL OR reason = :only)
 """)
 _ON_CAMPAIGN = text("""
     SELECT h.level, h.subject, h.reason, h.detail, h.author
@@ -151,9 +156,12 @@ def release(
     why: str = "",
     only: str | None = None,
 ) -> int:
-    """Lift every hold on one subject, or only that of one reason; how many there were."""
+    """Lift every hold on one subject, or only that of one reason; how many there were.
+
+    One because the database is older is not among them.
+    """
     values = {"level": level.value, "subject": subject, "author": author, "why": why, "only": only}
-    return tx.execute(_RELEASE, values).rowcount
+    return tx.execute(_RELEASE, {**values, "older": DATABASE_OLDER}).rowcount
 
 
 def records(

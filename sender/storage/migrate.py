@@ -1,18 +1,29 @@
 """Bring a database up to date, and refuse one that is not, or that may lose commits."""
 
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from sender.errors import SchemaOutdated, UnsafeDatabase
 from sender.storage.database import Transaction
 
 #: "sender migrate" in ASCII; two migrations at once wait for each other on this lock.
 _MIGRATION_LOCK = 0x6D69_6772
+#: How long an attempt may wait for a table's lock. Whatever comes after it waits behind it, STOPs
+#: among that, so a long transaction of somebody else's must not make it long.
+LOCK_TIMEOUT = timedelta(seconds=2)
+#: Attempts, and the pause between two, in which what has piled up runs.
+ATTEMPTS = 10
+PAUSE = timedelta(seconds=3)
 
 
 def _config() -> Config:
@@ -21,11 +32,30 @@ def _config() -> Config:
     return config
 
 
-def migrate(url: str) -> None:
-    """Bring the database at ``url`` to this release's schema; doing it again changes nothing."""
+def migrate(
+    url: str, *, attempts: int = ATTEMPTS, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Bring the database at ``url`` to this release's schema; doing it again changes nothing.
+
+    Raises:
+        SchemaOutdated: a table was locked at every attempt; nothing was changed.
+    """
     engine = create_engine(url)
     try:
-        _upgrade(engine)
+        for left in reversed(range(attempts)):
+            try:
+                _upgrade(engine)
+            except OperationalError as exc:
+                if not isinstance(exc.orig, LockNotAvailable):
+                    raise
+                if not left:
+                    raise SchemaOutdated(
+                        f"a table was locked at {attempts} attempts to change the schema: look for "
+                        "long transactions in pg_stat_activity, then run `sender migrate` again"
+                    ) from exc
+                sleep(PAUSE.total_seconds())
+            else:
+                return
     finally:
         engine.dispose()
 
@@ -34,6 +64,8 @@ def _upgrade(engine: Engine) -> None:
     config = _config()
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        milliseconds = LOCK_TIMEOUT // timedelta(milliseconds=1)
+        connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds}"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from sender.storage.database import Transaction
-from sender.storage.high_water import DATABASE_OLDER
+from sender.storage.holds import DATABASE_OLDER
 
 #: The reason of rows in doubt that were untouched, or under way, in the restored database.
 RESTORED = "restored"

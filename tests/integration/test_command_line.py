@@ -235,9 +235,9 @@ class TestRecover:
         campaign = bench.campaign(ANNA, BERT)
         shown = recover("--since", "2026-11-24 10:00:00")
         assert shown.exit_code == 0
-        assert "since 2026-11-24 10:00:00Z" in shown.stdout
+        assert "since 2026-11-24 09:55:00Z" in shown.stdout
         assert "2 messages would be in doubt" in shown.stdout
-        assert "--yes --author" in shown.stdout
+        assert '--yes --author … --since "2026-11-24 10:00:00"' in shown.stdout
         told = _json(recover("--since", "2026-11-24 10:00:00", "--json"))
         assert [one["id"] for one in told["campaigns"]] == [campaign]
         assert set(bench.states(campaign).values()) == {"pending"}

@@ -18,7 +18,7 @@ from sender.recovery import Resolver
 from sender.storage import doubts
 from sender.storage.database import AsyncDatabase
 from sender.storage.enforcement import EnforcementTable
-from tests.bench import ACCOUNT, ANNA, OTHER_SENDER, SENDER, SERVICE, TENANT, Bench, new_sid
+from tests.bench import ACCOUNT, ANNA, OTHER_SENDER, SENDER, SERVICE, TENANT, Bench, crowd, new_sid
 
 
 @dataclass
@@ -220,6 +220,36 @@ class TestDoubts:
         (doubt,) = bench.db.run(doubts.claim, limit=10)
         assert (doubt.body, doubt.fields) == ("Hi {name}", {"name": "Anna"})
 
+    @pytest.mark.parametrize("guarded_ago", [None, timedelta(days=2)])
+    async def test_what_a_restore_put_in_doubt(
+        self, bench: Bench, loop_db: AsyncDatabase, entry: Entry, guarded_ago: timedelta | None
+    ) -> None:
+        """When it was sent nobody knows, since its campaign was created: any time may be it."""
+        bench.execute("DELETE FROM doubt")
+        campaign = bench.campaign(ANNA)
+        guarded_at = guarded_ago and datetime.now(UTC) - guarded_ago
+        bench.put(campaign, "in_doubt", reason="restored", guarded_at=guarded_at)
+        bench.execute("UPDATE doubt SET next_check = now()")
+        log = _Log([entry(status="delivered", date_created=datetime.now(UTC))])
+        assert await self._resolver(bench, loop_db, log).resolve() == 1
+        assert bench.row(campaign).state == "delivered"
+        ((_, since),) = log.asked
+        created_at = bench.value("SELECT created_at FROM campaign WHERE id = :id", id=campaign)
+        assert since < created_at
+
+    async def test_one_that_cannot_be_looked_into(
+        self, bench: Bench, loop_db: AsyncDatabase, doubted: int, entry: Entry
+    ) -> None:
+        """Whatever is wrong with one doubt, the others are looked into."""
+        broken = self._doubt(bench)
+        bench.execute("UPDATE campaign SET body = 'Hi {name}' WHERE id = :id", id=broken)
+        bench.execute(
+            "UPDATE doubt SET next_check = now() - interval '1 hour' WHERE message_id = :id",
+            id=bench.row(broken).id,
+        )
+        assert await self._resolver(bench, loop_db, _Log([entry()])).resolve() == 1
+        assert (bench.row(broken).state, bench.row(doubted).state) == ("in_doubt", "sent")
+
     async def test_twilio_is_away(self, bench: Bench, loop_db: AsyncDatabase, doubted: int) -> None:
         """Without Twilio nothing is resolved, and it is asked again later."""
         resolver = self._resolver(bench, loop_db, _Log(away=True))
@@ -227,6 +257,19 @@ class TestDoubts:
         assert bench.row(doubted).state == "in_doubt"
         assert bench.value("SELECT next_check > now() AND checks = 1 FROM doubt")
         assert bench.value("SELECT found FROM doubt") == "away"
+
+    async def test_many_at_once(self, bench: Bench, loop_db: AsyncDatabase) -> None:
+        """What is too old is given up in rounds, and what is resolved is forgotten in rounds."""
+        many = crowd(doubts.AT_A_TIME + 5)
+        campaign = bench.campaign(*many)
+        bench.execute("UPDATE message SET state = 'in_doubt', reason = 'restored'")
+        bench.execute("UPDATE doubt SET since = now() - interval '49 hours'")
+        resolver = self._resolver(bench, loop_db, _Log())
+        await resolver.resolve()
+        assert set(bench.states(campaign).values()) == {"unknown"}
+        bench.execute("UPDATE message SET state = 'sent'")
+        await resolver.resolve()
+        assert bench.value("SELECT count(*) FROM doubt") == 0
 
     async def test_a_miss_proves_nothing(
         self, bench: Bench, loop_db: AsyncDatabase, doubted: int

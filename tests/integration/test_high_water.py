@@ -474,3 +474,17 @@ def test_the_clock_of_a_look(bench: Bench) -> None:
     seen = look(bench)
     assert seen.at - seen.ticked_at > timedelta(hours=23)
     assert abs(seen.at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_no_tick_while_held_as_older(bench: Bench) -> None:
+    """Whoever counts up then knows no mark: when the backup was made stays to be seen."""
+    age(bench, 1)
+    was = look(bench)
+    bench.db.run(high_water.hold, was, "older")
+    bench.db.run(high_water.tick, was.mark, server=was.server)
+    assert look(bench).ticked_at == was.ticked_at
+    begin_era(bench, era=1)
+    bench.execute("UPDATE high_water SET ticked_at = now() - interval '1 day'")
+    now = look(bench)
+    bench.db.run(high_water.tick, now.mark, server=now.server)
+    assert look(bench).ticked_at > now.ticked_at

@@ -15,6 +15,7 @@ from sender.domain.message import OutboundText
 from sender.errors import HoldRefused, NotFound, WrongState
 from sender.holding import Holds
 from sender.sending import WINDOW
+from sender.storage import high_water
 from tests.bench import (
     ANNA,
     BERT,
@@ -119,6 +120,18 @@ class TestRecord:
         assert [one.reason for one in holds.in_force()] == ["the shop is closed"]
         assert not bench.guard_all(campaign)
         assert holds.release(**BY, sender=SENDER, only="refused_20003") == 0
+
+    def test_a_recoverys_hold(self, bench: Bench, operator: Holds) -> None:
+        """Of a database that is older than known only `sender recover` lifts the hold."""
+        bench.db.run(high_water.hold, bench.db.run(high_water.read), "older")
+        operator.place(**BY, everything=True)
+        assert operator.release(**BY, everything=True) == 1
+        (left,) = operator.in_force()
+        assert left.reason == "database_older"
+        with pytest.raises(HoldRefused, match="sender recover"):
+            operator.release(**BY, everything=True, only="database_older")
+        with pytest.raises(HoldRefused, match="sender recover"):
+            operator.place(author="ann", reason="database_older", everything=True)
 
     @pytest.mark.parametrize("missing", ["author", "reason"])
     def test_author_and_reason(self, holds: Holds, missing: str) -> None:

@@ -21,7 +21,7 @@ from sender.gateway.codes import callback_verdict
 from sender.high_water import HighWater, Place
 from sender.inbound import Inbound
 from sender.recovery import Sweeper
-from sender.restoring import Recovery, RecoveryReport
+from sender.restoring import SLACK, Recovery, RecoveryReport
 from sender.storage import doubts, high_water, holds, restoring
 from sender.storage.database import AsyncDatabase
 from sender.storage.holds import Hold, Level
@@ -393,7 +393,6 @@ class TestRecovery:
         bench.execute("UPDATE doubt SET next_check = now() - interval '1 hour'")
         today = bench.campaign(BERT)
         bench.put(today, "in_doubt", BERT, reason="reset", guarded_at=datetime.now(UTC))
-        bench.execute("UPDATE message SET guarded_at = now()")
         bench.execute("UPDATE doubt SET next_check = least(next_check, now())")
         (first,) = bench.db.run(doubts.claim, limit=1)
         assert first.recipient == BERT
@@ -432,8 +431,37 @@ class TestRecovery:
         with pytest.raises(RecoveryRefused, match="--since"):
             await self.recover(recovery)
         assert bench.row(campaign).state == "pending"
+        bench.execute("UPDATE high_water SET ticked_at = now()")
         since = datetime.now(UTC) - timedelta(hours=3)
         report = await recovery.recover(author="ann", since=since)
-        assert report.since == since
+        assert report.since == since - SLACK
         assert bench.row(campaign).state == "in_doubt"
         assert bench.value("SELECT count(*) FROM hold WHERE released_at IS NULL") == 0
+
+    async def test_a_hold_tells_no_age(
+        self, bench: Bench, recovery: Recovery, place: Kept, log: Log
+    ) -> None:
+        """Held, and no mark left: `--since` is asked for, and what it told counts from then on."""
+        place.mark = None
+        bench.execute("UPDATE high_water SET ticked_at = now()")
+        older = Hold(level=Level.ALL, subject=0, reason="database_older", detail="")
+        bench.db.run(holds.place, older)
+        with pytest.raises(RecoveryRefused, match="--since"):
+            await self.recover(recovery)
+        since, log.away = datetime.now(UTC) - timedelta(hours=3), True
+        with pytest.raises(RecoveryUnfinished):
+            await recovery.recover(author="ann", since=since)
+        log.away = False
+        later = since + timedelta(hours=1)
+        assert (await recovery.plan(since=later)).since == since - SLACK
+        assert (await self.recover(recovery)).since == since - SLACK
+        with pytest.raises(RecoveryRefused, match="--since"):
+            await recovery.plan()
+
+    async def test_when_the_backup_was_made(self, bench: Bench, recovery: Recovery) -> None:
+        """What the last tick proves is not argued away, and no backup was made tomorrow."""
+        ticked_at = bench.db.run(high_water.read).ticked_at
+        now = datetime.now(UTC)
+        assert (await recovery.plan(since=now)).since == ticked_at - SLACK
+        with pytest.raises(RecoveryRefused, match="future"):
+            await recovery.plan(since=now + timedelta(hours=1))

@@ -159,6 +159,17 @@ class TestVerdict:
         assert bench.enforced(stop)
         judge.resolve(message_id, sent=False, **BY)
 
+    def test_a_verdict_given_early(self, bench: Bench) -> None:
+        """Where its giver knew a shorter horizon, a STOP waits for the fleet's all the same."""
+        campaign = bench.campaign(ANNA)
+        message_id = _doubt(bench, campaign, old=False)
+        stop = bench.opt_out(ANNA)
+        hasty = Doubts(db=bench.db, tenant_id=TENANT, horizon=timedelta())
+        hasty.resolve(message_id, sent=False, **BY)
+        assert not bench.enforced(stop)
+        bench.execute("UPDATE verdict SET doubted_at = now() - interval '121 seconds'")
+        assert bench.enforced(stop)
+
     def test_many_at_once(self, bench: Bench, judge: Doubts) -> None:
         """All of a campaign's doubts, if there are as many as somebody looked at."""
         campaign = bench.campaign(ANNA, BERT, CARL)

@@ -89,8 +89,9 @@ ALTER TABLE doubt ADD COLUMN found text NOT NULL DEFAULT '';
 CREATE TABLE verdict (
     message_id uuid PRIMARY KEY REFERENCES message,
     sent       boolean NOT NULL,
-    -- Why it was in doubt.
+    -- Why it was in doubt, and since when: so long a request of it may have been under way.
     reason     text NOT NULL,
+    doubted_at timestamptz NOT NULL,
     author     text NOT NULL,
     evidence   text NOT NULL,
     given_at   timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -136,7 +137,9 @@ CREATE TABLE high_water (
     -- was seen before a recovery is lower than what comes after it.
     era       bigint NOT NULL DEFAULT 0,
     seq       bigint NOT NULL DEFAULT 0,
-    ticked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    ticked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Since when it lacks all that happened, while a recovery has begun and not ended.
+    lost_since timestamptz
 );
 CREATE UNIQUE INDEX high_water_is_one ON high_water ((true));
 INSERT INTO high_water DEFAULT VALUES;
