@@ -7,6 +7,7 @@ runs the same functions over psycopg's asynchronous driver (``run_sync``), so no
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
@@ -179,6 +180,16 @@ class Session:
     async def ping(self) -> None:
         """Raise if the connection is gone."""
         await self.connection.execute(text("SELECT 1"))
+
+
+def idle_at_most(tx: Transaction, limit: timedelta) -> None:
+    """Have Postgres end the session if its transaction stands still for longer than this.
+
+    For what others wait for: a frozen process answers keep-alives, and keeps its locks.
+    """
+    milliseconds = str(int(limit.total_seconds() * 1000))
+    setting = "SELECT set_config('idle_in_transaction_session_timeout', :limit, true)"
+    tx.execute(text(setting), {"limit": milliseconds})
 
 
 def is_passing(exc: DatabaseError) -> bool:

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from sender.storage import offers
-from sender.storage.database import Transaction
+from sender.storage.database import Transaction, idle_at_most
 from sender.storage.workers import OWNER_LIVES
 
 #: How soon a slice is looked at again whose last rows are all under way.
@@ -56,6 +56,9 @@ class Waiting:
         """Whether anybody has a right to a turn as long as this one's."""
         return self.same_sender or self.other_senders
 
+
+#: A kick takes milliseconds.
+LONGEST_KICK = timedelta(seconds=10)
 
 _KICK_LOCK = 0x6B69636B  # "kick" in ASCII
 
@@ -116,6 +119,7 @@ class SliceTable:
             The ids of the slices to publish as hints.
         """
         lock = text("SELECT pg_try_advisory_xact_lock(:key)")
+        idle_at_most(tx, LONGEST_KICK)  # or a frozen one would keep everybody from kicking
         if not tx.execute(lock, {"key": _KICK_LOCK}).scalar_one():
             return []
         return [row.id for row in tx.execute(_OFFER, offers.FLEET)]

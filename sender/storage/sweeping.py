@@ -5,10 +5,11 @@ open, never what is stored, and no STOP waits long for the locks of a large clea
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import text
 
-from sender.storage.database import Transaction
+from sender.storage.database import Transaction, idle_at_most
 from sender.storage.workers import OWNER_LIVES
 
 #: Slices worked on in one transaction: 10,000 rows at most, a fraction of a second.
@@ -99,8 +100,17 @@ class Swept:
     completed: int
 
 
-def take_turn(tx: Transaction) -> bool:
-    """Whether the caller may sweep: one at a time, for as long as ``tx`` is open."""
+#: How long a sweeper's turn lasts at most. One that is frozen keeps its connection, and with it the
+#: turn, for good: nobody else could sweep. One that needs longer loses nothing but the turn.
+TURN = timedelta(seconds=30)
+
+
+def take_turn(tx: Transaction, *, lasting: timedelta = TURN) -> bool:
+    """Whether the caller may sweep: one at a time, for as long as ``tx`` is open.
+
+    Postgres ends the session when nothing was done on it for ``lasting``.
+    """
+    idle_at_most(tx, lasting)
     lock = text("SELECT pg_try_advisory_xact_lock(:key)")
     return bool(tx.execute(lock, {"key": _SWEEP_LOCK}).scalar_one())
 

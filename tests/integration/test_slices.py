@@ -5,14 +5,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from sender.campaigns import SLICE_SIZE, Campaigns
 from sender.config import LEASE
 from sender.recovery import Kicker, Sweeper
-from sender.storage import holds, senders, slices, workers
+from sender.storage import holds, senders, slices, sweeping, workers
 from sender.storage.holds import Hold, Level
 from sender.storage.offers import FED_BY_A_SLICE
 from sender.storage.slices import SliceTable, SliceWork
+from sender.storage.sweeping import Swept
 from tests.bench import (
     ANNA,
     BERT,
@@ -510,6 +512,24 @@ class TestSweep:
             assert Sweeper(db=bench.db).sweep().completed == 0
             bench.put(campaign, "delivered")
             assert Sweeper(db=bench.db).sweep().completed == 1
+
+    def test_a_frozen_sweeper_loses_its_turn(self, bench: Bench) -> None:
+        """A sweeper that stands still with its connection open keeps nobody from sweeping."""
+        with bench.live_worker() as worker:
+            self._lost(bench, worker)
+        with bench.db.engine.connect() as frozen:
+            assert sweeping.take_turn(frozen, lasting=timedelta(milliseconds=300))
+            assert Sweeper(db=bench.db).sweep() == Swept(in_doubt=0, given_up=0, completed=0)
+            eventually(lambda: Sweeper(db=bench.db).sweep().in_doubt)
+            frozen.invalidate()
+
+    def test_a_frozen_kicker_loses_its_turn(self, bench: Bench) -> None:
+        """A kick that stands still is ended by Postgres, and another one can be made."""
+        bench.campaign(ANNA)
+        with bench.db.transaction() as tx:
+            SliceTable().offer(tx)
+            limit = tx.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one()
+        assert limit == "10s"
 
     def test_completed(self, bench: Bench) -> None:
         """A campaign is completed when its slices are done; doubts are counted beside it."""
