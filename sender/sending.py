@@ -362,7 +362,7 @@ class _SliceRun:
                 connect_by=began + BEGIN_WITHIN.total_seconds(),
             )
             self.pump.passing(CrashPoint.AFTER_ANSWER)
-            handed = Handed(guarded=licence, hand_off=hand_off, sender_id=self.work.sender_id)
+            handed = Handed(guarded=licence, hand_off=hand_off)
             try:
                 self.budget.note(hand_off.outcome, text.segments, at=began)
                 await self._learn(hand_off.outcome, began)

@@ -40,7 +40,6 @@ class Handed:
 
     guarded: Guarded
     hand_off: HandOff
-    sender_id: int
 
 
 @dataclass(frozen=True, kw_only=True)

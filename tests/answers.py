@@ -57,8 +57,5 @@ async def refuse(
 ) -> None:
     """Have these create requests refused."""
     settlement = Settlement(messages=bench.messages, enforcement=ENFORCEMENT, cache=CACHE)
-    answered = [
-        Handed(guarded=one, hand_off=hand_off(refused), sender_id=bench.sender_id())
-        for one in licences
-    ]
+    answered = [Handed(guarded=one, hand_off=hand_off(refused)) for one in licences]
     await settlement.settle(db, answered)

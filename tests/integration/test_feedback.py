@@ -93,7 +93,7 @@ class TestAtCreate:
         full = QueueFull(code=21611, retry_after=timedelta(minutes=10))
         settlement = Settlement(messages=bench.messages, enforcement=ENFORCEMENT, cache=CACHE)
         (licence,) = bench.guard_all(campaign).values()
-        handed = Handed(guarded=licence, hand_off=hand_off(full), sender_id=bench.sender_id())
+        handed = Handed(guarded=licence, hand_off=hand_off(full))
         await settlement.settle(loop_db, [handed])
         row = bench.row(campaign)
         assert (row.state, row.reason, row.provider_code) == ("pending", "queue_full", 21611)
@@ -255,7 +255,6 @@ async def test_holds_of_one_batch_are_placed_in_order(bench: Bench, loop_db: Asy
         Handed(
             guarded=licence,
             hand_off=hand_off(Refused(kind=kind, code=21606)),
-            sender_id=bench.sender_id(),
         )
         for licence, kind in zip(licences, kinds, strict=True)
     ]

@@ -131,7 +131,7 @@ def test_a_late_delivery_counts(bench: Bench) -> None:
 async def _settle(bench: Bench, db: AsyncDatabase, campaign: int, outcome: Outcome) -> None:
     settlement = Settlement(messages=bench.messages, enforcement=ENFORCEMENT, cache=_NoCache())
     licence = bench.guard_all(campaign)[ANNA]
-    handed = Handed(guarded=licence, hand_off=hand_off(outcome), sender_id=bench.sender_id(SENDER))
+    handed = Handed(guarded=licence, hand_off=hand_off(outcome))
     await settlement.settle(db, [handed])
 
 

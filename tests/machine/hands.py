@@ -70,7 +70,6 @@ class Hands:
             guarded=guarded,
             recipient=row.recipient,
             sender=self.world.sender,
-            sender_id=self.world.sender_id,
             body=campaign.body,
         )
 
@@ -95,7 +94,6 @@ class Hands:
             Handed(
                 guarded=one.licence.guarded,
                 hand_off=hand_off(one.outcome),
-                sender_id=one.licence.sender_id,
             )
             for one in worker.answers
         ]

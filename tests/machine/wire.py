@@ -19,7 +19,6 @@ class Licence:
     guarded: Guarded
     recipient: int
     sender: str
-    sender_id: int
     body: str
 
 
