@@ -33,6 +33,10 @@ class Failing:
         """Of the resolver."""
         raise QUOTING
 
+    async def recall(self) -> Never:
+        """Of the recaller."""
+        raise QUOTING
+
     def kick(self) -> Never:
         """Of the kicker."""
         raise QUOTING
@@ -55,6 +59,11 @@ class Failing:
 
     @property
     def resolver(self) -> "Failing":
+        """Of a worker."""
+        return self
+
+    @property
+    def recaller(self) -> "Failing":
         """Of a worker."""
         return self
 
@@ -91,7 +100,8 @@ async def test_tasks_do_not_raise_it() -> None:
         process.kick(lambda _: None, lambda _: None)
         process.sweep()
     assert not worked
-    assert [line["task"] for line in lines] == ["send_slice", "resolve", "kick", "sweep"]
+    tasks = ["send_slice", "resolve", "recall", "kick", "sweep"]
+    assert [line["task"] for line in lines] == tasks
     assert {line["error"] for line in lines} == {"IntegrityError 23502"}
     assert "14155552001" not in str(lines)
 
