@@ -13,7 +13,6 @@ and may pause it for the whole fleet.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +35,7 @@ from sender.errors import ConfigurationError, PacingUnavailable
 from sender.experience import Experience
 from sender.high_water import HighWater
 from sender.permits import Permits
+from sender.send_clock import send_clock
 from sender.settlement import Handed
 from sender.settling import Settler
 from sender.storage import campaigns, consent, senders
@@ -259,7 +259,7 @@ class _SliceRun:
             # An answer may have stopped the run while permits were waited for.
             window = [] if self.stopped else [waiting.popleft() for _ in range(count)]
             admitted, answer = await self._admit(window, waiting)
-            began = time.monotonic()
+            began = send_clock()
             guarded = await self._guard(admitted, began)
             begun = self._begin(admitted, guarded, began)
         finally:
