@@ -19,7 +19,7 @@ from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyp
 )
 
 from sender.domain.message import OutboundText
-from sender.domain.outcome import NotBegun, Outcome, Refused
+from sender.domain.outcome import TOO_LATE, NotBegun, Outcome, Refused
 from sender.domain.provider import HandOff, MessageRecord
 from sender.errors import ConfigurationError, ProviderUnavailable
 from sender.gateway.answers import accepted, clock_offset, refused, unfinished, vendor_code
@@ -173,7 +173,7 @@ class TwilioGateway:
 
     async def _create(self, text: OutboundText, current: Exchange) -> Outcome:
         if send_clock() >= current.connect_by:
-            return NotBegun(why="too_late")
+            return NotBegun(why=TOO_LATE)
         try:
             message = await self._client.messages.create_async(**self._fields(text))
         except TwilioException as error:

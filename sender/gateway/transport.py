@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging import getLogger
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 from urllib.parse import urlencode
 
 from aiohttp import (
@@ -66,12 +66,9 @@ class Exchange:
     answered_at: datetime | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: Whether we found its time over before anything was written: no fault of the provider's.
+    is_too_late: bool = False
     clock: Callable[[], float] = send_clock
-
-    @property
-    def is_too_late(self) -> bool:
-        """Whether the request may not be begun any more."""
-        return self.clock() > self.connect_by
 
     def begin(self) -> None:
         """A connection is in hand.
@@ -79,9 +76,21 @@ class Exchange:
         Raises:
             TimeoutError: it came too late, for example because the loop was busy.
         """
-        if self.is_too_late:
-            raise TimeoutError
+        self.check()
         self.begun_at = datetime.now(UTC)
+
+    def check(self) -> None:
+        """Look at the clock while nothing is written yet.
+
+        Raises:
+            TimeoutError: the request may not be begun any more, and was not.
+        """
+        if self.clock() > self.connect_by:
+            self._is_over()
+
+    def _is_over(self) -> NoReturn:
+        self.is_too_late, self.begun_at = True, None
+        raise TimeoutError
 
     def answered(self, response: ClientResponse) -> None:
         """The status line and headers have arrived; the body may still fail."""
@@ -97,7 +106,7 @@ class Exchange:
         """
         now = self.clock()
         if now >= self.connect_by or now >= self.deadline:
-            raise TimeoutError
+            self._is_over()
         return ClientTimeout(
             total=self.deadline - now,
             connect=self.connect_by - now,
@@ -156,11 +165,11 @@ class _PunctualRequest(ClientRequest):
         content_length: int | None = None,
     ) -> None:
         """Write headers and body, or nothing."""
-        current = _current.get()
-        if current.is_too_late:
-            current.begun_at = None
+        try:
+            _current.get().check()
+        except TimeoutError as late:
             if conn.protocol is not None:
-                conn.protocol.set_exception(TimeoutError())
+                conn.protocol.set_exception(late)
             return
         # No await from here on: this writes.
         await super().write_bytes(writer, conn, content_length)

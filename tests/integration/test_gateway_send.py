@@ -34,6 +34,7 @@ from sender.domain.outcome import (
 from sender.domain.provider import HandOff
 from sender.errors import ConfigurationError
 from sender.gateway import Credentials, TwilioGateway
+from sender.gateway.answers import unfinished
 from sender.gateway.transport import LeanHttpClient, exchange
 from sender.send_clock import send_clock
 
@@ -270,10 +271,10 @@ async def test_the_last_look_is_where_the_bytes_are_written() -> None:
     times = iter([0.0, 0.0, 3600.0])  # the limits, the connection, the write
     async with wire_server(reply(201, message(SID))) as wire, LeanHttpClient() as http:
         with exchange(connect_by=2.0, deadline=10.0, clock=lambda: next(times)) as current:
-            with pytest.raises(TimeoutError):
+            with pytest.raises(TimeoutError) as late:
                 await http.request("POST", wire.url, data={"Body": "Sale"})
 
-            assert current.begun_at is None
+            assert unfinished(late.value, current) == NotBegun(why="too_late")
         with exchange(connect_by=send_clock() + 5, deadline=send_clock() + 5):
             await http.request("POST", wire.url, data={"Body": "Next"})
 
