@@ -26,6 +26,7 @@ PACKAGES = ("sender", "workers")
 #: What every use case may stand on. Use cases do not import each other: these are none.
 FOUNDATION = frozenset(
     {
+        "sender.absence",
         "sender.accounts",
         "sender.audience",
         "sender.batching",
@@ -95,6 +96,7 @@ ARROWS = {
     "sender.permits": frozenset[str](),
     "sender.send_clock": frozenset[str](),
     "sender.batching": frozenset[str](),
+    "sender.absence": {"sender.storage"},
     "sender.credentials": {"sender.errors"},
     "sender.accounts": {"sender.credentials", "sender.errors", "sender.storage"},
     "sender.gateways": {"sender.accounts", "sender.gateway", "sender.storage"},
