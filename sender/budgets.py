@@ -36,7 +36,7 @@ class Budget:
     """One run's. A sender without a cap has no end of it, and costs nothing."""
 
     work: SliceWork
-    #: The caps of the latest window, and the monotonic time at which their day was first met.
+    #: The caps of the latest window, and when their day was first met, by the send clock.
     _caps: list[CapToday] = field(default_factory=list, init=False)
     _since: float = field(default=float("-inf"), init=False)
     _unused: int = field(default=0, init=False)
@@ -61,7 +61,7 @@ class Budget:
             tx: the transaction, of which the guard is the last statement.
             texts: the window.
             guard: guards rows.
-            at: the monotonic time of the window.
+            at: when the window began, by the send clock.
         """
         room = len(texts)
         if self.work.capped:
@@ -88,7 +88,7 @@ class Budget:
         Args:
             outcome: what it said.
             segments: the message's.
-            at: the monotonic time of the message's window.
+            at: when the message's window began, by the send clock.
         """
         if at >= self._since and not isinstance(outcome, _MAY_HAVE_GONE):
             self._unused += segments

@@ -62,7 +62,7 @@ class Allowance:
         Args:
             outcome: what the provider said.
             begun: when the request began.
-            at: when it was answered, by the same monotonic clock in seconds.
+            at: when it was answered, by the same clock in seconds.
             in_flight: how many there were, this one included, when it was answered.
         """
         if isinstance(outcome, _ANSWERS):

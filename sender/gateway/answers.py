@@ -15,7 +15,15 @@ from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyp
     MessageInstance,
 )
 
-from sender.domain.outcome import Accepted, Ambiguous, NotBegun, Outcome, RefusalKind, Refused
+from sender.domain.outcome import (
+    TOO_LATE,
+    Accepted,
+    Ambiguous,
+    NotBegun,
+    Outcome,
+    RefusalKind,
+    Refused,
+)
 from sender.gateway.codes import create_outcome
 from sender.gateway.transport import Exchange
 
@@ -55,7 +63,7 @@ def unfinished(error: Exception, exchange: Exchange) -> Outcome:
     if exchange.begun_at is not None:
         return Ambiguous(why=_why_ambiguous(error, exchange), code=exchange.status)
     if isinstance(error, _WIRE_ERRORS):
-        return NotBegun(why=_why_not_begun(error))
+        return NotBegun(why=TOO_LATE if exchange.is_too_late else _why_not_begun(error))
     # The request could not even be written down (a lone surrogate in the body, say): proven not
     # sent, and it would fail the same way for ever.
     return Refused(kind=RefusalKind.BUG, code=0)

@@ -159,8 +159,10 @@ OFFER = f"""
             SELECT id FROM tenant WHERE id IN (SELECT tenant_id FROM offered)
             FOR NO KEY UPDATE SKIP LOCKED)
     )
+    -- Looked at again under its lock: a late hint may have been followed meanwhile.
     UPDATE slice s SET offered_at = now(), owner = NULL, leased_until = NULL
-    FROM offered WHERE s.id = offered.id
+    FROM offered WHERE s.id = offered.id AND s.done_at IS NULL
+      AND (s.due_at IS NULL OR s.due_at <= now()) AND (s.owner IS NULL OR NOT {_LEASED})
     RETURNING s.id
 """  # noqa: S608  # built from constants only
 

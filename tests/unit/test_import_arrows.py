@@ -26,6 +26,7 @@ PACKAGES = ("sender", "workers")
 #: What every use case may stand on. Use cases do not import each other: these are none.
 FOUNDATION = frozenset(
     {
+        "sender.absence",
         "sender.accounts",
         "sender.audience",
         "sender.batching",
@@ -46,6 +47,7 @@ FOUNDATION = frozenset(
         "sender.log_matching",
         "sender.permits",
         "sender.recipients",
+        "sender.send_clock",
         "sender.settlement",
         "sender.settling",
         "sender.storage",
@@ -92,7 +94,9 @@ ARROWS = {
     "sender.errors": frozenset[str](),
     "sender.domain": frozenset[str](),
     "sender.permits": frozenset[str](),
+    "sender.send_clock": frozenset[str](),
     "sender.batching": frozenset[str](),
+    "sender.absence": {"sender.storage"},
     "sender.credentials": {"sender.errors"},
     "sender.accounts": {"sender.credentials", "sender.errors", "sender.storage"},
     "sender.gateways": {"sender.accounts", "sender.gateway", "sender.storage"},
@@ -100,7 +104,7 @@ ARROWS = {
     "sender.config": {"sender.errors"},
     "sender.crashing": {"sender.errors"},
     "sender.audience": {"sender.domain", "sender.errors"},
-    "sender.gateway": {"sender.domain", "sender.errors"},
+    "sender.gateway": {"sender.domain", "sender.errors", "sender.send_clock"},
     "sender.listfile": {"sender.audience", "sender.domain", "sender.errors"},
     "sender.suppression": {"sender.domain", "sender.errors"},
     # audience: `from_select` makes one from the user's own query, which only storage may run.
@@ -114,7 +118,7 @@ ARROWS = {
     "sender.budgets": {"sender.domain", "sender.storage", "sender.texts"},
     "sender.inflight": {"sender.domain", "sender.permits"},
     "sender.experience": {"sender.domain", "sender.errors", "sender.inflight", "sender.permits"}
-    | {"sender.storage"},
+    | {"sender.send_clock", "sender.storage"},
     "sender.turns": {"sender.domain", "sender.storage"},
     "sender.texts": {"sender.domain", "sender.storage", "sender.turns"},
     "sender.feedback": {"sender.domain", "sender.storage"},
