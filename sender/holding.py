@@ -6,7 +6,7 @@ from sender.domain.consent import PLATFORM
 from sender.errors import HoldRefused, NotFound
 from sender.storage import campaigns, holds, senders, tenants
 from sender.storage.database import Database, Transaction
-from sender.storage.holds import DATABASE_OLDER, Hold, HoldRecord, Level
+from sender.storage.holds import OF_RECOVERY, Hold, HoldRecord, Level
 
 #: Records shown unless asked for another number.
 SHOWN = 100
@@ -64,7 +64,7 @@ class Holds:
 
         Raises:
             HoldRefused: author or reason is missing, not exactly one thing is named, it is
-                everything and you are not the operator, or the reason is ``database_older``.
+                everything and you are not the operator, or the reason is a recovery's.
             NotFound: there is no such campaign, sender or tenant.
         """
         _signed(author, reason)
@@ -89,10 +89,10 @@ class Holds:
         """Lift every hold on it, or only the one whose reason is ``only``; how many there were.
 
         A hold on something else that stops it as well (its sender, its tenant, everything) stays.
-        So does ``database_older``, which only ``sender recover`` lifts.
+        So do ``database_older`` and ``not_recovered``, which only ``sender recover`` lifts.
 
         Raises:
-            HoldRefused: as for ``place``; or ``only`` is ``database_older``.
+            HoldRefused: as for ``place``; or ``only`` is a recovery's.
             NotFound: as for ``place``.
         """
         _signed(author, reason)
@@ -136,5 +136,5 @@ def _signed(author: str, reason: str) -> None:
 
 
 def _not_recoverys(reason: str | None) -> None:
-    if reason == DATABASE_OLDER:
-        raise HoldRefused(f"{DATABASE_OLDER} is not placed by hand; only `sender recover` lifts it")
+    if reason in OF_RECOVERY:
+        raise HoldRefused(f"{reason} is not placed by hand; only `sender recover` lifts it")

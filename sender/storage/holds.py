@@ -22,6 +22,11 @@ class Level(StrEnum):
 #: The reason of the hold on everything while the database is older than what is known of it. Only
 #: the end of a recovery lifts it.
 DATABASE_OLDER = "database_older"
+#: The reason of the hold on a tenant that a recovery went on without, because its log at Twilio
+#: could not be read: STOPs may be missing. Only a recovery that has read it lifts it.
+NOT_RECOVERED = "not_recovered"
+#: Reasons of holds that only a recovery lifts.
+OF_RECOVERY = (DATABASE_OLDER, NOT_RECOVERED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +104,7 @@ _PLACE_ON_EVIDENCE = text("""
 _RELEASE = text("""
     UPDATE hold SET released_at = now(), released_by = :author, release_reason = :why
     WHERE level = :level AND subject = :subject AND released_at IS NULL
-      AND reason <> :older AND (CAST(:only AS text) IS NULL OR reason = :only)
+      AND reason <> ALL (CAST(:kept AS text[])) AND (CAST(:only AS text) IS NULL OR reason = :only)
 """)
 _ON_CAMPAIGN = text("""
     SELECT h.level, h.subject, h.reason, h.detail, h.author
@@ -158,10 +163,10 @@ def release(
 ) -> int:
     """Lift every hold on one subject, or only that of one reason; how many there were.
 
-    One because the database is older is not among them.
+    Those of recoveries are not among them.
     """
     values = {"level": level.value, "subject": subject, "author": author, "why": why, "only": only}
-    return tx.execute(_RELEASE, {**values, "older": DATABASE_OLDER}).rowcount
+    return tx.execute(_RELEASE, {**values, "kept": list(OF_RECOVERY)}).rowcount
 
 
 def records(
