@@ -45,21 +45,24 @@ class Campaign:
         """What keeps it from sending just now: holds on it, and its sender's rest."""
         return self._campaigns.obstacles(self.id)
 
-    def pause(self, *, why: str = "") -> None:
-        """Begin nothing new from the next window on; what is in flight is finished."""
-        self._campaigns.pause(self.id, why=why)
+    def pause(self, *, why: str = "", author: str = "") -> None:
+        """Begin nothing new from the next window on; what is in flight is finished.
 
-    def resume(self) -> None:
+        Why, and who did it, stand beside its state: ``progress()`` has both.
+        """
+        self._campaigns.pause(self.id, why=why, author=author)
+
+    def resume(self, *, author: str = "") -> None:
         """Go on where it stood. Nobody is sent it twice."""
-        self._campaigns.resume(self.id)
+        self._campaigns.resume(self.id, author=author)
 
-    def cancel(self, *, why: str = "") -> int:
+    def cancel(self, *, why: str = "", author: str = "") -> int:
         """End it; returns how many messages had not begun and are now ``canceled``.
 
         What Twilio took and has not passed on is canceled there within seconds, as far as Twilio
         lets it: what it put off for the night, say. Of a completed campaign, too.
         """
-        return self._campaigns.cancel(self.id, why=why)
+        return self._campaigns.cancel(self.id, why=why, author=author)
 
     def results(self, *, state: str | None = None) -> Iterator[Result]:
         """What became of each recipient, in audience order, read by the page.

@@ -72,7 +72,14 @@ class Holds:
         on = _On(campaign=campaign, sender=sender, tenant=tenant, everything=everything)
         with self.db.transaction() as tx:
             level, subject = self._subject(tx, on)
-            hold = Hold(level=level, subject=subject, reason=reason, detail="", author=author)
+            hold = Hold(
+                level=level,
+                subject=subject,
+                reason=reason,
+                detail="",
+                author=author,
+                by_operator=self._is_operator,
+            )
             return holds.place(tx, hold)
 
     def release(  # noqa: PLR0913  # keywords of a public call
@@ -89,7 +96,8 @@ class Holds:
         """Lift every hold on it, or only the one whose reason is ``only``; how many there were.
 
         A hold on something else that stops it as well (its sender, its tenant, everything) stays.
-        So do ``database_older`` and ``not_recovered``, which only ``sender recover`` lifts.
+        So does one that the operator placed, unless you are the operator; and ``database_older``
+        and ``not_recovered``, which only ``sender recover`` lifts.
 
         Raises:
             HoldRefused: as for ``place``; or ``only`` is a recovery's.
@@ -100,10 +108,17 @@ class Holds:
         on = _On(campaign=campaign, sender=sender, tenant=tenant, everything=everything)
         with self.db.transaction() as tx:
             level, subject = self._subject(tx, on)
-            return holds.release(tx, level, subject, author=author, why=reason, only=only)
+            operator = self._is_operator
+            return holds.release(
+                tx, level, subject, author=author, by_operator=operator, why=reason, only=only
+            )
+
+    @property
+    def _is_operator(self) -> bool:
+        return self.tenant_id == PLATFORM
 
     def _records(self, *, lifted: bool, limit: int) -> list[HoldRecord]:
-        tenant_id = None if self.tenant_id == PLATFORM else self.tenant_id
+        tenant_id = None if self._is_operator else self.tenant_id
         return self.db.run(holds.records, tenant_id=tenant_id, lifted=lifted, limit=limit)
 
     def _subject(self, tx: Transaction, on: _On) -> tuple[Level, int]:
@@ -122,12 +137,12 @@ class Holds:
             if not self._owns(tenant.id):
                 raise NotFound(f"there is no tenant {on.tenant}")
             return Level.TENANT, tenant.id
-        if self.tenant_id != PLATFORM:
+        if not self._is_operator:
             raise HoldRefused("only the operator can hold everything: sender holds place --all")
         return Level.ALL, 0
 
     def _owns(self, tenant_id: int) -> bool:
-        return self.tenant_id in {PLATFORM, tenant_id}
+        return self._is_operator or self.tenant_id == tenant_id
 
 
 def _signed(author: str, reason: str) -> None:

@@ -51,7 +51,10 @@ def _line(one: HoldRecord) -> tuple[object, ...]:
         + (f": {one.release_reason}" if one.release_reason else "")
     )
     reason = f"{one.reason}: {one.detail}" if one.detail else one.reason
-    return _on(one), reason, one.author or "(the program)", one.held_at, lifted
+    by = one.author or "(the program)"
+    if one.by_operator:
+        by += " (operator)"
+    return _on(one), reason, by, one.held_at, lifted
 
 
 def _on(one: HoldRecord) -> str:

@@ -40,6 +40,8 @@ class Hold:
     detail: str
     #: Who placed it; empty: the program itself.
     author: str = ""
+    #: Placed through the operator's door: only there it is lifted.
+    by_operator: bool = False
 
     @property
     def key(self) -> tuple[Level, int, str]:
@@ -61,6 +63,8 @@ class HoldRecord:
     detail: str
     #: Who placed it; empty: the program itself.
     author: str
+    #: Placed through the operator's door: only there it is lifted.
+    by_operator: bool
     held_at: datetime
     #: ``None`` while it is in force.
     released_at: datetime | None
@@ -87,10 +91,13 @@ HELD_AMONG_MANY = """
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'campaign'))
 """
 
+#: The operator's makes a tenant's the operator's: who placed the same before must not lift it.
 _PLACE = text("""
-    INSERT INTO hold (level, subject, reason, detail, author)
-    VALUES (:level, :subject, :reason, :detail, :author)
-    ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
+    INSERT INTO hold (level, subject, reason, detail, author, by_operator)
+    VALUES (:level, :subject, :reason, :detail, :author, :by_operator)
+    ON CONFLICT (level, subject, reason) WHERE released_at IS NULL
+    DO UPDATE SET by_operator = true WHERE excluded.by_operator AND NOT hold.by_operator
+    RETURNING xmax = 0 AS is_new
 """)
 _PLACE_ON_EVIDENCE = text("""
     INSERT INTO hold (level, subject, reason, detail)
@@ -104,10 +111,11 @@ _PLACE_ON_EVIDENCE = text("""
 _RELEASE = text("""
     UPDATE hold SET released_at = now(), released_by = :author, release_reason = :why
     WHERE level = :level AND subject = :subject AND released_at IS NULL
-      AND reason <> ALL (CAST(:kept AS text[])) AND (CAST(:only AS text) IS NULL OR reason = :only)
+      AND reason <> ALL (CAST(:kept AS text[])) AND (:by_operator OR NOT by_operator)
+      AND (CAST(:only AS text) IS NULL OR reason = :only)
 """)
 _ON_CAMPAIGN = text("""
-    SELECT h.level, h.subject, h.reason, h.detail, h.author
+    SELECT h.level, h.subject, h.reason, h.detail, h.author, h.by_operator
     FROM campaign c JOIN hold h ON h.released_at IS NULL
      AND (h.level = 'all' OR (h.level, h.subject) IN (
           ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id)))
@@ -116,8 +124,9 @@ _ON_CAMPAIGN = text("""
 
 
 _RECORDS = text("""
-    SELECT h.id, h.level, h.subject, h.reason, h.detail, h.author, h.held_at, h.released_at,
-           h.released_by, h.release_reason, coalesce(t.name, s.address, c.name, '') AS name
+    SELECT h.id, h.level, h.subject, h.reason, h.detail, h.author, h.by_operator, h.held_at,
+           h.released_at, h.released_by, h.release_reason,
+           coalesce(t.name, s.address, c.name, '') AS name
     FROM hold h
     LEFT JOIN tenant t ON h.level = 'tenant' AND t.id = h.subject
     LEFT JOIN sender s ON h.level = 'sender' AND s.id = h.subject
@@ -135,7 +144,8 @@ def place(tx: Transaction, hold: Hold) -> bool:
     Returns:
         Whether it is new: one on the same subject for the same reason stays as it is.
     """
-    return bool(tx.execute(_PLACE, {**vars(hold), "level": hold.level.value}).rowcount)
+    is_new = tx.execute(_PLACE, {**vars(hold), "level": hold.level.value}).scalar_one_or_none()
+    return bool(is_new)
 
 
 def place_on_evidence(tx: Transaction, hold: Hold, *, evidence_of: datetime | None) -> None:
@@ -152,21 +162,23 @@ def place_on_evidence(tx: Transaction, hold: Hold, *, evidence_of: datetime | No
     tx.execute(_PLACE_ON_EVIDENCE, values)
 
 
-def release(
+def release(  # noqa: PLR0913  # what, who, why: each by its name
     tx: Transaction,
     level: Level,
     subject: int,
     *,
     author: str,
+    by_operator: bool,
     why: str = "",
     only: str | None = None,
 ) -> int:
     """Lift every hold on one subject, or only that of one reason; how many there were.
 
-    Those of recoveries are not among them.
+    Those of recoveries are not among them, and the operator's only where the operator lifts.
     """
     values = {"level": level.value, "subject": subject, "author": author, "why": why, "only": only}
-    return tx.execute(_RELEASE, {**values, "kept": list(OF_RECOVERY)}).rowcount
+    kept = {"kept": list(OF_RECOVERY), "by_operator": by_operator}
+    return tx.execute(_RELEASE, values | kept).rowcount
 
 
 def records(

@@ -141,6 +141,22 @@ class TestCampaign:
         assert (done["state"], done["canceled"]) == ("CANCELED", 2)
         with pytest.raises(WrongState, match="is CANCELED"):
             say("campaign", "resume", campaign)
+
+    def test_who_did_it(self, say: Say, bench: Bench) -> None:
+        """Who paused, resumed or canceled a campaign stands beside its state and the reason."""
+        campaign = bench.campaign(ANNA)
+        by = ("--author", "ann")
+        say("campaign", "pause", campaign, "--why", "lunch", *by)
+        assert "PAUSED: lunch (by ann)" in say("campaign", "list").stdout
+        say("campaign", "resume", campaign, "--author", "bob")
+        assert "RUNNING (by bob)" in say("campaign", "show", campaign).stdout
+        say("campaign", "cancel", campaign, "--why", "typo", *by)
+        told = _json(say("campaign", "show", campaign, "--json"))
+        assert (told["state"], told["why"], told["author"]) == ("CANCELED", "typo", "ann")
+
+    def test_what_is_not_there(self, say: Say, bench: Bench) -> None:
+        """A campaign that does not exist is told."""
+        campaign = bench.campaign(ANNA)
         with pytest.raises(NotFound):
             say("campaign", "show", campaign + 1)
 

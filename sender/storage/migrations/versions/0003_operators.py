@@ -14,10 +14,18 @@ ALTER TABLE tenant ADD COLUMN lost_since timestamptz;
 ALTER TABLE high_water ADD COLUMN newest_campaign bigint;
 """
 
+AUTHORS = """
+-- Placed through the operator's door: only there it is lifted.
+ALTER TABLE hold ADD COLUMN by_operator boolean NOT NULL DEFAULT false;
+-- Who paused, resumed or canceled it; empty: nobody is named, or it came into its state by itself.
+ALTER TABLE campaign ADD COLUMN author text NOT NULL DEFAULT '';
+"""
+
 
 def upgrade() -> None:
     """Add them."""
-    op.execute(RECOVERIES)
+    for part in (RECOVERIES, AUTHORS):
+        op.execute(part)
 
 
 def downgrade() -> None:
