@@ -114,9 +114,12 @@ class TestBulk:
         assert "may be texted" in say("suppression", "check", NUMBER).stdout
 
     def test_review(self, say: Say, bench: Bench) -> None:
-        """A doubtful message is listed with its words, and decided."""
+        """A doubtful message is listed with its words and a masked number, and decided."""
         bench.text("why are you texting me", sid="SM1")
-        assert "why are you texting me" in say("suppression", "review", "list").stdout
+        listed = say("suppression", "review", "list").stdout
+        assert "why are you texting me" in listed
+        assert str(ANNA) not in listed + say("suppression", "review", "list", "--json").stdout
+        assert NUMBER in say("suppression", "review", "list", "--reveal").stdout
         (waiting,) = _json(say("suppression", "review", "list", "--json"))["reviews"]
         say("suppression", "review", "confirm", str(waiting["id"]), *BY)
         checked = _json(say("suppression", "check", NUMBER, "--json"))
