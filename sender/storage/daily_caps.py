@@ -24,6 +24,8 @@ class CapToday:
     level: str
     subject: int
     day: date
+    #: What may go a day.
+    segments: int
     #: Segments that may still go; below zero when the cap was lowered meanwhile.
     left: int
     #: Counted from the transaction's `now()`, as a sender's rest is.
@@ -32,7 +34,7 @@ class CapToday:
 
 # A day never goes back: who waited for the lock across midnight finds the new one.
 _LOCK = text("""
-    SELECT c.level, c.subject, greatest(c.day, today.day) AS day,
+    SELECT c.level, c.subject, greatest(c.day, today.day) AS day, c.segments,
            c.segments - CASE WHEN c.day >= today.day THEN c.used ELSE 0 END AS left,
            (greatest(c.day, today.day) + 1)::timestamp AT TIME ZONE c.zone - now()
                AS until_midnight
