@@ -38,6 +38,7 @@ from sender.storage.campaigns import (
     Obstacles,
     Result,
 )
+from sender.storage.daily_caps import DailyCap
 from sender.storage.database import Database, Transaction
 
 #: Messages in a slice: a few seconds of one worker's work, so that little is held by a lost one
@@ -223,6 +224,10 @@ class Campaigns:
                 daily_caps.put(tx, level, subject, segments=segments, zone=zone)
             capped = RestReason.DAILY_CAP
             senders.wake(tx, tenant_id=self.tenant_id, sender_id=sender_id, why=capped)
+
+    def daily_caps(self) -> list[DailyCap]:
+        """The tenant's daily caps as they stand, that of all its senders first."""
+        return self.db.run(daily_caps.of_tenant, self.tenant_id)
 
     def enqueue(self, campaign_id: int, *, start_at: datetime | None = None) -> None:
         """Offer the campaign to the workers, now or at an aware ``start_at``.
