@@ -180,9 +180,12 @@ class Recovery:
                 "the database is not older than any mark that is known; if a backup was restored "
                 "all the same, say when it was made (--since)"
             )
+        if finding.look.unmarked and not (begun or since):
+            raise RecoveryRefused(f"this is {finding.why}: say when the backup was made (--since)")
         if since and since > finding.look.at:
             raise RecoveryRefused("a backup cannot have been made in the future (--since, in UTC)")
-        known = [finding.look.ticked_at - SLACK, since and since - SLACK, begun]
+        ticked_at = None if finding.look.unmarked else finding.look.ticked_at - SLACK
+        known = [ticked_at, since and since - SLACK, begun]
         plan = RecoveryPlan(
             why=finding.why or "it is held as older, or said to be",
             since=min(moment for moment in known if moment),

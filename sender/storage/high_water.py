@@ -25,7 +25,7 @@ STANDS = """
 
 _READ = text("""
     SELECT identity, era, seq, ticked_at, pg_postmaster_start_time() AS server,
-           clock_timestamp() AS at
+           clock_timestamp() AS at, unmarked AND era = 0 AND seq = 0 AS unmarked
     FROM high_water
 """)
 #: Also where the clock was set back: a time to come would stop the count. Not while the database is
@@ -142,4 +142,5 @@ def begin_era(tx: Transaction, look: Look, mark: Mark, *, author: str) -> bool:
 
 def _look(row: RowMapping) -> Look:
     mark = Mark(identity=row["identity"], era=row["era"], seq=row["seq"])
-    return Look(mark=mark, ticked_at=row["ticked_at"], server=row["server"], at=row["at"])
+    facts = {name: row[name] for name in ("ticked_at", "server", "at", "unmarked")}
+    return Look(mark=mark, **facts)

@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -25,6 +27,7 @@ from sender.gateway.codes import callback_verdict
 from sender.high_water import HighWater, Place
 from sender.holding import Holds
 from sender.inbound import Inbound
+from sender.mark_file import MarkFile
 from sender.recovery import Sweeper
 from sender.restoring import SLACK, Recovery, RecoveryReport
 from sender.storage import doubts, high_water, holds, restoring
@@ -105,6 +108,10 @@ class Kept:
     async def read(self, _: object) -> Mark | None:
         """The mark."""
         return self.mark
+
+    async def knows_another(self, identity: UUID) -> bool:
+        """Whether it is another database's."""
+        return self.mark is not None and self.mark.identity != identity
 
     async def raise_to(self, mark: Mark) -> Mark:
         """Keep it."""
@@ -547,6 +554,23 @@ class TestRecovery:
         assert (await self.recover(recovery)).since == since - SLACK
         with pytest.raises(RecoveryRefused, match="--since"):
             await recovery.plan()
+
+    async def test_a_backup_from_before_there_were_marks(
+        self, bench: Bench, recovery: Recovery, tmp_path: Path
+    ) -> None:
+        """It does not tell when it was made: somebody says so, or nothing is recovered."""
+        campaign = bench.campaign(ANNA)
+        bench.execute("UPDATE high_water SET unmarked = true")
+        kept = MarkFile.in_folder(tmp_path)
+        await kept.raise_to(Mark(identity=uuid4(), era=0, seq=9))
+        anew = replace(recovery, water=HighWater(places=[kept]))
+        with pytest.raises(RecoveryRefused, match=r"another's is kept.*--since"):
+            await self.recover(anew)
+        since = datetime.now(UTC) - timedelta(days=90)
+        assert (await anew.recover(author="ann", since=since)).since == since - SLACK
+        assert bench.row(campaign).state == "in_doubt"
+        assert _in_force(bench) == []
+        assert not (await HighWater(places=[kept]).compare(anew.db)).why
 
     async def test_when_the_backup_was_made(self, bench: Bench, recovery: Recovery) -> None:
         """What the last tick proves is not argued away, and no backup was made tomorrow."""

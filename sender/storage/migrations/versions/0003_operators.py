@@ -12,6 +12,10 @@ ALTER TABLE tenant ADD COLUMN lost_since timestamptz;
 -- The newest campaign when the database was first held as older: what is newer was created in the
 -- database as it is, and nothing of it is lost.
 ALTER TABLE high_water ADD COLUMN newest_campaign bigint;
+-- It was worked with before there were marks. Where another database's are kept, this may be an old
+-- backup of that one: it has lost the identity by which it would be recognised.
+ALTER TABLE high_water ADD COLUMN unmarked boolean NOT NULL DEFAULT false;
+UPDATE high_water SET unmarked = true WHERE era = 0 AND seq = 0 AND EXISTS (SELECT FROM campaign);
 """
 
 AUTHORS = """
