@@ -91,13 +91,15 @@ HELD_AMONG_MANY = """
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'campaign'))
 """
 
-#: The operator's makes a tenant's the operator's: who placed the same before must not lift it.
 _PLACE = text("""
     INSERT INTO hold (level, subject, reason, detail, author, by_operator)
     VALUES (:level, :subject, :reason, :detail, :author, :by_operator)
-    ON CONFLICT (level, subject, reason) WHERE released_at IS NULL
-    DO UPDATE SET by_operator = true WHERE excluded.by_operator AND NOT hold.by_operator
-    RETURNING xmax = 0 AS is_new
+    ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
+""")
+_TAKE_OVER = text("""
+    UPDATE hold SET by_operator = true
+    WHERE level = :level AND subject = :subject AND reason = :reason AND released_at IS NULL
+      AND NOT by_operator
 """)
 _PLACE_ON_EVIDENCE = text("""
     INSERT INTO hold (level, subject, reason, detail)
@@ -142,10 +144,14 @@ def place(tx: Transaction, hold: Hold) -> bool:
     """Put a hold in force; the guard sees it at the next window.
 
     Returns:
-        Whether it is new: one on the same subject for the same reason stays as it is.
+        Whether it is new: one on the same subject for the same reason stays as it is, but that
+        the operator takes it over, so that the tenant who placed it does not lift it.
     """
-    is_new = tx.execute(_PLACE, {**vars(hold), "level": hold.level.value}).scalar_one_or_none()
-    return bool(is_new)
+    values = {**vars(hold), "level": hold.level.value}
+    is_new = bool(tx.execute(_PLACE, values).rowcount)
+    if hold.by_operator and not is_new:
+        tx.execute(_TAKE_OVER, values)
+    return is_new
 
 
 def place_on_evidence(tx: Transaction, hold: Hold, *, evidence_of: datetime | None) -> None:
