@@ -174,7 +174,7 @@ def release(  # noqa: PLR0913  # what, who, why: each by its name
     subject: int,
     *,
     author: str,
-    by_operator: bool,
+    by_operator: bool = False,
     why: str = "",
     only: str | None = None,
 ) -> int:
