@@ -163,7 +163,7 @@ class Pump:
         if work is None:
             return False
         self.passing(CrashPoint.AFTER_LEASE)
-        rests, budget = _Rests(slice=BUG_REST), Budget(work=work)
+        rests, budget = _Rests(slice=BUG_REST), Budget(work=work, messages=self.messages)
         try:
             rests = await _SliceRun(pump=self, work=work, budget=budget).drain()
         finally:

@@ -14,13 +14,13 @@ from sender.cli.showing import (
     Author,
     console,
     fields_of,
+    number_shown,
     show_facts,
     show_json,
     show_table,
     shown,
 )
 from sender.domain.message import State
-from sender.domain.phone import mask
 from sender.domain.template import Template
 from sender.storage.doubts import DoubtCase, OpenDoubt
 from sender.storage.tenants import DEFAULT_NAME
@@ -120,13 +120,9 @@ def _age(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def _number(recipient: int, *, reveal: bool) -> str:
-    return f"+{recipient}" if reveal else mask(recipient)
-
-
 def _line(one: OpenDoubt, *, reveal: bool) -> tuple[object, ...]:
     next_check = "given up" if one.next_check is None else f"{one.next_check:%H:%M:%S}Z"
-    number = _number(one.recipient, reveal=reveal)
+    number = number_shown(one.recipient, reveal=reveal)
     return (
         *(one.message_id, one.campaign_id, number, _short(one.age)),
         *(one.reason, one.checks, next_check),
@@ -148,7 +144,7 @@ def _show_sum(found: Sequence[OpenDoubt]) -> None:
 
 
 def _open(one: OpenDoubt, *, reveal: bool) -> dict[str, object]:
-    number = _number(one.recipient, reveal=reveal)
+    number = number_shown(one.recipient, reveal=reveal)
     return {**fields_of(one), "recipient": number, "age": int(one.age.total_seconds())}
 
 
@@ -156,7 +152,7 @@ def _case(case: DoubtCase, *, reveal: bool) -> dict[str, object]:
     shown_ = fields_of(case)
     del shown_["fields"]
     text = Template.parse(case.body).render(case.fields) if reveal else None
-    return {**shown_, "body": text, "recipient": _number(case.recipient, reveal=reveal)}
+    return {**shown_, "body": text, "recipient": number_shown(case.recipient, reveal=reveal)}
 
 
 def _show_case(case: DoubtCase, *, reveal: bool) -> None:

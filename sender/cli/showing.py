@@ -11,11 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sender.domain.phone import mask
+
 #: Exit codes: 0 done, 1 failed, 2 wrong usage (typer's own).
 FAILED = 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")]
 Author = Annotated[str, typer.Option(help="Who does it; kept in the log.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole numbers.")]
 
 #: Columns that are kept in one line, whatever else has to be folded.
 _WHOLE = frozenset(
@@ -35,6 +38,11 @@ def show_json(content: object) -> None:
 def fields_of(value: Any) -> dict[str, Any]:
     """A dataclass's fields by name, as they are."""
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def number_shown(recipient: int, *, reveal: bool) -> str:
+    """A person's number in a list: whole only for who asks, for lists are copied and pasted."""
+    return f"+{recipient}" if reveal else mask(recipient)
 
 
 def _plain(value: object) -> object:

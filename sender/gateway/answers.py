@@ -1,9 +1,10 @@
 """From what the wire did to an outcome. Pure: an exchange and an error in, an outcome out."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import (
     ClientConnectorDNSError,
@@ -11,7 +12,8 @@ from aiohttp import (
     ClientSSLError,
     ServerDisconnectedError,
 )
-from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyped]  # no types
+from twilio.http.response import Response  # type: ignore[import-untyped]  # the SDK has no types
+from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyped]
     MessageInstance,
 )
 
@@ -102,10 +104,19 @@ def _cause(error: BaseException, kind: type[BaseException]) -> bool:
 def vendor_code(error: Exception) -> int | None:
     """Twilio's code in an SDK error; ``None`` where the body carried none."""
     try:
-        code = int(getattr(error, "code", None) or 0)
+        code = int(getattr(error, "code", None) or _code_of_page(error) or 0)
     except (TypeError, ValueError):
         return None
     return code if _SMALLEST_CODE <= code <= _LARGEST_CODE else None
+
+
+def _code_of_page(error: Exception) -> Any:
+    """The code in an answer that is no page of a list: the SDK hands on the answer as it came."""
+    for argument in getattr(error, "args", ()):
+        if isinstance(argument, Response):
+            body = json.loads(argument.text)
+            return body.get("code") if isinstance(body, dict) else None
+    return None
 
 
 def retry_after(exchange: Exchange) -> timedelta | None:

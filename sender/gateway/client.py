@@ -21,13 +21,14 @@ from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyp
 from sender.domain.message import OutboundText
 from sender.domain.outcome import TOO_LATE, NotBegun, Outcome, Refused
 from sender.domain.provider import HandOff, MessageRecord
-from sender.errors import ConfigurationError, ProviderUnavailable
+from sender.errors import ConfigurationError, ProviderRefused, ProviderUnavailable
 from sender.gateway.answers import accepted, clock_offset, refused, unfinished, vendor_code
 from sender.gateway.codes import (
     NOT_FOUND,
     TOO_LATE_TO_CANCEL,
     callback_verdict,
     is_toll_free,
+    refuses_account,
 )
 from sender.gateway.transport import Exchange, LeanHttpClient, exchange
 from sender.send_clock import send_clock
@@ -254,6 +255,7 @@ class TwilioGateway:
             since: aware.
 
         Raises:
+            ProviderRefused: the account is not let in.
             ProviderUnavailable: no readable answer; more pages may follow.
         """
         with _asking("list messages"):
@@ -334,6 +336,9 @@ def _asking(what: str) -> Iterator[None]:
             yield
         except FOREIGN_ERRORS as error:
             status = f" (HTTP {current.status})" if current.status else ""
+            code = vendor_code(error)
+            if current.status and refuses_account(current.status, code):
+                raise ProviderRefused(f"Twilio refused to {what}{status}: code {code}") from error
             raise ProviderUnavailable(
                 f"Twilio could not {what}{status}: {type(error).__name__}"
             ) from error

@@ -221,7 +221,10 @@ OTHERS_WAIT = f"""
                OR me.slices_here >= me.places AND EXISTS ({_waiting(_FIRST_HERE)})
                OR room.left <= 0 AND room.transactional < greatest(room.reserved, 1)
                   AND EXISTS ({_waiting(f"({_FIRST_HERE} OR {_FIRST_ELSEWHERE})")})
-           ) AS transactional
+           ) AS transactional,
+           EXISTS (SELECT FROM campaign c JOIN daily_cap d ON (d.level, d.subject) IN (
+               ('tenant', c.tenant_id), ('sender', c.sender_id))
+               WHERE c.id = :campaign_id) AS capped
     FROM room, me
 """  # noqa: S608  # built from constants only
 
