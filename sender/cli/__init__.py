@@ -10,6 +10,7 @@ from sender.cli import (
     codes,
     doubts,
     holds,
+    intake,
     numbers,
     platform,
     processes,
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.add_typer(processes.app)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(holds.app, name="holds")
+app.add_typer(intake.app, name="intake")
 app.add_typer(doubts.app, name="doubts")
 app.add_typer(workers.app)
 app.add_typer(restoring.app)

@@ -22,6 +22,9 @@ class Level(StrEnum):
 #: The reason of the hold on everything while the database is older than what is known of it. Only
 #: the end of a recovery lifts it.
 DATABASE_OLDER = "database_older"
+#: The reason of the hold on a sender while STOPs to it, or to another of its tenant's, may be
+#: missing.
+INTAKE_GAP = "intake_gap"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,24 +66,29 @@ class HoldRecord:
     release_reason: str
 
 
-#: SQL that is true for a campaign ``c`` that a hold or the kill switch stops.
-HELD = """
-    EXISTS (
+#: SQL that is true while STOPs may not come in: whatever must live for that gave no sign of life.
+#: Not correlated: Postgres reads its two rows once a statement.
+SILENT = "EXISTS (SELECT FROM intake_source i WHERE i.good_until < clock_timestamp())"
+
+#: SQL that is true for a campaign ``c`` that a hold, the kill switch or a silent intake stops.
+HELD = f"""
+    ({SILENT} OR EXISTS (
         SELECT FROM hold h WHERE h.released_at IS NULL
           AND (h.level = 'all' OR (h.level, h.subject) IN (
-              ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id))))
+              ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id)))))
 """
 
 #: The same for a statement over many campaigns: the holds are read once, not once a campaign.
-HELD_AMONG_MANY = """
-    (EXISTS (SELECT FROM hold h WHERE h.released_at IS NULL AND h.level = 'all')
+HELD_AMONG_MANY = f"""
+    ({SILENT}
+     OR EXISTS (SELECT FROM hold h WHERE h.released_at IS NULL AND h.level = 'all')
      OR c.tenant_id IN (
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'tenant')
      OR c.sender_id IN (
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'sender')
      OR c.id IN (
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'campaign'))
-"""
+"""  # noqa: S608  # built from a constant
 
 _PLACE = text("""
     INSERT INTO hold (level, subject, reason, detail, author)
