@@ -89,16 +89,16 @@ class Rhythm:
         return min(BEAT_EVERY, self.silence / 6)
 
 
-def read_since(*, watermark: datetime | None, campaign: datetime | None, now: datetime) -> datetime:
+def read_since(*, watermark: datetime | None, campaign: datetime | None, at: datetime) -> datetime:
     """From when on a sender's inbound messages are read.
 
     Args:
         watermark: up to when they were; ``None``: never.
         campaign: when the oldest campaign under way was created, if one is.
-        now: the present.
+        at: the present.
     """
-    since = watermark or min(campaign or now, now - FIRST_LOOK)
-    return max(since - OVERLAP, now - HISTORY)
+    since = watermark or min(campaign or at, at - FIRST_LOOK)
+    return max(since - OVERLAP, at - HISTORY)
 
 
 def blind_service(service: ServiceRecord | None) -> Blind | None:
