@@ -42,6 +42,13 @@ class Heartbeat:
         await self.db.run(intake.pull_soon, LOG_SETTLES)
 
 
+async def demand(db: AsyncDatabase, rhythm: Rhythm) -> None:
+    """Say what must live, as each process does when it starts."""
+    gap = await db.run(intake.demand, rhythm.sources)
+    if gap is not None:
+        report(gap)
+
+
 def notice_silence(db: Database) -> None:
     """Hold everybody while a source is silent, and tell of it once."""
     gap = db.run(intake.notice)

@@ -29,7 +29,7 @@ from sender.fleet import Fleet
 from sender.gateway import NOT_PASSED_ON
 from sender.gateways import Gateways, Verifiers
 from sender.hearing import Hearing
-from sender.heartbeat import Heartbeat
+from sender.heartbeat import Heartbeat, demand
 from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.importing import Imports
@@ -54,7 +54,7 @@ from sender.reviewing import Reviews
 from sender.sealing import Sealer
 from sender.sending import Pump
 from sender.settling import Settler
-from sender.storage import intake, tenants
+from sender.storage import tenants
 from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transaction
 from sender.storage.migrate import require_usable
 from sender.storage.tenants import DEFAULT_NAME, DEFAULT_TENANT
@@ -211,7 +211,7 @@ class Runtime:
         settings, parts, passing = self.settings, self.parts, self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack, settings.slice_threads + SPARE_CONNECTIONS)
-            await db.run(intake.demand, self._rhythm.sources)
+            await demand(db, self._rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(settings.redis_url)
             stack.push_async_callback(redis.aclose)
@@ -261,7 +261,7 @@ class Runtime:
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
-            await db.run(intake.demand, self._rhythm.sources)
+            await demand(db, self._rhythm)
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             enforcement = self._enforcement(passing)
@@ -286,7 +286,7 @@ class Runtime:
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
-            await db.run(intake.demand, self._rhythm.sources)
+            await demand(db, self._rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)

@@ -40,26 +40,29 @@ _SILENCE = text("""
 _OPEN = text("""
     INSERT INTO intake_sender AS i (sender_id, gap_since, gap_noticed_at, gap_cause)
     SELECT s.id, :since, clock_timestamp(), :cause FROM sender s
-    WHERE CAST(:tenant_id AS integer) IS NULL OR s.tenant_id = :tenant_id
+    WHERE (CAST(:tenant_id AS integer) IS NULL OR s.tenant_id = :tenant_id)
+      AND NOT EXISTS (
+        SELECT FROM intake_sender g WHERE g.sender_id = s.id AND g.gap_since IS NOT NULL)
     ON CONFLICT (sender_id) DO UPDATE
     SET gap_since = excluded.gap_since, gap_noticed_at = excluded.gap_noticed_at,
         gap_cause = excluded.gap_cause, next_pull = least(i.next_pull, clock_timestamp())
     WHERE i.gap_since IS NULL
 """)
-#: On whoever has a gap, also where somebody lifted the hold while the silence goes on.
+#: On whoever has a gap, also where its hold was lifted while the silence goes on.
 _HOLD = text("""
     INSERT INTO hold (level, subject, reason, detail)
-    SELECT 'sender', i.sender_id, :reason,
+    SELECT 'sender', s.id, :reason,
            'STOPs may be missing since ' || to_char(i.gap_since AT TIME ZONE 'UTC',
                'YYYY-MM-DD HH24:MI:SS') || ' UTC (' || i.gap_cause || ')'
-    FROM intake_sender i
+           || CASE WHEN i.blind <> '' OR s.kind = 'alphanumeric'
+                   THEN '; blind: `sender intake release`, or `allow`' ELSE '' END
+    FROM intake_sender i JOIN sender s ON s.id = i.sender_id
     WHERE i.gap_since IS NOT NULL
-      AND (CAST(:tenant_id AS integer) IS NULL
-           OR i.sender_id IN (SELECT id FROM sender WHERE tenant_id = :tenant_id))
+      AND (CAST(:tenant_id AS integer) IS NULL OR s.tenant_id = :tenant_id)
       AND NOT EXISTS (
-        SELECT FROM hold h WHERE h.level = 'sender' AND h.subject = i.sender_id
+        SELECT FROM hold h WHERE h.level = 'sender' AND h.subject = s.id
           AND h.reason = :reason AND h.released_at IS NULL)
-    ORDER BY i.sender_id
+    ORDER BY s.id
     ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
 """)
 _BEAT = text("""
@@ -84,17 +87,18 @@ _EXPECT = text("""
 _NO_OTHERS = text("DELETE FROM intake_source WHERE NOT source = ANY (CAST(:wanted AS text[]))")
 
 
-def demand(tx: Transaction, sources: Mapping[Source, timedelta]) -> None:
+def demand(tx: Transaction, sources: Mapping[Source, timedelta]) -> Gap | None:
     """Have these sources live, and no others, from now on; each process says so as it starts.
 
     One that nobody demanded before has as long as a sign of life is good for to give its first.
-    What another's silence has left behind stays a gap.
+    What another's silence has left behind stays a gap; it is returned if nobody noticed it yet.
     """
     tx.execute(_LOCK, {"key": _GAPS_LOCK})
-    _notice(tx)
+    gap = _notice(tx)
     for source, good_for in sources.items():
         tx.execute(_EXPECT, {"source": source.value, "good_for": good_for})
     tx.execute(_NO_OTHERS, {"wanted": [source.value for source in sources]})
+    return gap
 
 
 def beat(tx: Transaction, source: Source, good_for: timedelta) -> Gap | None:

@@ -88,15 +88,17 @@ class TestSilence:
         assert not bench.db.run(campaigns.may_send, campaign)
 
     def test_it_holds_every_sender_while_it_lasts(self, bench: Bench) -> None:
-        """The sweeper makes it visible; whoever lifts the hold finds it back."""
+        """The sweeper makes it visible; whoever lifts the sender's other holds leaves it."""
         campaign = bench.campaign(ANNA)
         fall_silent(bench)
         Sweeper(db=bench.db).sweep()
         obstacles = bench.db.run(campaigns.obstacles, campaign)
         assert [one.reason for one in obstacles.holds] == ["intake_gap"]
         assert holds_on(bench) == ["intake_gap"]
-        Holds(db=bench.db, tenant_id=0).release(sender=SENDER, author="ann", reason="why not")
-        Sweeper(db=bench.db).sweep()
+        by_hand = Holds(db=bench.db, tenant_id=0)
+        assert by_hand.release(sender=SENDER, author="ann", reason="put right") == 0
+        with pytest.raises(HoldRefused, match="sender intake release"):
+            by_hand.release(sender=SENDER, author="ann", reason="why", only="intake_gap")
         assert holds_on(bench) == ["intake_gap"]
         detail = bench.value("SELECT detail FROM hold ORDER BY id DESC LIMIT 1")
         assert detail.endswith("UTC (no sign of life: webhook)")
