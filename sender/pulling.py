@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Protocol
 
 import structlog
@@ -84,6 +83,8 @@ class Puller:
             DatabaseError: what was not committed is read again.
         """
         read = await self._pull() if await self.db.run(intake.due, limit=1) else 0
+        if read is None:
+            return 0
         for gap in await self.db.run(self._after_round):
             report(gap)
         if ended := await self.db.run(intake.close_gaps):
@@ -91,22 +92,24 @@ class Puller:
         return read
 
     def _after_round(self, tx: Transaction) -> list[Gap]:
+        """Where pulls are the only source: the sign of life, and whom it does not stand for."""
         if self.rhythm.mode is not IntakeMode.PULL:
             return []
         good_for = self.rhythm.sources[Source.PULL]
         gaps = [intake.beat(tx, Source.PULL, good_for), *intake.hold_failing(tx, good_for)]
         return [gap for gap in gaps if gap is not None]
 
-    async def _pull(self) -> int:
+    async def _pull(self) -> int | None:
+        """Read for a while; ``None`` where another consumer has the turn, alive or not."""
         give_up_at = time.monotonic() + ROUND_FOR.total_seconds()
         async with self.db.session() as session:
             if not await session.run(intake.take_turn):
-                return 0
-            due = sorted(await self.db.run(intake.due, limit=AT_A_TIME), key=_tenant_of)
+                return None
+            by_tenant: dict[int, list[DueSender]] = {}  # who waits longest comes first
+            for one in await self.db.run(intake.due, limit=AT_A_TIME):
+                by_tenant.setdefault(one.tenant_id, []).append(one)
             few = asyncio.Semaphore(TENANTS_AT_A_TIME)
-            reading = [
-                self._tenant(list(some), few, give_up_at) for _, some in groupby(due, _tenant_of)
-            ]
+            reading = [self._tenant(some, few, give_up_at) for some in by_tenant.values()]
             results = await asyncio.gather(*reading, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -176,10 +179,6 @@ class Puller:
         if new:
             log.info("inbound_pulled", sender=sender.id, messages=len(new), opt_outs=len(opt_outs))
         late = [one for one in new if one.date_created < now - LATE]
-        if late and self.rhythm.mode is IntakeMode.BOTH:
+        if late and sender.watermark and self.rhythm.mode is IntakeMode.BOTH:
             log.warning("webhooks_missed", sender=sender.id, messages=len(late))
         return heard
-
-
-def _tenant_of(sender: DueSender) -> int:
-    return sender.tenant_id

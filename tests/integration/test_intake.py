@@ -490,6 +490,19 @@ class TestPullAlone:
         await twilio.pull()
         assert list(bench.guard_all(campaign)) == [BERT]
 
+    async def test_who_has_not_the_turn_gives_none(
+        self, bench: Bench, loop_db: AsyncDatabase, twilio: Pulling
+    ) -> None:
+        """A consumer that is frozen in its turn pulls nothing, and another's life hides nothing."""
+        bench.campaign(ANNA)
+        fall_silent(bench, "pull")
+        async with loop_db.session() as session:
+            assert await session.run(intake.take_turn)
+            await twilio.pull()
+            assert bench.value("SELECT good_until < now() FROM intake_source")
+        await twilio.pull()
+        assert bench.value("SELECT good_until > now() FROM intake_source")
+
     async def test_a_tenant_that_cannot_be_read_is_held(
         self, bench: Bench, twilio: Pulling
     ) -> None:
