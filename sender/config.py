@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -99,6 +99,26 @@ class Settings(BaseModel):
         description="how long a STOP waits for a request whose worker was lost: longer than a "
         "lost worker's bytes can stay on the network; never below the 10 s a live one may take",
     )
+    intake: Literal["both", "pull", "webhook"] = Field(
+        default="both",
+        validation_alias="SENDER_INTAKE",
+        description="where STOPs come from: webhooks and Twilio's log (`both`), the log alone "
+        "(`pull`, where Twilio cannot call: no PUBLIC_BASE_URL needed), webhooks alone (`webhook`)",
+    )
+    intake_silence_seconds: int = Field(
+        default=30,
+        ge=3,
+        validation_alias="SENDER_INTAKE_SILENCE_SECONDS",
+        description="the webhook app or the consumer giving no sign of life for so long stops all "
+        "sending, until Twilio's log was read past the gap; longer than their restart takes",
+    )
+    pull_seconds: int = Field(
+        default=60,
+        ge=1,
+        validation_alias="SENDER_PULL_SECONDS",
+        description="between two reads of each number's inbound messages in Twilio's log; the "
+        "longest that a STOP whose webhook was lost is unknown",
+    )
     state_dir: str = Field(
         default="",
         validation_alias="SENDER_STATE_DIR",
@@ -185,7 +205,8 @@ class Settings(BaseModel):
         needed = {
             "TWILIO_ACCOUNT_SID": self.twilio_account_sid,
             "TWILIO_AUTH_TOKEN": self.auth_tokens,
-            "PUBLIC_BASE_URL": self.public_base_url,
+            # Without webhooks nobody calls.
+            "PUBLIC_BASE_URL": self.public_base_url or self.intake == "pull",
         }
         missing = [name for name, value in needed.items() if not value]
         if missing:

@@ -17,11 +17,13 @@ from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.gateways import Verifiers
+from sender.heartbeat import Heartbeat
 from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.inbound import Inbound
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
+from sender.pulling import Puller
 from sender.pulsing import Pulse
 from sender.recalling import Recaller
 from sender.receipts import Answer
@@ -91,6 +93,7 @@ class WebhookRuntime:
     queue: EnforcementQueue
     cache: RedisCache
     passing: Passing
+    heartbeat: Heartbeat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,3 +106,5 @@ class ConsumerRuntime:
     mirror: Mirror
     times: ProviderTimes
     sealer: Sealer
+    heartbeat: Heartbeat
+    puller: Puller

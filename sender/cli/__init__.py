@@ -11,6 +11,7 @@ from sender.cli import (
     codes,
     doubts,
     holds,
+    intake,
     numbers,
     platform,
     processes,
@@ -35,6 +36,7 @@ app.add_typer(processes.app)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(caps.app, name="caps")
 app.add_typer(holds.app, name="holds")
+app.add_typer(intake.app, name="intake")
 app.add_typer(doubts.app, name="doubts")
 app.add_typer(workers.app)
 app.add_typer(restoring.app)

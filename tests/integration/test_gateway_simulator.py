@@ -8,11 +8,12 @@ from uuid import UUID
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from simulator_rig import CONFIG, NUMBER, PERSON, SERVICE, Rig, simulated, until
+from simulator_rig import CONFIG, NUMBER, PERSON, POOL, SERVICE, Rig, simulated, until
 
 from sender.domain.message import OutboundText
 from sender.domain.number_health import NumberFault
 from sender.domain.outcome import Accepted, OptedOut, Outcome, RefusalKind, Refused
+from sender.domain.provider import ServiceRecord
 from sender.domain.receipt import Receipt, ReceiptMeaning
 from sender.gateway import (
     Credentials,
@@ -130,3 +131,26 @@ async def receipts() -> AsyncIterator[tuple[list[Receipt], str]]:
         url = str(server.make_url("/hooks"))
         verifiers.append(SignatureVerifier([CONFIG.auth_token], url))
         yield received, url
+
+
+async def test_without_a_public_address_twilio_is_not_asked_to_call() -> None:
+    """Who cannot be called sends all the same, and asks."""
+    async with (
+        simulated() as rig,
+        TwilioGateway.open(API_KEY, base_url=rig.url, status_callback_base="") as gateway,
+    ):
+        outcome = await hand_off(gateway)
+        assert isinstance(outcome, Accepted)
+        await rig.until_status(outcome.sid, "delivered")
+        (create,) = await rig.log("create")
+        assert rig.application.statuses() == []
+        assert create["http_status"] == 201
+
+
+async def test_a_service_and_its_numbers() -> None:
+    """A Messaging Service has the numbers of its pool; one that is not there is none."""
+    async with simulated() as rig, gateway_to(rig) as gateway:
+        found = await gateway.service(SERVICE)
+        missing = await gateway.service("MG" + "f" * 32)
+    assert found == ServiceRecord(numbers=POOL, receives=True)
+    assert missing is None
