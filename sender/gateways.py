@@ -14,6 +14,7 @@ from sender.gateway import (
     Credentials,
     Form,
     GatewayFactory,
+    PublicUrls,
     SignatureVerifier,
     TwilioGateway,
 )
@@ -79,7 +80,11 @@ def _credentials(account: Account) -> Credentials:
 
 @dataclass(kw_only=True)
 class Verifiers:
-    """Checks webhooks against the secrets of the tenant whose account they name."""
+    """Checks webhooks against the secrets of the tenant whose account they name.
+
+    Raises:
+        ConfigurationError: no signature could be checked over ``public_base_url``.
+    """
 
     db: AsyncDatabase
     accounts: Accounts
@@ -87,11 +92,27 @@ class Verifiers:
     #: Latest use last; an account that is no tenant's has the default tenant's verifier.
     _known: OrderedDict[str, tuple[float, SignatureVerifier]] = field(default_factory=OrderedDict)
 
-    async def verify(self, path_and_raw_query: str, form: Form, headers: Mapping[str, str]) -> bool:
+    def __post_init__(self) -> None:
+        PublicUrls(self.public_base_url)  # raises at the start, not at the first STOP
+
+    async def verify(
+        self,
+        path_and_raw_query: str,
+        form: Form,
+        headers: Mapping[str, str],
+        *,
+        json: bytes | None = None,
+    ) -> bool:
         """Whether the tenant's account that the form names has signed it.
 
         A form that names no tenant's account is checked with the default tenant's tokens: what
         those signed is certainly Twilio's, and the caller can say what is wrong with it.
+
+        Args:
+            path_and_raw_query: as received.
+            form: the fields.
+            headers: of the request.
+            json: the body, if that is where the fields were read from.
 
         Raises:
             ConfigurationError: the tenant's secrets are missing or cannot be read.
@@ -99,6 +120,8 @@ class Verifiers:
         """
         sid = next((value for name, value in form if name == "AccountSid"), "")
         verifier = await self._verifier(sid)
+        if json is not None:
+            return verifier.verify_json(path_and_raw_query, json, headers)
         return verifier.verify(path_and_raw_query, form, headers)
 
     async def _verifier(self, sid: str) -> SignatureVerifier:

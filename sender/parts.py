@@ -21,6 +21,7 @@ from sender.heartbeat import Heartbeat
 from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.inbound import Inbound
+from sender.marking import GatheredCache
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
 from sender.pulling import Puller
@@ -36,9 +37,6 @@ from sender.storage.database import AsyncDatabase, Database
 from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import MessageTable
 from sender.storage.slices import SliceTable
-from sender.suppression import (
-    RedisCache,
-)
 from sender.suppression_list import SuppressionList
 
 
@@ -91,7 +89,7 @@ class WebhookRuntime:
     inbound: Inbound
     receipts: Batcher[Receipt, Answer]
     queue: EnforcementQueue
-    cache: RedisCache
+    cache: GatheredCache
     passing: Passing
     heartbeat: Heartbeat
 

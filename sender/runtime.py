@@ -11,12 +11,11 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from sender.accounts import Account, Accounts
+from sender.accounts import Accounts
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
-from sender.config import Settings, environment_variable
+from sender.config import Settings
 from sender.crashing import Passing, crash_at, pass_by
-from sender.credentials import Secrets, Vault
 from sender.domain.consent import PLATFORM
 from sender.domain.intake import IntakeMode, Rhythm, Source
 from sender.domain.receipt import Receipt
@@ -37,6 +36,7 @@ from sender.inbound import Inbound
 from sender.intake import Intake
 from sender.liveness import living
 from sender.mark_file import MarkFile
+from sender.marking import GatheredCache
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
@@ -166,7 +166,7 @@ class Runtime:
 
     def tenancy(self) -> Tenancy:
         """Tenants, as the operator keeps them."""
-        accounts = self._accounts()
+        accounts = Accounts.from_settings(self.settings)
         return Tenancy(db=self._sync_db(), vault=accounts.vault, accounts=accounts)
 
     def fleet(self) -> Fleet:
@@ -269,13 +269,13 @@ class Runtime:
                 db=db,
                 verifiers=Verifiers(
                     db=db,
-                    accounts=self._accounts(),
+                    accounts=Accounts.from_settings(self.settings),
                     public_base_url=self.settings.public_base_url,
                 ),
                 inbound=Inbound(enforcement=enforcement),
                 receipts=self._receipts(db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
-                cache=RedisCache(redis),
+                cache=GatheredCache(RedisCache(redis)),
                 passing=passing,
                 heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self._rhythm),
             )
@@ -357,21 +357,10 @@ class Runtime:
     def _gateways(self, db: AsyncDatabase) -> AbstractAsyncContextManager[Gateways]:
         return Gateways.open(
             db,
-            self._accounts(),
+            Accounts.from_settings(self.settings),
             callback_base=self.settings.public_base_url,
             base_url=self.settings.twilio_api_base_url,
         )
-
-    def _accounts(self) -> Accounts:
-        settings = self.settings
-        secrets = Secrets(
-            auth_tokens=settings.auth_tokens,
-            api_key=settings.twilio_api_key,
-            api_secret=settings.twilio_api_secret.get_secret_value(),
-        )
-        own = Account(tenant_id=DEFAULT_TENANT, sid=settings.twilio_account_sid, secrets=secrets)
-        vault = Vault(keys=settings.secret_keys)
-        return Accounts(default=own, vault=vault, variable=environment_variable)
 
 
 def _version() -> str:
