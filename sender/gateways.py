@@ -14,6 +14,7 @@ from sender.gateway import (
     Credentials,
     Form,
     GatewayFactory,
+    HooksGateway,
     PublicUrls,
     SignatureVerifier,
     TwilioGateway,
@@ -69,6 +70,11 @@ class Gateways:
         """A tenant's way to Twilio's Consent API; raises as `of` does."""
         account = await self.db.run(self.accounts.of, tenant_id)
         return ConsentsGateway(self.factory.client(_credentials(account)))
+
+    async def hooks(self, tenant_id: int) -> HooksGateway:
+        """A tenant's webhooks at Twilio; raises as `of` does."""
+        account = await self.db.run(self.accounts.of, tenant_id)
+        return HooksGateway(self.factory.client(_credentials(account)))
 
 
 def _credentials(account: Account) -> Credentials:

@@ -25,7 +25,7 @@ from sender.erasing import Erasures
 from sender.errors import NotFound
 from sender.exporting import Exports
 from sender.fleet import Fleet
-from sender.gateway import NOT_PASSED_ON
+from sender.gateway import NOT_PASSED_ON, PublicUrls
 from sender.gateways import Gateways, Verifiers
 from sender.hearing import Hearing
 from sender.heartbeat import Heartbeat, demand
@@ -33,6 +33,7 @@ from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.importing import Imports
 from sender.inbound import Inbound
+from sender.installing import Installation
 from sender.intake import Intake
 from sender.liveness import living
 from sender.mark_file import MarkFile
@@ -126,17 +127,30 @@ class Runtime:
     ) -> PushPlan | PushReport:
         """Tell Twilio of a tenant's opt-outs, or only what there is to tell."""
         self.settings.require_twilio()
+        async with self._asking(tenant) as (db, gateways, tenant_id):
+            pushes = Pushes(
+                db=db,
+                tenant_id=tenant_id,
+                consents=await gateways.consents(tenant_id),
+                sleep=asyncio.sleep,
+            )
+            return await (pushes.plan() if dry_run else pushes.push(progress=progress))
+
+    @asynccontextmanager
+    async def installation(self, tenant: str) -> AsyncIterator[Installation]:
+        """Where Twilio calls us for a tenant's senders."""
+        urls = PublicUrls(self.settings.public_base_url)
+        async with self._asking(tenant) as (db, gateways, tenant_id):
+            hooks = partial(gateways.hooks, tenant_id)
+            yield Installation(db=db, tenant_id=tenant_id, urls=urls, hooks=hooks)
+
+    @asynccontextmanager
+    async def _asking(self, tenant: str) -> AsyncIterator[tuple[AsyncDatabase, Gateways, int]]:
+        """What a command needs that asks Twilio in one tenant's name."""
         db = AsyncDatabase.connect(self.settings.database_url)
         try:
             async with self._gateways(db) as gateways:
-                tenant_id = (await db.run(tenants.by_name, tenant)).id
-                pushes = Pushes(
-                    db=db,
-                    tenant_id=tenant_id,
-                    consents=await gateways.consents(tenant_id),
-                    sleep=asyncio.sleep,
-                )
-                return await (pushes.plan() if dry_run else pushes.push(progress=progress))
+                yield db, gateways, (await db.run(tenants.by_name, tenant)).id
         finally:
             await db.close()
 
@@ -322,8 +336,9 @@ class Runtime:
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:
         """What is known of the database: in Redis, and on disk where a folder is given."""
         folder = self.settings.state_dir
-        made = MarkFile.in_folder if writes else _to_read
-        files = [made(Path(folder))] if folder else []
+        # To read only, the folder is not made.
+        made = MarkFile.in_folder if writes else partial(MarkFile)
+        files = [made(folder=Path(folder))] if folder else []
         return HighWater(places=[RedisMarks(redis), *files])
 
     def _receipts(self, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
@@ -377,11 +392,6 @@ def _id_of(db: Database, tenant: str) -> int:
     except NotFound:
         db.close()
         raise
-
-
-def _to_read(folder: Path) -> MarkFile:
-    """The marks in a folder that is not written to, nor made."""
-    return MarkFile(folder=folder)
 
 
 def _claim_account(tx: Transaction, account_sid: str) -> None:

@@ -18,6 +18,7 @@ from sender.cli import (
     restoring,
     suppression,
     tenants,
+    webhooks,
     workers,
 )
 from sender.cli.showing import FAILED
@@ -44,6 +45,7 @@ app.add_typer(suppression.app, name="suppression")
 app.add_typer(numbers.app, name="numbers")
 app.add_typer(platform.app, name="platform")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(codes.app)
 
 

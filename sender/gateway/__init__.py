@@ -9,6 +9,7 @@ from sender.gateway.client import (
 )
 from sender.gateway.codes import TABLE, CodeEntry, callback_verdict, create_outcome
 from sender.gateway.consents import ConsentsGateway
+from sender.gateway.hooks import HooksGateway
 from sender.gateway.transport import RECIPIENT_LOGGERS
 from sender.gateway.urls import PublicUrls
 from sender.gateway.webhooks import (
@@ -37,6 +38,7 @@ __all__ = [
     "Credentials",
     "Form",
     "GatewayFactory",
+    "HooksGateway",
     "PublicUrls",
     "SignatureVerifier",
     "TwilioGateway",

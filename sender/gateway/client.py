@@ -205,7 +205,7 @@ class TwilioGateway:
         Raises:
             ProviderUnavailable: no readable answer; nothing follows from it.
         """
-        with _asking("fetch a message"):
+        with asking("fetch a message"):
             try:
                 return _record(await self._client.messages(sid).fetch_async())
             except TwilioException as error:
@@ -263,19 +263,19 @@ class TwilioGateway:
         filters: dict[str, Any] = {"date_sent_after": _day(since)}
         if to is not None:
             filters["to"] = to
-        with _asking("list messages"):
+        with asking("list messages"):
             page = await self._client.messages.page_async(page_size=_PAGE_SIZE, **filters)
             found = [_record(message) for message in page]
         while True:
             yield [record for record in found if record.date_created >= since]
-            with _asking("list messages"):
+            with asking("list messages"):
                 page = await page.next_page_async()
                 if page is None:
                     return
                 found = [_record(message) for message in page]
 
     async def _list(self, **filters: Any) -> list[MessageRecord]:
-        with _asking("list messages"):
+        with asking("list messages"):
             found = await self._client.messages.list_async(page_size=_PAGE_SIZE, **filters)
             return [_record(message) for message in found]
 
@@ -286,7 +286,7 @@ class TwilioGateway:
             ProviderUnavailable: no complete readable answer.
         """
         resource = self._client.messaging.v1.services(sid)
-        with _asking("show a Messaging Service"):
+        with asking("show a Messaging Service"):
             try:
                 service = await resource.fetch_async()
             except TwilioException as error:
@@ -307,7 +307,7 @@ class TwilioGateway:
         Raises:
             ProviderUnavailable: no readable answer; the message may be canceled or not.
         """
-        with _asking("cancel a message"):
+        with asking("cancel a message"):
             try:
                 await self._client.messages(sid).update_async(status="canceled")
             except TwilioException as error:
@@ -349,7 +349,13 @@ def _validity_seconds(validity: timedelta) -> int:
 
 
 @contextmanager
-def _asking(what: str) -> Iterator[None]:
+def asking(what: str) -> Iterator[None]:
+    """Have the block's requests be questions: bounded in time, their errors ours.
+
+    Raises:
+        ProviderRefused: the account is not let in.
+        ProviderUnavailable: no readable answer.
+    """
     deadline = send_clock() + _ASK_SECONDS
     with exchange(connect_by=deadline, deadline=deadline) as current:
         try:

@@ -11,6 +11,8 @@ from sender.errors import ConfigurationError
 #: after one failed answer, and a STOP or a 21610 would be lost.
 #: Source: twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 OVERRIDES: Final = "#ct=2000&rt=4000&rc=5&rp=all"
+#: What a new number is given to call.
+_EXAMPLE: Final = "https://demo.twilio.com/"
 
 
 class PublicUrls:
@@ -49,9 +51,10 @@ class PublicUrls:
         """For the status callbacks of one message; each message carries its own."""
         return f"{self.base}/twilio/status/{message_id}{OVERRIDES}"
 
-    def is_ours(self, url: str) -> bool:
-        """Whether a URL leads to this app, overrides or not: it may be replaced without asking."""
-        return url.partition("#")[0].partition("?")[0].startswith(f"{self.base}/twilio/")
+    def is_free(self, url: str) -> bool:
+        """Whether a URL may be replaced without asking: none, ours, or Twilio's own example."""
+        address = url.partition("#")[0].partition("?")[0]
+        return not url or address.startswith((f"{self.base}/twilio/", _EXAMPLE))
 
 
 def require_absolute(url: str) -> None:

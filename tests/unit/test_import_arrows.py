@@ -64,6 +64,7 @@ USE_CASES = frozenset(
         "sender.doubting",
         "sender.holding",
         "sender.inbound",
+        "sender.installing",
         "sender.intake",
         "sender.mirroring",
         "sender.numbers",
