@@ -25,7 +25,7 @@ from sender.erasing import Erasures
 from sender.errors import NotFound
 from sender.exporting import Exports
 from sender.fleet import Fleet
-from sender.gateway import NOT_PASSED_ON, PublicUrls
+from sender.gateway import NOT_PASSED_ON, HooksGateway, PublicUrls
 from sender.gateways import Gateways, Verifiers
 from sender.hearing import Hearing
 from sender.heartbeat import Heartbeat, demand
@@ -141,7 +141,11 @@ class Runtime:
         """Where Twilio calls us for a tenant's senders."""
         urls = PublicUrls(self.settings.public_base_url)
         async with self._asking(tenant) as (db, gateways, tenant_id):
-            hooks = partial(gateways.hooks, tenant_id)
+
+            async def hooks() -> HooksGateway:
+                self.settings.require_twilio()  # only who asks Twilio signs in
+                return await gateways.hooks(tenant_id)
+
             yield Installation(db=db, tenant_id=tenant_id, urls=urls, hooks=hooks)
 
     @asynccontextmanager

@@ -46,8 +46,9 @@ from workers.refusals import Refusals, Refused
 log = structlog.get_logger(__name__)
 
 _NOT_STORED = 503
-#: Texts being stored at a time, of the pool's ten connections: the others are for callbacks, for
-#: the enforcement of STOPs that are stored already, and for tenants' tokens.
+#: Texts being stored at a time, of the pool's ten connections. The others are for callbacks, for
+#: the enforcement of STOPs that are stored already and for tenants' tokens, one each, and for
+#: signs of life.
 STORING = 6
 #: How long a text waits for its turn: with its repeats, Twilio gives up after 15 s.
 TURN_WITHIN = timedelta(seconds=10)

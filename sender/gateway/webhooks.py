@@ -44,6 +44,8 @@ _BODY_HASH: Final = "bodySHA256"
 
 #: An inbound MMS with ten pictures and add-ons has about 50; more is no message of Twilio's.
 _MAX_FIELDS: Final = 100
+#: Twilio's have 34 characters; longer ones are for test doubles.
+_SID: Final = re.compile("[0-9A-Za-z_-]{1,64}")
 #: Codes have five digits; no count or code of Twilio's comes near this.
 _LONGEST_NUMBER: Final = 9
 
@@ -159,6 +161,11 @@ def is_json(content_type: str) -> bool:
     return kind == _JSON_TYPE
 
 
+def is_sid(text: str) -> bool:
+    """Whether a text can be a SID at all: only such are looked for."""
+    return _SID.fullmatch(text) is not None
+
+
 def failure_from_form(form: Form) -> int | None:
     """Why Twilio calls the fallback URL: its code for what was wrong with our main answer.
 
@@ -175,8 +182,8 @@ def inbound_from_form(form: Form) -> InboundText:
     """
     fields = _first_values(form)
     return InboundText(
-        sid=_required(fields, "MessageSid"),
-        account_sid=_required(fields, "AccountSid"),
+        sid=_required_sid(fields, "MessageSid"),
+        account_sid=_required_sid(fields, "AccountSid"),
         from_=_required(fields, "From"),
         to=_required(fields, "To"),
         service_sid=fields.get("MessagingServiceSid") or None,
@@ -198,8 +205,8 @@ def receipt_from_form(message_id: UUID, form: Form) -> Receipt:
     sender = fields.get("From") or None
     return Receipt(
         message_id=message_id,
-        account_sid=_required(fields, "AccountSid"),
-        sid=_required(fields, "MessageSid"),
+        account_sid=_required_sid(fields, "AccountSid"),
+        sid=_required_sid(fields, "MessageSid"),
         status=status,
         code=code,
         to=_required(fields, "To"),
@@ -218,6 +225,13 @@ def _required(fields: Mapping[str, str], name: str) -> str:
     value = fields.get(name)
     if not value:
         raise MalformedWebhook(f"the field {name} is missing")
+    return value
+
+
+def _required_sid(fields: Mapping[str, str], name: str) -> str:
+    value = _required(fields, name)
+    if not is_sid(value):
+        raise MalformedWebhook(f"the field {name} is no SID")
     return value
 
 

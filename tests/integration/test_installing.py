@@ -204,6 +204,12 @@ class TestInstall:
         verdicts = {name: one["verdict"] for name, one in _found(said).items()}
         assert verdicts == {"+15559990000": Verdict.MISSING, "72345": Verdict.BY_HAND}
 
+    async def test_without_credentials(self, bench: Bench, say: Say) -> None:
+        """Who signs in needs what to sign in with."""
+        bench.sender_id(NUMBER)
+        with pytest.raises(ConfigurationError, match="TWILIO_AUTH_TOKEN"):
+            await say(*INSTALL, TWILIO_AUTH_TOKEN="")
+
     async def test_a_refused_account(self, bench: Bench, say: Say) -> None:
         """Wrong credentials are an error, not an empty answer."""
         bench.sender_id(NUMBER)

@@ -27,8 +27,8 @@ EXAMPLES = settings(
 _TEXT = {"type": "string"}
 _PERSON = {"type": "string", "pattern": r"^\+1[2-9][0-9]{9}$"}
 _FIELDS = {
-    "MessageSid": {"type": "string", "pattern": "^SM[0-9a-f]{32}$"},
-    "AccountSid": {"enum": [ACCOUNT, OTHER_ACCOUNT]},
+    "MessageSid": {"anyOf": [{"type": "string", "pattern": "^SM[0-9a-f]{32}$"}, _TEXT]},
+    "AccountSid": {"enum": [ACCOUNT, OTHER_ACCOUNT, "AC\0", "AC" * 99]},
     "From": {"anyOf": [_PERSON, _TEXT]},
     "To": {"enum": [SENDER, "72345", "whatsapp:+14155550001"]},
     "Body": {"anyOf": [{"enum": ["STOP", "Start", "help", "stop texting me", ""]}, _TEXT]},

@@ -352,3 +352,14 @@ def test_a_callback_without_a_status_is_malformed() -> None:
     """There is nothing to record."""
     with pytest.raises(MalformedWebhook, match="MessageStatus"):
         receipt_from_form(MESSAGE_ID, FORM)
+
+
+@pytest.mark.parametrize("sid", ["SM\0", "SM" * 40, "SM 1", "ßM", "SM\n"])
+@pytest.mark.parametrize("field", ["MessageSid", "AccountSid"])
+def test_what_cannot_be_a_sid_is_malformed(field: str, sid: str) -> None:
+    """It is never looked for: a database would refuse some of them."""
+    form = [(field, sid), *FORM]
+    with pytest.raises(MalformedWebhook, match=field):
+        inbound_from_form(form)
+    with pytest.raises(MalformedWebhook, match=field):
+        receipt_from_form(MESSAGE_ID, [*form, ("MessageStatus", "sent")])
