@@ -20,6 +20,7 @@ from sender.gateways import Verifiers
 from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.inbound import Inbound
+from sender.investigating import Investigation
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
 from sender.pulsing import Pulse
@@ -102,4 +103,5 @@ class ConsumerRuntime:
     enforcement: Enforcement
     mirror: Mirror
     times: ProviderTimes
+    investigation: Investigation
     sealer: Sealer

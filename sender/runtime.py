@@ -31,6 +31,7 @@ from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.importing import Imports
 from sender.inbound import Inbound
+from sender.investigating import Investigation
 from sender.liveness import living
 from sender.mark_file import MarkFile
 from sender.mirroring import Mirror
@@ -286,6 +287,7 @@ class Runtime:
                 enforcement=self._enforcement(passing),
                 mirror=Mirror(db=self._sync_db(), sets=sets),
                 times=ProviderTimes(db=db, providers=gateways, cache=RedisCache(redis)),
+                investigation=Investigation(db=db, providers=gateways),
                 sealer=Sealer(db=self._sync_db()),
             )
 

@@ -1,8 +1,8 @@
 """``python -m workers.consumer``: the suppression consumer.
 
 It finishes the enforcement of opt-outs that are stored but not enforced, keeps the Redis set
-equal to Postgres, fetches the provider times of STOPs and STARTs, seals the consent log, and
-recognises a database that was restored. It may be ended and restarted at any instant.
+equal to Postgres, fetches the provider times of STOPs and STARTs, asks Twilio's log about
+incidents, seals the consent log, and recognises a database that was restored. It may be ended and restarted at any instant.
 """
 
 import asyncio
@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 ENFORCE_EVERY = timedelta(milliseconds=100)
 MIRROR_EVERY = timedelta(milliseconds=250)
 DATE_EVERY = timedelta(milliseconds=500)
+#: One question to Twilio for each of a few incidents.
+INVESTIGATE_EVERY = timedelta(seconds=5)
 #: A link a minute: `verify` asks twice for each, and a year has half a million minutes.
 SEAL_EVERY = timedelta(minutes=1)
 #: STOPs are stored while no worker runs, so that the mark must rise then as well.
@@ -68,6 +70,7 @@ def _duties(
         (enforce, ENFORCE_EVERY),
         (mirror, MIRROR_EVERY),
         (use_cases.times.fetch, DATE_EVERY),
+        (use_cases.investigation.investigate, INVESTIGATE_EVERY),
         (seal, SEAL_EVERY),
     ]
 

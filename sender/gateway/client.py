@@ -245,6 +245,19 @@ class TwilioGateway:
         records = await self._list(**filters)
         return [r for r in records if r.inbound and r.date_created >= since]
 
+    async def list_from(self, recipient: int, since: datetime) -> list[MessageRecord]:
+        """Messages that one person sent us at or after ``since``, in no promised order.
+
+        Args:
+            recipient: E.164 digits.
+            since: aware.
+
+        Raises:
+            ProviderUnavailable: no complete readable answer.
+        """
+        records = await self._list(from_=f"+{recipient}", date_sent_after=_day(since))
+        return [r for r in records if r.inbound and r.date_created >= since]
+
     async def pages_since(self, since: datetime) -> AsyncIterator[list[MessageRecord]]:
         """The account's messages in both directions sent at or after ``since``, by the page.
 
