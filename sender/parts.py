@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from sender.alerting import Alerting
 from sender.audience import admit
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
@@ -104,4 +105,5 @@ class ConsumerRuntime:
     mirror: Mirror
     times: ProviderTimes
     investigation: Investigation
+    alerting: Alerting
     sealer: Sealer

@@ -12,6 +12,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from sender.accounts import Account, Accounts
+from sender.alerting import Alerting
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
 from sender.config import Settings, environment_variable
@@ -39,6 +40,7 @@ from sender.numbers import Numbers
 from sender.optouts import OptOuts
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
 from sender.permits import Permits
+from sender.posting import Poster
 from sender.pulsing import Pulse
 from sender.pushing import Pushes, PushPlan, PushReport
 from sender.recalling import Recaller
@@ -195,7 +197,8 @@ class Runtime:
 
     def sweeper(self) -> Sweeper:
         """Sweeps what was abandoned."""
-        return Sweeper(db=self._sync_db(SWEEPER_CONNECTIONS))
+        db = self._sync_db(SWEEPER_CONNECTIONS)
+        return Sweeper(db=db, limits=self.settings.block_limits)
 
     @asynccontextmanager
     async def worker(self, name: str) -> AsyncIterator[WorkerRuntime]:
@@ -281,6 +284,8 @@ class Runtime:
             sets = RedisSets(connect_sync(self.settings.redis_url))
             water = self._water(redis)
             stack.push_async_callback(water.close)
+            poster = Poster.open(allow_private=self.settings.test_faults)
+            alerting = self._alerting(db, await stack.enter_async_context(poster))
             yield ConsumerRuntime(
                 db=db,
                 water=water,
@@ -288,8 +293,13 @@ class Runtime:
                 mirror=Mirror(db=self._sync_db(), sets=sets),
                 times=ProviderTimes(db=db, providers=gateways, cache=RedisCache(redis)),
                 investigation=Investigation(db=db, providers=gateways),
+                alerting=alerting,
                 sealer=Sealer(db=self._sync_db()),
             )
+
+    def _alerting(self, db: AsyncDatabase, poster: Poster) -> Alerting:
+        secret = self.settings.alert_secret.get_secret_value()
+        return Alerting(db=db, poster=poster, url=self.settings.alert_url, secret=secret)
 
     def _water(self, redis: Redis) -> HighWater:
         """What is known of the database: in Redis, and on disk where a folder is given."""

@@ -110,7 +110,7 @@ class TestLateEvidence:
         assert _history(bench)[-1] == ("webhook_missed", "keyword_dated")
 
     async def test_a_stop_that_is_dated(self, bench: Bench, loop_db: AsyncDatabase) -> None:
-        """A webhook that came an hour late is one that was missed, once Twilio has told its time."""
+        """A webhook that came an hour late was missed, which its time at Twilio shows."""
         _blocked(bench, ago=HOUR)
         bench.stop(sid="SM1")
         log = _Log([_record("SM1", datetime.now(UTC) - 2 * HOUR)])

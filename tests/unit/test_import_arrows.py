@@ -46,16 +46,19 @@ FOUNDATION = frozenset(
         "sender.listfile",
         "sender.log_matching",
         "sender.permits",
+        "sender.posting",
         "sender.recipients",
         "sender.settlement",
         "sender.settling",
         "sender.storage",
         "sender.texts",
         "sender.turns",
+        "sender.watching",
     }
 )
 USE_CASES = frozenset(
     {
+        "sender.alerting",
         "sender.campaigns",
         "sender.doubting",
         "sender.holding",
@@ -99,7 +102,9 @@ ARROWS = {
     "sender.accounts": {"sender.credentials", "sender.errors", "sender.storage"},
     "sender.gateways": {"sender.accounts", "sender.gateway", "sender.storage"},
     "sender.recipients": {"sender.domain", "sender.errors"},
-    "sender.config": {"sender.errors"},
+    "sender.config": {"sender.domain", "sender.errors"},
+    "sender.posting": frozenset[str](),
+    "sender.watching": {"sender.domain", "sender.storage"},
     "sender.crashing": {"sender.errors"},
     "sender.audience": {"sender.domain", "sender.errors"},
     "sender.gateway": {"sender.domain", "sender.errors"},

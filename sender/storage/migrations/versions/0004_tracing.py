@@ -73,6 +73,7 @@ CREATE INDEX alert_of ON alert (campaign_id);
 
 -- How many 21610s a campaign had when its rate was last judged.
 ALTER TABLE campaign ADD COLUMN blocks_judged bigint NOT NULL DEFAULT 0;
+CREATE INDEX campaign_ended ON campaign (completed_at) WHERE completed_at IS NOT NULL;
 -- Of a campaign's slices, those that were worked on since some moment.
 CREATE INDEX slice_done ON slice (campaign_id, done_at) WHERE done_at IS NOT NULL;
 """
