@@ -40,6 +40,7 @@ from sender.suppression import (
     RedisCache,
 )
 from sender.suppression_list import SuppressionList
+from sender.tracing import Tracing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,7 @@ class ApiRuntime:
     numbers: Numbers
     holds: Holds
     doubts: Doubts
+    tracing: Tracing
 
 
 @dataclass(frozen=True, kw_only=True)

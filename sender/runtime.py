@@ -67,6 +67,7 @@ from sender.suppression import (
 )
 from sender.suppression_list import SuppressionList
 from sender.tenancy import Tenancy
+from sender.tracing import Tracing
 from sender.verifying import Verification
 
 #: Status callbacks come twice a message: gathered this long, they share a transaction.
@@ -109,6 +110,7 @@ class Runtime:
             numbers=Numbers(db=db, tenant_id=tenant_id),
             holds=Holds(db=db, tenant_id=tenant_id),
             doubts=Doubts(db=db, tenant_id=tenant_id, horizon=self.settings.doubt_horizon),
+            tracing=Tracing(db=db, tenant_id=tenant_id),
         )
 
     def platform(self) -> SuppressionList:

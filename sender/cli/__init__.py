@@ -10,12 +10,14 @@ from sender.cli import (
     codes,
     doubts,
     holds,
+    incidents,
     numbers,
     platform,
     processes,
     restoring,
     suppression,
     tenants,
+    tracing,
     workers,
 )
 from sender.cli.showing import FAILED
@@ -34,6 +36,8 @@ app.add_typer(processes.app)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(holds.app, name="holds")
 app.add_typer(doubts.app, name="doubts")
+app.add_typer(incidents.app, name="incidents")
+app.add_typer(tracing.app)
 app.add_typer(workers.app)
 app.add_typer(restoring.app)
 app.add_typer(suppression.app, name="suppression")

@@ -1,6 +1,5 @@
 """``sender doubts …``: messages whose outcome nobody knows, for a person to look into."""
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
@@ -8,19 +7,19 @@ from uuid import UUID
 
 import typer
 
-from sender.cli.opening import Tenant, client_of
+from sender.cli.opening import Tenant, age_of, client_of
 from sender.cli.showing import (
     AsJson,
     Author,
     console,
     fields_of,
+    number_of,
     show_facts,
     show_json,
     show_table,
     shown,
 )
 from sender.domain.message import State
-from sender.domain.phone import mask
 from sender.domain.template import Template
 from sender.storage.doubts import DoubtCase, OpenDoubt
 from sender.storage.tenants import DEFAULT_NAME
@@ -31,8 +30,6 @@ app = typer.Typer(
 
 #: Lines of a list for people; programs get all.
 _SHOWN = 50
-_AGE = re.compile(r"(\d+)([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole numbers, and the text.")]
 
@@ -49,7 +46,7 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """Those in doubt, and those given up on after 48 hours (unknown), the oldest first."""
-    age = _age(older_than)
+    age = age_of(older_than)
     found = client_of(ctx, tenant).doubts.waiting(campaign=campaign, older_than=age)
     if json:
         show_json({"doubts": [_open(one, reveal=reveal) for one in found]})
@@ -113,20 +110,9 @@ def resolve(
         console.print(f"{what}: on record as {'sent' if sent else 'not sent'}, by {author}")
 
 
-def _age(text: str) -> timedelta:
-    found = _AGE.fullmatch(text)
-    if not found:
-        raise typer.BadParameter(f"{text!r} is no age: write 30m, 36h or 2d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def _number(recipient: int, *, reveal: bool) -> str:
-    return f"+{recipient}" if reveal else mask(recipient)
-
-
 def _line(one: OpenDoubt, *, reveal: bool) -> tuple[object, ...]:
     next_check = "given up" if one.next_check is None else f"{one.next_check:%H:%M:%S}Z"
-    number = _number(one.recipient, reveal=reveal)
+    number = number_of(one.recipient, reveal=reveal)
     return (
         *(one.message_id, one.campaign_id, number, _short(one.age)),
         *(one.reason, one.checks, next_check),
@@ -148,7 +134,7 @@ def _show_sum(found: Sequence[OpenDoubt]) -> None:
 
 
 def _open(one: OpenDoubt, *, reveal: bool) -> dict[str, object]:
-    number = _number(one.recipient, reveal=reveal)
+    number = number_of(one.recipient, reveal=reveal)
     return {**fields_of(one), "recipient": number, "age": int(one.age.total_seconds())}
 
 
@@ -156,7 +142,7 @@ def _case(case: DoubtCase, *, reveal: bool) -> dict[str, object]:
     shown_ = fields_of(case)
     del shown_["fields"]
     text = Template.parse(case.body).render(case.fields) if reveal else None
-    return {**shown_, "body": text, "recipient": _number(case.recipient, reveal=reveal)}
+    return {**shown_, "body": text, "recipient": number_of(case.recipient, reveal=reveal)}
 
 
 def _show_case(case: DoubtCase, *, reveal: bool) -> None:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sender.domain.phone import mask
+
 #: Exit codes: 0 done, 1 failed, 2 wrong usage (typer's own).
 FAILED = 1
 
@@ -20,9 +22,10 @@ Author = Annotated[str, typer.Option(help="Who does it; kept in the log.")]
 #: Columns that are kept in one line, whatever else has to be folded.
 _WHOLE = frozenset(
     {"when", "since", "at", "number", "review", "batch", "id", "created", "message", "age"}
+    | {"time", "clock", "cause"}
 )
 #: Columns of figures.
-_FIGURES = frozenset({"messages", "recipients", "checks", "share"})
+_FIGURES = frozenset({"messages", "recipients", "checks", "share", "incidents"})
 
 console = Console(highlight=False)
 
@@ -73,6 +76,11 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
     for name, value in facts:
         table.add_row(escape(name), escape(shown(value)))
     console.print(table)
+
+
+def number_of(recipient: int, *, reveal: bool) -> str:
+    """A recipient's number, masked unless it is to be shown whole."""
+    return f"+{recipient}" if reveal else mask(recipient)
 
 
 def shown(value: Any) -> str:

@@ -109,7 +109,7 @@ def of_person(
     """A person's incidents that are younger than that, locked; no other ones are traced anew."""
     values = {"tenant_id": tenant_id, "recipient": recipient, "youngest": youngest}
     return [
-        Traced(**{**row, "cause": Cause(row["cause"]), "logged": _logged(row["logged"])})
+        Traced(**{**row, "cause": Cause(row["cause"]), "logged": logged(row["logged"])})
         for row in tx.execute(_OF_PERSON, values).mappings()
     ]
 
@@ -120,7 +120,8 @@ def retrace(tx: Transaction, incident_id: int, found: Trace, *, because: Because
     tx.execute(_RETRACE, {**values, "because": because.value})
 
 
-def _logged(kept: Sequence[Mapping[str, Any]]) -> tuple[LoggedKeyword, ...]:
+def logged(kept: Sequence[Mapping[str, Any]]) -> tuple[LoggedKeyword, ...]:
+    """What was kept of the provider's log."""
     return tuple(LoggedKeyword(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in kept)
 
 

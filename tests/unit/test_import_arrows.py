@@ -81,6 +81,7 @@ USE_CASES = frozenset(
         "sender.reviewing",
         "sender.sealing",
         "sender.tenancy",
+        "sender.tracing",
         "sender.verifying",
         "sender.sending",
     }
