@@ -10,7 +10,7 @@ import structlog
 
 from sender.domain.consent import ALL_SENDERS, ConsentEvent
 from sender.domain.incident import Because, Cause, Evidence, Trace, trace
-from sender.storage import consent, inbound, incidents, message_facts, senders
+from sender.storage import consent, enforcement, inbound, incidents, message_facts, senders
 from sender.storage.database import Transaction
 from sender.storage.incidents import Traced
 from sender.storage.message_facts import MessageFacts
@@ -40,6 +40,7 @@ def first_trace(
         # All that is known was known before we were told.
         told_at=max([began_at, *(event.received_at for event in known)]),
         texted_before=message_facts.texted_before(tx, facts),
+        enforced=enforcement.times_of(tx, [one.id for one in known]),
         pulled=inbound.pulled(tx, [one.source_id for one in known]),
     )
     return trace(evidence)
@@ -84,6 +85,7 @@ def _evidence(
         guarded_at=one.guarded_at,
         told_at=one.told_at,
         texted_before=message_facts.texted_before(tx, facts),
+        enforced=enforcement.times_of(tx, [event.id for event in known]),
         logged=one.logged,
         pulled=pulled,
     )

@@ -177,6 +177,8 @@ class Settings(BaseModel):
     def _signed_alerts(self) -> Self:
         if self.alert_url and not self.alert_secret.get_secret_value():
             raise ValueError("SENDER_ALERT_URL needs SENDER_ALERT_SECRET, which signs what is sent")
+        if self.alert_url and urlsplit(self.alert_url).scheme not in {"http", "https"}:
+            raise ValueError("SENDER_ALERT_URL is no http(s) address")
         return self
 
     @property
@@ -275,6 +277,9 @@ def _explain(exc: ValidationError) -> str:
     }
     lines = []
     for error in exc.errors(include_input=False):
-        name = str(error["loc"][0]) if error["loc"] else ""
+        if not error["loc"]:  # of several settings together: it names them itself
+            lines.append(error["msg"].removeprefix("Value error, "))
+            continue
+        name = str(error["loc"][0])
         lines.append(f"{name}: {error['msg']} ({by_alias.get(name, '')})")
     return "; ".join(lines)

@@ -57,7 +57,15 @@ class Investigation:
     async def investigate(self) -> int:
         """Look into the incidents that are due, a few; how many Twilio answered about."""
         due = await self.db.run(incidents.claim_looks, limit=AT_A_TIME, pauses=PAUSES)
-        return sum([await self._look(one) for one in due])
+        return sum([await self._try(one) for one in due])
+
+    async def _try(self, due: DueLook) -> bool:
+        """Look into one; what goes wrong with it keeps nobody from the others."""
+        try:
+            return await self._look(due)
+        except Exception as exc:  # noqa: BLE001  # whatever it is: it was put off, and is told
+            log.error("investigation_failed", incident=due.id, error=type(exc).__name__)
+            return False
 
     async def _look(self, due: DueLook) -> bool:
         try:

@@ -55,6 +55,9 @@ def _show(found: CampaignReport) -> None:
         f"({found.delivery_rate:.1%} of those)"
     )
     _show_blocks(found)
+    if found.alerts:
+        show_table(("when", "alert", "21610s", "told"), map(_alert, found.alerts), empty="")
+        console.print()
     console.print(f"each recipient, as CSV: sender campaign results {found.campaign_id}")
 
 
@@ -75,14 +78,11 @@ def _show_blocks(found: CampaignReport) -> None:
     console.print()
     rows = ((cause, count, MEANINGS[cause]) for cause, count in found.causes.items())
     show_table(("cause", "incidents", "what happened"), rows, empty="")
-    if found.alerts:
-        console.print()
-        show_table(("when", "alert", "21610s", "told"), map(_alert, found.alerts), empty="")
-    console.print()
     console.print(f"each of them: sender incidents list --campaign {found.campaign_id}")
+    console.print()
 
 
 def _alert(one: Alert) -> tuple[object, ...]:
-    rate = f"{one.detail['blocks']} of {one.detail['answers']}"
+    rate = f"{one.detail['blocks']} of {one.detail['answers']}" if "blocks" in one.detail else ""
     told = shown(one.delivered_at) if one.delivered_at else one.error or "nobody yet"
     return one.created_at, one.kind, rate, told

@@ -1,7 +1,7 @@
 """Why a 21610 got past suppression: rules from evidence to a cause on a closed list."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -90,6 +90,9 @@ class Evidence:
     told_at: datetime
     #: Whether the provider ever accepted a message of ours to this person.
     texted_before: bool
+    #: When each opt-out was enforced, by event and by the database's clock: no guard lets anything
+    #: pass later.
+    enforced: Mapping[int, datetime] = field(default_factory=dict)
     #: What the provider's log has of the person, as far as it was asked.
     logged: Sequence[LoggedKeyword] = ()
     #: Texts of the person that came out of that log and not by a webhook, by MessageSid.
@@ -146,7 +149,7 @@ def _moment(event: ConsentEvent) -> datetime:
 
 
 def _list_lost_data(evidence: Evidence, known: Sequence[ConsentEvent]) -> Trace | None:
-    """An opt-out that covers the sender stood well before the guard."""
+    """An opt-out that covers the sender stood well before the guard, or was enforced."""
     if _scopes_before(evidence, known) & evidence.scopes:
         return Trace(cause=Cause.LIST_LOST_DATA)
     return None
@@ -206,11 +209,17 @@ def _imported(evidence: Evidence, known: Sequence[ConsentEvent]) -> Trace | None
 
 
 def _scopes_before(evidence: Evidence, known: Iterable[ConsentEvent]) -> set[int]:
-    """Where the person was suppressed by what we had well before the guard."""
-    if evidence.guarded_at is None:
+    """Where the guard should have seen the person suppressed."""
+    guarded_at = evidence.guarded_at
+    if guarded_at is None:
         return set()
-    limit = evidence.guarded_at - CROSSING
-    return {one.scope for one in fold(event for event in known if event.received_at < limit)}
+    seen = [
+        event
+        for event in known
+        if event.received_at < guarded_at - CROSSING
+        or evidence.enforced.get(event.id, guarded_at) < guarded_at
+    ]
+    return {one.scope for one in fold(seen)}
 
 
 def _own_words(known: Iterable[ConsentEvent]) -> list[ConsentEvent]:

@@ -20,6 +20,8 @@ class AlertKind(StrEnum):
     BLOCK_RATE = "block_rate"
     #: So many of the latest ones did that the campaign is held.
     BLOCK_JUMP = "block_jump"
+    #: A 21610 of somebody whom our own list had: stop sending, and report it.
+    LIST_LOST_DATA = "list_lost_data"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,9 +53,9 @@ _ALARM = text("INSERT INTO alarm (kind, detail) VALUES (:kind, :detail)").bindpa
 )
 
 
-def open_incident(tx: Transaction, incident: NewIncident) -> None:
-    """Store an incident; one for each message."""
-    tx.execute(_OPEN, {**vars(incident), "detail": dict(incident.detail)})
+def open_incident(tx: Transaction, incident: NewIncident) -> bool:
+    """Store an incident, one for each message; whether it is new."""
+    return bool(tx.execute(_OPEN, {**vars(incident), "detail": dict(incident.detail)}).rowcount)
 
 
 def keep_receipts(tx: Transaction, receipts: Sequence[Receipt]) -> None:

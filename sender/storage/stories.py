@@ -13,7 +13,7 @@ from sender.domain.incident import Because, Cause
 from sender.domain.message import State
 from sender.domain.story import CauseRecord, IncidentStory, Known, MessageStory, StoredText, Told
 from sender.domain.story import Verdict as PersonsVerdict
-from sender.storage import consent
+from sender.storage import consent, enforcement
 from sender.storage.database import Transaction
 from sender.storage.incidents import logged
 
@@ -42,10 +42,6 @@ _TEXTS = text("""
     FROM inbound i LEFT JOIN sender s ON s.id = i.sender_id
     WHERE i.recipient = :recipient AND i.tenant_id = :tenant_id ORDER BY i.received_at
 """)
-_ENFORCED = text("""
-    SELECT event_id, enforced_at FROM enforcement
-    WHERE event_id = ANY (CAST(:ids AS bigint[])) AND enforced_at IS NOT NULL
-""")
 _BATCHES = text("SELECT id, source_name FROM import_batch WHERE id = ANY (CAST(:ids AS bigint[]))")
 _SENDERS = text("SELECT id, address FROM sender WHERE id = ANY (CAST(:ids AS integer[]))")
 _STORIES = text("""
@@ -67,12 +63,11 @@ def known(tx: Transaction, *, tenant_id: int, recipient: int) -> Known:
     incidents = _incidents(tx, who)
     scopes = [event.scope for event in events]
     batches = [event.batch_id for event in events if event.batch_id is not None]
-    enforced = tx.execute(_ENFORCED, {"ids": [event.id for event in events]})
     return Known(
         messages=_messages(tx, who, {one.message_id for one in incidents}),
         texts=tuple(StoredText(**row) for row in tx.execute(_TEXTS, who).mappings()),
         events=tuple(events),
-        enforced={row.event_id: row.enforced_at for row in enforced},
+        enforced=enforcement.times_of(tx, [event.id for event in events]),
         batches={row.id: row.source_name for row in tx.execute(_BATCHES, {"ids": batches})},
         senders={row.id: row.address for row in tx.execute(_SENDERS, {"ids": scopes})},
         incidents=incidents,

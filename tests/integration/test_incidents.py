@@ -153,6 +153,30 @@ class TestLateEvidence:
             bench.execute(statement)
 
 
+class TestListLostData:
+    """The gravest cause."""
+
+    def test_somebody_is_told_once(self, bench: Bench) -> None:
+        """A 21610 of somebody whose opt-out was enforced is told of, once a campaign."""
+        campaign = bench.campaign(ANNA, BERT)
+        for recipient in (ANNA, BERT):
+            event = bench.opt_out(recipient, source_id=str(recipient))
+            assert bench.enforced(event)
+            began_at = datetime.now(UTC) + SECOND
+            message_id = bench.put(campaign, "sending", recipient, guarded_at=began_at)
+            report = BlockReport(
+                message_id=message_id,
+                code=21610,
+                door="create",
+                began_at=began_at,
+                provider_at=began_at,
+            )
+            for _ in range(2):
+                bench.db.run(ENFORCEMENT.record_block, report)
+        assert _history(bench) == [("list_lost_data", "opened")] * 2
+        assert [row.kind for row in bench.execute("SELECT kind FROM alert")] == ["list_lost_data"]
+
+
 class TestInvestigation:
     """Asking Twilio's log."""
 

@@ -173,6 +173,13 @@ class TestListLostData:
         again = _event(SECOND, id=2, source_id="SM2")
         assert _trace(_event(-DAY), again).cause is Cause.LIST_LOST_DATA
 
+    def test_an_enforced_stop_is_no_race(self) -> None:
+        """However close they were: once it was enforced no guard may let anything pass."""
+        stop = _event(-SECOND)
+        before, after = (timedelta(milliseconds=ms) for ms in (-4, 4))
+        assert _trace(stop, enforced={1: BEGAN + before}).cause is Cause.LIST_LOST_DATA
+        assert _trace(stop, enforced={1: BEGAN + after}).cause is Cause.RACED_STOP
+
     def test_what_was_lifted_is_not_lost(self) -> None:
         """An opt-out that a START ended is not on the list any more."""
         stop = _event(-DAY, provider_at=BEGAN - DAY)
