@@ -10,7 +10,8 @@ import structlog
 
 from sender.domain.consent import ALL_SENDERS, ConsentEvent
 from sender.domain.incident import Because, Cause, Evidence, Trace, trace
-from sender.storage import consent, enforcement, inbound, incidents, message_facts, senders
+from sender.storage import alerts, consent, enforcement, inbound, incidents, message_facts, senders
+from sender.storage.alerts import AlertKind
 from sender.storage.database import Transaction
 from sender.storage.incidents import Traced
 from sender.storage.message_facts import MessageFacts
@@ -61,13 +62,19 @@ def retrace(tx: Transaction, *, tenant_id: int, recipient: int, because: Because
             continue
         incidents.retrace(tx, one.id, found, because=because)
         if found.cause is not one.cause:
-            log.info(
-                "incident_retraced",
-                incident=one.id,
-                cause=found.cause,
-                was=one.cause,
-                because=because,
-            )
+            changed = {"incident": one.id, "cause": found.cause.value, "was": one.cause.value}
+            log.info("incident_retraced", **changed, because=because.value)
+            tell(tx, facts[one.message_id], found)
+
+
+def tell(tx: Transaction, facts: MessageFacts, found: Trace) -> None:
+    """Raise an alert, once a campaign, if the list had the person and the guard let them pass."""
+    if found.cause is not Cause.LIST_LOST_DATA:
+        return
+    about = {"tenant_id": facts.tenant_id, "campaign_id": facts.campaign_id}
+    detail = {"message": str(facts.id)}
+    log.error("list_lost_data", **detail)
+    alerts.raise_alert(tx, AlertKind.LIST_LOST_DATA, **about, detail=detail, once=True)
 
 
 def _evidence(

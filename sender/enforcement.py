@@ -31,10 +31,8 @@ from sender.domain.consent import (
     ReasonClass,
     Suppression,
 )
-from sender.domain.incident import Cause
 from sender.domain.provider import MessageRecord
-from sender.storage import alerts, consent, incidents, message_facts, senders, tenants
-from sender.storage.alerts import AlertKind
+from sender.storage import consent, incidents, message_facts, senders, tenants
 from sender.storage.database import AsyncDatabase, Database, Transaction, told
 from sender.storage.enforcement import EnforcementTable, OptOut, request_enforcement
 
@@ -188,21 +186,8 @@ class Enforcement:
             cause=found.cause,
             detail=found.detail,
         )
-        if incidents.open_incident(tx, incident) and found.cause is Cause.LIST_LOST_DATA:
-            _sound(tx, incident)
-
-
-def _sound(tx: Transaction, incident: incidents.NewIncident) -> None:
-    """The list had them, and the guard let it pass: once a campaign, somebody is told."""
-    log.error("list_lost_data", message=str(incident.message_id))
-    alerts.raise_alert(
-        tx,
-        AlertKind.LIST_LOST_DATA,
-        tenant_id=incident.tenant_id,
-        campaign_id=incident.campaign_id,
-        detail={"message": str(incident.message_id)},
-        once=True,
-    )
+        if incidents.open_incident(tx, incident):
+            causes.tell(tx, facts, found)
 
 
 def _block_event(

@@ -167,7 +167,7 @@ def _raced(evidence: Evidence, known: Sequence[ConsentEvent]) -> Trace | None:
 
 def _missed(evidence: Evidence, known: Sequence[ConsentEvent]) -> Trace | None:
     """Twilio had the STOP in time, and no webhook told us in time."""
-    last = max(_own_words(known), key=_moment, default=None)
+    last = max(_own_words(evidence, known), key=_moment, default=None)
     if last is not None and last.reason is ReasonClass.STOP and _is_missed(evidence, last):
         return Trace(
             cause=Cause.WEBHOOK_MISSED,
@@ -213,21 +213,30 @@ def _scopes_before(evidence: Evidence, known: Iterable[ConsentEvent]) -> set[int
     guarded_at = evidence.guarded_at
     if guarded_at is None:
         return set()
-    seen = [
-        event
-        for event in known
-        if event.received_at < guarded_at - CROSSING
-        or evidence.enforced.get(event.id, guarded_at) < guarded_at
-    ]
+    seen = [event for event in known if _was_seen(evidence, event, guarded_at)]
     return {one.scope for one in fold(seen)}
 
 
-def _own_words(known: Iterable[ConsentEvent]) -> list[ConsentEvent]:
-    """The person's own STOPs and STARTs."""
+def _was_seen(evidence: Evidence, event: ConsentEvent, guarded_at: datetime) -> bool:
+    """Whether the guard knew it.
+
+    When an event was committed is not on record: opt-outs need a margin, or their enforcement.
+    Opt-ins need none; with one, what they had lifted would seem lost.
+    """
+    if event.direction is Direction.OPT_IN:
+        return event.received_at <= guarded_at
+    enforced_at = evidence.enforced.get(event.id, guarded_at)
+    return event.received_at < guarded_at - CROSSING or enforced_at < guarded_at
+
+
+def _own_words(evidence: Evidence, known: Iterable[ConsentEvent]) -> list[ConsentEvent]:
+    """The person's own STOPs and STARTs that concern the sender."""
     return [
         one
         for one in known
-        if not one.author and (one.reason is ReasonClass.STOP or one.direction is Direction.OPT_IN)
+        if not one.author
+        and one.scope in evidence.scopes
+        and (one.reason is ReasonClass.STOP or one.direction is Direction.OPT_IN)
     ]
 
 
@@ -241,19 +250,23 @@ class _Stop:
 
 
 def _stops(evidence: Evidence, known: Iterable[ConsentEvent]) -> list[_Stop]:
-    """By the time we received them; by the provider's where their webhook failed us."""
+    """By the time we received them; by the provider's where that was too late."""
     found = [
         _Stop(
             sid=one.source_id,
-            at=_moment(one) if _is_missed(evidence, one) else one.received_at,
+            at=one.received_at if _came_in_time(evidence, one) else _moment(one),
             provider_at=one.provider_at,
         )
-        for one in _own_words(known)
+        for one in _own_words(evidence, known)
         if one.direction is Direction.OPT_OUT
     ]
     if logged := _never_heard(evidence, to_sender=True):
         found.append(_Stop(sid=logged.sid, at=logged.at, provider_at=logged.at))
     return [one for one in found if one.at <= evidence.until]
+
+
+def _came_in_time(evidence: Evidence, event: ConsentEvent) -> bool:
+    return event.received_at <= evidence.until and not _is_missed(evidence, event)
 
 
 def _is_missed(evidence: Evidence, event: ConsentEvent) -> bool:

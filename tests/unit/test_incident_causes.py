@@ -99,6 +99,16 @@ class TestRacedStop:
         assert (_trace(late).cause, _trace(late).raced_by) == (Cause.RACED_STOP, -SECOND)
         assert _trace(logged=[_logged(SECOND)]).raced_by == SECOND
 
+    def test_a_slow_webhook(self) -> None:
+        """A STOP that Twilio had in time for a race is one, though its webhook came after that."""
+        slow = _event(RACE_WINDOW + SECOND, provider_at=BEGAN + 15 * SECOND)
+        assert _trace(slow).raced_by == 15 * SECOND
+
+    def test_another_senders_stop(self) -> None:
+        """A STOP that was for another sender only raced nothing of this one."""
+        assert _trace(_event(SECOND, scope=OTHER)).cause is Cause.UNKNOWN
+        assert _trace(_event(SECOND, scope=OWN)).cause is Cause.RACED_STOP
+
 
 class TestWebhookMissed:
     """Twilio had the STOP in time, and its webhook did not tell us."""
@@ -185,6 +195,12 @@ class TestListLostData:
         stop = _event(-DAY, provider_at=BEGAN - DAY)
         start = _event(-HOUR, provider_at=BEGAN - HOUR, **START)
         assert _trace(stop, start).cause is Cause.UNKNOWN
+
+    def test_what_was_just_lifted_is_not_lost(self) -> None:
+        """Nor is one that a START ended a moment before the guard."""
+        stop = _event(-DAY, provider_at=BEGAN - DAY)
+        start = _event(-2 * SECOND, provider_at=BEGAN - 3 * SECOND, **START)
+        assert _trace(stop, start, enforced={1: BEGAN - DAY}).cause is Cause.UNKNOWN
 
     def test_without_a_guard(self) -> None:
         """Where the time of the guard is not known, nothing is said about what it should see."""
