@@ -58,7 +58,8 @@ _OF_CAMPAIGN = text(f"""
     WHERE a.campaign_id = :campaign_id ORDER BY a.id
 """)  # noqa: S608  # constant columns
 #: Claimed before they are posted, each time for twice as long: who fails on one, or is slow, keeps
-#: nobody from the others.
+#: nobody from the others. What is older than its last try could be was kept while nobody was to be
+#: told: it is retired unsaid.
 _CLAIM = text(f"""
     WITH due AS (
         SELECT id FROM alert WHERE next_try <= now() ORDER BY next_try LIMIT :limit
@@ -73,7 +74,8 @@ _CLAIM = text(f"""
         RETURNING a.*
     )
     SELECT {_COLUMNS} FROM claimed a JOIN tenant t ON t.id = a.tenant_id
-    LEFT JOIN campaign c ON c.id = a.campaign_id ORDER BY a.id
+    LEFT JOIN campaign c ON c.id = a.campaign_id
+    WHERE a.created_at > now() - CAST(:patience AS interval) - interval '1 hour' ORDER BY a.id
 """)  # noqa: S608  # constant columns
 _DELIVERED = text("""
     UPDATE alert SET delivered_at = clock_timestamp(), next_try = NULL, error = '' WHERE id = :id

@@ -192,10 +192,20 @@ class TestDelivery:
         assert timedelta(seconds=5) < pause < timedelta(seconds=11)
         assert await alerting.deliver() == 0
         assert len(receiver.bodies) == 1
-        bench.execute("UPDATE alert SET next_try = now(), created_at = now() - interval '2 days'")
+        bench.execute("UPDATE alert SET next_try = now(), created_at = now() - interval '1 day'")
         await alerting.deliver()
+        assert len(receiver.bodies) == 2
         row = bench.execute("SELECT tries, next_try, error FROM alert")[0]
         assert (row.tries, row.next_try, row.error) == (2, None, "HTTP 500")
+
+    async def test_old_ones_are_not_told(
+        self, bench: Bench, alerting: Alerting, receiver: _Receiver
+    ) -> None:
+        """What was kept while there was no address is no news once there is one."""
+        bench.execute("UPDATE alert SET created_at = now() - interval '2 days'")
+        await alerting.deliver()
+        assert not receiver.bodies
+        assert bench.value("SELECT next_try FROM alert") is None
 
     async def test_without_an_address(
         self, bench: Bench, loop_db: AsyncDatabase, alerting: Alerting, receiver: _Receiver
