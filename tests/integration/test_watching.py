@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from gateway_wire import reply, wire_server
 
 from sender.alerting import Alerting
 from sender.domain.block_rate import BlockLimits
+from sender.posting import Poster, signature
 from sender.storage import holds
 from sender.storage.database import AsyncDatabase
 from sender.storage.holds import Level
@@ -206,6 +208,18 @@ class TestDelivery:
         await alerting.deliver()
         assert not receiver.bodies
         assert bench.value("SELECT next_try FROM alert") is None
+
+    async def test_over_http(self, alerting: Alerting) -> None:
+        """The whole way: what arrives is signed and is what was told."""
+        async with wire_server(reply(200, "")) as wire, Poster.open(allow_private=True) as poster:
+            told = replace(alerting, poster=poster, url=f"{wire.url}/alerts")
+            assert await told.deliver() == 1
+        (request,) = wire.requests
+        assert (request.method, request.target) == ("POST", "/alerts")
+        assert json.loads(request.body)["kind"] == "block_rate"
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        at = datetime.fromtimestamp(int(headers["sender-signature"][2:].partition(",")[0]), UTC)
+        assert headers["sender-signature"] == signature("s3cret", request.body, at=at)
 
     async def test_without_an_address(
         self, bench: Bench, loop_db: AsyncDatabase, alerting: Alerting, receiver: _Receiver
