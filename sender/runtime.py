@@ -145,13 +145,13 @@ class Runtime:
     ) -> RecoveryPlan | RecoveryReport:
         """Recover a restored database, or only say what that would do."""
         async with AsyncExitStack() as stack:
-            db = await self._open_db(stack)
+            db = await self._open_db(stack, claims=not dry_run)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             recovery = Recovery(
                 db=db,
-                water=self._water(redis),
+                water=self._water(redis, writes=not dry_run),
                 messages=self.parts.messages,
                 enforcement=self._enforcement(),
                 inbound=Inbound(enforcement=self._enforcement()),
@@ -303,10 +303,11 @@ class Runtime:
         secret = self.settings.alert_secret.get_secret_value()
         return Alerting(db=db, poster=poster, url=self.settings.alert_url, secret=secret)
 
-    def _water(self, redis: Redis) -> HighWater:
+    def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:
         """What is known of the database: in Redis, and on disk where a folder is given."""
         folder = self.settings.state_dir
-        files = [MarkFile.in_folder(Path(folder))] if folder else []
+        made = MarkFile.in_folder if writes else _to_read
+        files = [made(Path(folder))] if folder else []
         return HighWater(places=[RedisMarks(redis), *files])
 
     def _receipts(self, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
@@ -326,12 +327,15 @@ class Runtime:
     def _sync_db(self, pool_size: int = 5) -> Database:
         return Database.connect(self.settings.database_url, pool_size=pool_size)
 
-    async def _open_db(self, stack: AsyncExitStack, pool_size: int = POOL_SIZE) -> AsyncDatabase:
+    async def _open_db(
+        self, stack: AsyncExitStack, pool_size: int = POOL_SIZE, *, claims: bool = True
+    ) -> AsyncDatabase:
         self.settings.require_twilio()
         db = AsyncDatabase.connect(self.settings.database_url, pool_size=pool_size)
         stack.push_async_callback(db.close)
         await db.run(require_usable)
-        await db.run(_claim_account, self.settings.twilio_account_sid)
+        if claims:
+            await db.run(_claim_account, self.settings.twilio_account_sid)
         return db
 
     def _gateways(self, db: AsyncDatabase) -> AbstractAsyncContextManager[Gateways]:
@@ -368,6 +372,11 @@ def _id_of(db: Database, tenant: str) -> int:
     except NotFound:
         db.close()
         raise
+
+
+def _to_read(folder: Path) -> MarkFile:
+    """The marks in a folder that is not written to, nor made."""
+    return MarkFile(folder=folder)
 
 
 def _claim_account(tx: Transaction, account_sid: str) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from sender.cli import (
     campaign,
+    caps,
     codes,
     doubts,
     holds,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(processes.app)
 app.add_typer(campaign.app, name="campaign")
+app.add_typer(caps.app, name="caps")
 app.add_typer(holds.app, name="holds")
 app.add_typer(doubts.app, name="doubts")
 app.add_typer(incidents.app, name="incidents")

@@ -1,6 +1,5 @@
 """Twilio's Messages resource through its SDK: hand off, ask, cancel."""
 
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -20,17 +19,19 @@ from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyp
 )
 
 from sender.domain.message import OutboundText
-from sender.domain.outcome import NotBegun, Outcome, Refused
+from sender.domain.outcome import TOO_LATE, NotBegun, Outcome, Refused
 from sender.domain.provider import HandOff, MessageRecord
-from sender.errors import ConfigurationError, ProviderUnavailable
+from sender.errors import ConfigurationError, ProviderRefused, ProviderUnavailable
 from sender.gateway.answers import accepted, clock_offset, refused, unfinished, vendor_code
 from sender.gateway.codes import (
     NOT_FOUND,
     TOO_LATE_TO_CANCEL,
     callback_verdict,
     is_toll_free,
+    refuses_account,
 )
 from sender.gateway.transport import Exchange, LeanHttpClient, exchange
+from sender.send_clock import send_clock
 
 _log = getLogger(__name__)
 
@@ -156,8 +157,8 @@ class TwilioGateway:
 
         Args:
             text: the message.
-            deadline: ``time.monotonic()`` after which no answer is waited for.
-            connect_by: ``time.monotonic()`` after which the request is not begun any more.
+            deadline: by the send clock, after which no answer is waited for.
+            connect_by: by the send clock, after which the request is not begun any more.
 
         Raises:
             asyncio.CancelledError: the caller was cancelled; treat the message as in doubt.
@@ -172,8 +173,8 @@ class TwilioGateway:
         )
 
     async def _create(self, text: OutboundText, current: Exchange) -> Outcome:
-        if time.monotonic() >= current.connect_by:
-            return NotBegun(why="too_late")
+        if send_clock() >= current.connect_by:
+            return NotBegun(why=TOO_LATE)
         try:
             message = await self._client.messages.create_async(**self._fields(text))
         except TwilioException as error:
@@ -267,6 +268,7 @@ class TwilioGateway:
             since: aware.
 
         Raises:
+            ProviderRefused: the account is not let in.
             ProviderUnavailable: no readable answer; more pages may follow.
         """
         with _asking("list messages"):
@@ -341,12 +343,15 @@ def _validity_seconds(validity: timedelta) -> int:
 
 @contextmanager
 def _asking(what: str) -> Iterator[None]:
-    deadline = time.monotonic() + _ASK_SECONDS
+    deadline = send_clock() + _ASK_SECONDS
     with exchange(connect_by=deadline, deadline=deadline) as current:
         try:
             yield
         except FOREIGN_ERRORS as error:
             status = f" (HTTP {current.status})" if current.status else ""
+            code = vendor_code(error)
+            if current.status and refuses_account(current.status, code):
+                raise ProviderRefused(f"Twilio refused to {what}{status}: code {code}") from error
             raise ProviderUnavailable(
                 f"Twilio could not {what}{status}: {type(error).__name__}"
             ) from error

@@ -22,6 +22,11 @@ class Level(StrEnum):
 #: The reason of the hold on everything while the database is older than what is known of it. Only
 #: the end of a recovery lifts it.
 DATABASE_OLDER = "database_older"
+#: The reason of the hold on a tenant that a recovery went on without, because its log at Twilio
+#: could not be read: STOPs may be missing. Only a recovery that has read it lifts it.
+NOT_RECOVERED = "not_recovered"
+#: Reasons of holds that only a recovery lifts.
+OF_RECOVERY = (DATABASE_OLDER, NOT_RECOVERED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,8 @@ class Hold:
     detail: str
     #: Who placed it; empty: the program itself.
     author: str = ""
+    #: Placed through the operator's door: only there it is lifted.
+    by_operator: bool = False
 
     @property
     def key(self) -> tuple[Level, int, str]:
@@ -56,6 +63,8 @@ class HoldRecord:
     detail: str
     #: Who placed it; empty: the program itself.
     author: str
+    #: Placed through the operator's door: only there it is lifted.
+    by_operator: bool
     held_at: datetime
     #: ``None`` while it is in force.
     released_at: datetime | None
@@ -83,9 +92,14 @@ HELD_AMONG_MANY = """
 """
 
 _PLACE = text("""
-    INSERT INTO hold (level, subject, reason, detail, author)
-    VALUES (:level, :subject, :reason, :detail, :author)
+    INSERT INTO hold (level, subject, reason, detail, author, by_operator)
+    VALUES (:level, :subject, :reason, :detail, :author, :by_operator)
     ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
+""")
+_TAKE_OVER = text("""
+    UPDATE hold SET by_operator = true
+    WHERE level = :level AND subject = :subject AND reason = :reason AND released_at IS NULL
+      AND NOT by_operator
 """)
 _PLACE_ON_EVIDENCE = text("""
     INSERT INTO hold (level, subject, reason, detail)
@@ -99,10 +113,11 @@ _PLACE_ON_EVIDENCE = text("""
 _RELEASE = text("""
     UPDATE hold SET released_at = now(), released_by = :author, release_reason = :why
     WHERE level = :level AND subject = :subject AND released_at IS NULL
-      AND reason <> :older AND (CAST(:only AS text) IS NULL OR reason = :only)
+      AND reason <> ALL (CAST(:kept AS text[])) AND (:by_operator OR NOT by_operator)
+      AND (CAST(:only AS text) IS NULL OR reason = :only)
 """)
 _ON_CAMPAIGN = text("""
-    SELECT h.level, h.subject, h.reason, h.detail, h.author
+    SELECT h.level, h.subject, h.reason, h.detail, h.author, h.by_operator
     FROM campaign c JOIN hold h ON h.released_at IS NULL
      AND (h.level = 'all' OR (h.level, h.subject) IN (
           ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id)))
@@ -111,8 +126,9 @@ _ON_CAMPAIGN = text("""
 
 
 _RECORDS = text("""
-    SELECT h.id, h.level, h.subject, h.reason, h.detail, h.author, h.held_at, h.released_at,
-           h.released_by, h.release_reason, coalesce(t.name, s.address, c.name, '') AS name
+    SELECT h.id, h.level, h.subject, h.reason, h.detail, h.author, h.by_operator, h.held_at,
+           h.released_at, h.released_by, h.release_reason,
+           coalesce(t.name, s.address, c.name, '') AS name
     FROM hold h
     LEFT JOIN tenant t ON h.level = 'tenant' AND t.id = h.subject
     LEFT JOIN sender s ON h.level = 'sender' AND s.id = h.subject
@@ -128,9 +144,14 @@ def place(tx: Transaction, hold: Hold) -> bool:
     """Put a hold in force; the guard sees it at the next window.
 
     Returns:
-        Whether it is new: one on the same subject for the same reason stays as it is.
+        Whether it is new: one on the same subject for the same reason stays as it is, but that
+        the operator takes it over, so that the tenant who placed it does not lift it.
     """
-    return bool(tx.execute(_PLACE, {**vars(hold), "level": hold.level.value}).rowcount)
+    values = {**vars(hold), "level": hold.level.value}
+    is_new = bool(tx.execute(_PLACE, values).rowcount)
+    if hold.by_operator and not is_new:
+        tx.execute(_TAKE_OVER, values)
+    return is_new
 
 
 def place_on_evidence(tx: Transaction, hold: Hold, *, evidence_of: datetime | None) -> None:
@@ -147,21 +168,23 @@ def place_on_evidence(tx: Transaction, hold: Hold, *, evidence_of: datetime | No
     tx.execute(_PLACE_ON_EVIDENCE, values)
 
 
-def release(
+def release(  # noqa: PLR0913  # what, who, why: each by its name
     tx: Transaction,
     level: Level,
     subject: int,
     *,
     author: str,
+    by_operator: bool = False,
     why: str = "",
     only: str | None = None,
 ) -> int:
     """Lift every hold on one subject, or only that of one reason; how many there were.
 
-    One because the database is older is not among them.
+    Those of recoveries are not among them, and the operator's only where the operator lifts.
     """
     values = {"level": level.value, "subject": subject, "author": author, "why": why, "only": only}
-    return tx.execute(_RELEASE, {**values, "older": DATABASE_OLDER}).rowcount
+    kept = {"kept": list(OF_RECOVERY), "by_operator": by_operator}
+    return tx.execute(_RELEASE, values | kept).rowcount
 
 
 def records(

@@ -61,7 +61,6 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path) -> None:
         *("sent_twice", "unexplained", "messages_per_second", "seconds"),
     }
     assert (account["leaks"], account["sent_twice"], account["unexplained"]) == (0, 0, 0)
-    assert account["seconds"] < 60
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,11 +8,13 @@ from sender.local.stack import Programs
 from tests.acceptance.controls import duplicates_kept
 
 CONTROLS = "tests.acceptance.controls"
+#: Enough for each of them to be caught at; half of what a demo has as it comes.
+RECIPIENTS = 1_000
 
 
 def demo_with(substitutes: Substitutes, *, provider_block: bool = True) -> Account:
-    """The default demo with something of ours replaced."""
-    options = DemoOptions(provider_block=provider_block)
+    """A demo with something of ours replaced."""
+    options = DemoOptions(recipients=RECIPIENTS, provider_block=provider_block)
     return run_demo(options, substitutes=substitutes)
 
 

@@ -1,6 +1,5 @@
 """The gateway against the simulator: the two doors of a 21610, records, and signed webhooks."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from sender.gateway import (
     parse_form,
     receipt_from_form,
 )
+from sender.send_clock import send_clock
 
 API_KEY = Credentials.from_api_key(CONFIG.account_sid, *next(iter(CONFIG.api_keys.items())))
 
@@ -35,7 +35,7 @@ async def hand_off(gateway: TwilioGateway, *, to: str = PERSON, sender: str = NU
         body="Sale! 🎉",
         validity=timedelta(hours=1),
     )
-    limit = time.monotonic() + 5
+    limit = send_clock() + 5
     return (await gateway.send(text, deadline=limit, connect_by=limit)).outcome
 
 

@@ -26,6 +26,7 @@ from sender.domain.receipt import FailureCause
 from sender.gateway import client as gateway_client
 from sender.receipts import CONTRADICTION, Refusal
 from sender.runtime import KICKER_CONNECTIONS, SPARE_CONNECTIONS, SWEEPER_CONNECTIONS
+from sender.storage.messages import Oddity
 from workers.refusals import ALARMING
 from workers.webhooks import app as webhooks
 
@@ -213,7 +214,7 @@ def test_every_cause_and_alarm_is_explained() -> None:
     """An operator finds each incident's cause and each alarm's kind."""
     explained = rows("What to do about").keys()
     alarms = {f"callback_{why}" for why in Refusal} | {"inbound_unattributed", CONTRADICTION}
-    alarms |= {f"webhook_{why}" for why in ALARMING}
+    alarms |= {f"webhook_{why}" for why in ALARMING} | set(Oddity)
     assert set(Cause) | alarms == explained - {"Cause", "Kind", "---"}
 
 

@@ -26,6 +26,7 @@ PACKAGES = ("sender", "workers")
 #: What every use case may stand on. Use cases do not import each other: these are none.
 FOUNDATION = frozenset(
     {
+        "sender.absence",
         "sender.accounts",
         "sender.audience",
         "sender.batching",
@@ -48,6 +49,7 @@ FOUNDATION = frozenset(
         "sender.permits",
         "sender.posting",
         "sender.recipients",
+        "sender.send_clock",
         "sender.settlement",
         "sender.settling",
         "sender.storage",
@@ -98,7 +100,9 @@ ARROWS = {
     "sender.errors": frozenset[str](),
     "sender.domain": frozenset[str](),
     "sender.permits": frozenset[str](),
+    "sender.send_clock": frozenset[str](),
     "sender.batching": frozenset[str](),
+    "sender.absence": {"sender.storage"},
     "sender.credentials": {"sender.errors"},
     "sender.accounts": {"sender.credentials", "sender.errors", "sender.storage"},
     "sender.gateways": {"sender.accounts", "sender.gateway", "sender.storage"},
@@ -108,7 +112,7 @@ ARROWS = {
     "sender.watching": {"sender.domain", "sender.storage"},
     "sender.crashing": {"sender.errors"},
     "sender.audience": {"sender.domain", "sender.errors"},
-    "sender.gateway": {"sender.domain", "sender.errors"},
+    "sender.gateway": {"sender.domain", "sender.errors", "sender.send_clock"},
     "sender.listfile": {"sender.audience", "sender.domain", "sender.errors"},
     "sender.suppression": {"sender.domain", "sender.errors"},
     # audience: `from_select` makes one from the user's own query, which only storage may run.
@@ -123,7 +127,7 @@ ARROWS = {
     "sender.budgets": {"sender.domain", "sender.storage", "sender.texts"},
     "sender.inflight": {"sender.domain", "sender.permits"},
     "sender.experience": {"sender.domain", "sender.errors", "sender.inflight", "sender.permits"}
-    | {"sender.storage"},
+    | {"sender.send_clock", "sender.storage"},
     "sender.turns": {"sender.domain", "sender.storage"},
     "sender.texts": {"sender.domain", "sender.storage", "sender.turns"},
     "sender.feedback": {"sender.domain", "sender.storage"},
