@@ -6,8 +6,13 @@ from sender.domain.consent import PLATFORM
 from sender.errors import HoldRefused, NotFound
 from sender.storage import campaigns, holds, senders, tenants
 from sender.storage.database import Database, Transaction
-from sender.storage.holds import OF_RECOVERY, Hold, HoldRecord, Level
+from sender.storage.holds import INTAKE_GAP, OF_RECOVERY, Hold, HoldRecord, Level
 
+#: Reasons of holds that are about more than the hold: what ends that, and lifts them with it.
+_NOT_BY_HAND = {
+    **dict.fromkeys(OF_RECOVERY, "only `sender recover`"),
+    INTAKE_GAP: "the puller, or `sender intake release`,",
+}
 #: Records shown unless asked for another number.
 SHOWN = 100
 
@@ -64,11 +69,12 @@ class Holds:
 
         Raises:
             HoldRefused: author or reason is missing, not exactly one thing is named, it is
-                everything and you are not the operator, or the reason is a recovery's.
+                everything and you are not the operator, or the reason is a recovery's or
+                ``intake_gap``.
             NotFound: there is no such campaign, sender or tenant.
         """
         _signed(author, reason)
-        _not_recoverys(reason)
+        _by_hand(reason)
         on = _On(campaign=campaign, sender=sender, tenant=tenant, everything=everything)
         with self.db.transaction() as tx:
             level, subject = self._subject(tx, on)
@@ -96,15 +102,16 @@ class Holds:
         """Lift every hold on it, or only the one whose reason is ``only``; how many there were.
 
         A hold on something else that stops it as well (its sender, its tenant, everything) stays.
-        So does one that the operator placed, unless you are the operator; and ``database_older``
-        and ``not_recovered``, which only ``sender recover`` lifts.
+        So does one that the operator placed, unless you are the operator; ``database_older`` and
+        ``not_recovered``, which only ``sender recover`` lifts; and ``intake_gap``, which the puller
+        does, or ``sender intake release``.
 
         Raises:
-            HoldRefused: as for ``place``; or ``only`` is a recovery's.
+            HoldRefused: as for ``place``; or ``only`` is one of these three.
             NotFound: as for ``place``.
         """
         _signed(author, reason)
-        _not_recoverys(only)
+        _by_hand(only)
         on = _On(campaign=campaign, sender=sender, tenant=tenant, everything=everything)
         with self.db.transaction() as tx:
             level, subject = self._subject(tx, on)
@@ -150,6 +157,6 @@ def _signed(author: str, reason: str) -> None:
         raise HoldRefused("a hold is placed and lifted with an author and a reason")
 
 
-def _not_recoverys(reason: str | None) -> None:
-    if reason in OF_RECOVERY:
-        raise HoldRefused(f"{reason} is not placed by hand; only `sender recover` lifts it")
+def _by_hand(reason: str | None) -> None:
+    if reason in _NOT_BY_HAND:
+        raise HoldRefused(f"{reason} is not placed by hand; {_NOT_BY_HAND[reason]} lifts it")

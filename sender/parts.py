@@ -18,12 +18,14 @@ from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.gateways import Verifiers
+from sender.heartbeat import Heartbeat
 from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.inbound import Inbound
 from sender.investigating import Investigation
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
+from sender.pulling import Puller
 from sender.pulsing import Pulse
 from sender.recalling import Recaller
 from sender.receipts import Answer
@@ -95,6 +97,7 @@ class WebhookRuntime:
     queue: EnforcementQueue
     cache: RedisCache
     passing: Passing
+    heartbeat: Heartbeat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,3 +112,5 @@ class ConsumerRuntime:
     investigation: Investigation
     alerting: Alerting
     sealer: Sealer
+    heartbeat: Heartbeat
+    puller: Puller

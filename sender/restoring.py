@@ -9,14 +9,13 @@ in stays held by itself, and keeps nobody else waiting.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from sender.domain.consent import Suppression
 from sender.domain.high_water import Finding
-from sender.domain.inbound import InboundText
 from sender.domain.message import State, sources_of
 from sender.domain.provider import MessageRecord
 from sender.domain.receipt import ReceiptMeaning, state_of
@@ -29,6 +28,7 @@ from sender.errors import (
     RecoveryRefused,
     RecoveryUnfinished,
 )
+from sender.hearing import Hearing, Inbound
 from sender.high_water import HighWater
 from sender.log_matching import Match, by_recipient, match
 from sender.storage import high_water, restoring, sweeping, tenants
@@ -102,25 +102,6 @@ class ProviderLogs(Protocol):
 
     async def of(self, tenant_id: int) -> ProviderLog:
         """The tenant's log; ``ConfigurationError`` where it cannot sign in."""
-
-
-class _Applied(Protocol):
-    """What an inbound message led to."""
-
-    @property
-    def event_ids(self) -> Sequence[int]:
-        """The opt-outs to be enforced."""
-
-    @property
-    def suppressions(self) -> Sequence[Suppression]:
-        """The person's suppressions now, if any were added."""
-
-
-class Inbound(Protocol):
-    """Applies inbound messages, each once."""
-
-    def apply(self, tx: Transaction, text: InboundText) -> _Applied:
-        """Keep the message and act on what it says."""
 
 
 @dataclass(frozen=True)
@@ -281,7 +262,8 @@ class Recovery:
         async for page in log.pages_since(lost.since):
             heard += [record for record in page if record.inbound]
             await self._settle(lost, [one for one in page if not one.inbound], report)
-        opt_outs = await self._hear(heard)
+        hearing = Hearing(db=self.db, inbound=self.inbound, cache=self.cache)
+        opt_outs = await hearing.hear(heard)
         report.inbound += len(heard)
         self.say(f"{lost.tenant.name}: Twilio's log is read")
         return opt_outs
@@ -344,17 +326,6 @@ class Recovery:
         active = self.enforcement.record_block(tx, report)
         self._learn(tx, [Match(record=record, message=owner)])
         return active
-
-    async def _hear(self, records: Iterable[MessageRecord]) -> list[int]:
-        """Apply what people said, oldest first, as if its webhooks came now; the opt-outs."""
-        opt_outs: list[int] = []
-        for record in sorted(records, key=lambda one: one.date_created):
-            if record.from_ is not None:
-                text = InboundText.from_record(record)
-                applied = await self.db.run(self.inbound.apply, text)
-                await self.cache.add(applied.suppressions)
-                opt_outs += applied.event_ids
-        return opt_outs
 
     async def _enforce(self, event_ids: Sequence[int]) -> None:
         """Wait until no request that these forbid can be under way."""

@@ -19,6 +19,7 @@ from sender.config import Settings, environment_variable
 from sender.crashing import Passing, crash_at, pass_by
 from sender.credentials import Secrets, Vault
 from sender.domain.consent import PLATFORM
+from sender.domain.intake import Source
 from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
@@ -28,10 +29,13 @@ from sender.exporting import Exports
 from sender.fleet import Fleet
 from sender.gateway import NOT_PASSED_ON
 from sender.gateways import Gateways, Verifiers
+from sender.hearing import Hearing
+from sender.heartbeat import Heartbeat, demand
 from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.importing import Imports
 from sender.inbound import Inbound
+from sender.intake import Intake
 from sender.investigating import Investigation
 from sender.liveness import living
 from sender.mark_file import MarkFile
@@ -40,7 +44,7 @@ from sender.numbers import Numbers
 from sender.optouts import OptOuts
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
 from sender.permits import Permits
-from sender.posting import Poster
+from sender.pulling import Puller
 from sender.pulsing import Pulse
 from sender.pushing import Pushes, PushPlan, PushReport
 from sender.recalling import Recaller
@@ -173,6 +177,10 @@ class Runtime:
         """The worker processes, as the operator sees them."""
         return Fleet(db=self._sync_db())
 
+    def intake(self) -> Intake:
+        """How STOPs come in, as the operator sees it."""
+        return Intake(db=self._sync_db())
+
     def _suppression(self, db: Database, tenant_id: int) -> SuppressionList:
         enforcement = self._enforcement()
         return SuppressionList(
@@ -208,6 +216,7 @@ class Runtime:
         settings, parts, passing = self.settings, self.parts, self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack, settings.slice_threads + SPARE_CONNECTIONS)
+            await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(settings.redis_url)
             stack.push_async_callback(redis.aclose)
@@ -257,6 +266,7 @@ class Runtime:
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
+            await demand(db, self.settings.rhythm)
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             enforcement = self._enforcement(passing)
@@ -272,6 +282,7 @@ class Runtime:
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
                 cache=RedisCache(redis),
                 passing=passing,
+                heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self.settings.rhythm),
             )
 
     @asynccontextmanager
@@ -280,28 +291,32 @@ class Runtime:
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
+            await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
+            enforcement, cache = self._enforcement(passing), RedisCache(redis)
             sets = RedisSets(connect_sync(self.settings.redis_url))
             water = self._water(redis)
             stack.push_async_callback(water.close)
-            poster = Poster.open(allow_private=self.settings.test_faults)
-            alerting = self._alerting(db, await stack.enter_async_context(poster))
+            alerting = await stack.enter_async_context(Alerting.open(db, self.settings))
             yield ConsumerRuntime(
                 db=db,
                 water=water,
-                enforcement=self._enforcement(passing),
+                enforcement=enforcement,
                 mirror=Mirror(db=self._sync_db(), sets=sets),
-                times=ProviderTimes(db=db, providers=gateways, cache=RedisCache(redis)),
+                times=ProviderTimes(db=db, providers=gateways, cache=cache),
                 investigation=Investigation(db=db, providers=gateways),
                 alerting=alerting,
                 sealer=Sealer(db=self._sync_db()),
+                heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=self.settings.rhythm),
+                puller=Puller(
+                    db=db,
+                    providers=gateways,
+                    hearing=Hearing(db=db, inbound=Inbound(enforcement=enforcement), cache=cache),
+                    rhythm=self.settings.rhythm,
+                ),
             )
-
-    def _alerting(self, db: AsyncDatabase, poster: Poster) -> Alerting:
-        secret = self.settings.alert_secret.get_secret_value()
-        return Alerting(db=db, poster=poster, url=self.settings.alert_url, secret=secret)
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:
         """What is known of the database: in Redis, and on disk where a folder is given."""

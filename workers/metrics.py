@@ -1,6 +1,6 @@
 """The webhook app's figures for Prometheus: no numbers, no texts, no tenants' names."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 #: Inbound messages stored, by keyword.
 INBOUND = Counter("sender_inbound_total", "Inbound messages stored", ["keyword"])
@@ -16,3 +16,5 @@ STOP_SECONDS = Histogram(
 REFUSED = Counter("sender_webhooks_refused_total", "Webhooks refused", ["why"])
 #: Status callbacks, by what became of them: counted, or why not.
 CALLBACKS = Counter("sender_status_callbacks_total", "Status callbacks answered", ["answer"])
+#: Senders held because STOPs may be missing (`intake_gap`); alert on anything but 0.
+SENDERS_IN_GAP = Gauge("sender_intake_gap_senders", "Senders held because STOPs may be missing")

@@ -12,6 +12,7 @@ from sender.cli import (
     doubts,
     holds,
     incidents,
+    intake,
     numbers,
     platform,
     processes,
@@ -37,6 +38,7 @@ app.add_typer(processes.app)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(caps.app, name="caps")
 app.add_typer(holds.app, name="holds")
+app.add_typer(intake.app, name="intake")
 app.add_typer(doubts.app, name="doubts")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(tracing.app)

@@ -27,6 +27,9 @@ DATABASE_OLDER = "database_older"
 NOT_RECOVERED = "not_recovered"
 #: Reasons of holds that only a recovery lifts.
 OF_RECOVERY = (DATABASE_OLDER, NOT_RECOVERED)
+#: The reason of the hold on a sender while STOPs to it, or to another of its tenant's, may be
+#: missing.
+INTAKE_GAP = "intake_gap"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,24 +75,29 @@ class HoldRecord:
     release_reason: str
 
 
-#: SQL that is true for a campaign ``c`` that a hold or the kill switch stops.
-HELD = """
-    EXISTS (
+#: SQL that is true while STOPs may not come in: whatever must live for that gave no sign of life.
+#: Not correlated: Postgres reads its two rows once a statement.
+SILENT = "EXISTS (SELECT FROM intake_source i WHERE i.good_until < clock_timestamp())"
+
+#: SQL that is true for a campaign ``c`` that a hold, the kill switch or a silent intake stops.
+HELD = f"""
+    ({SILENT} OR EXISTS (
         SELECT FROM hold h WHERE h.released_at IS NULL
           AND (h.level = 'all' OR (h.level, h.subject) IN (
-              ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id))))
+              ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id)))))
 """
 
 #: The same for a statement over many campaigns: the holds are read once, not once a campaign.
-HELD_AMONG_MANY = """
-    (EXISTS (SELECT FROM hold h WHERE h.released_at IS NULL AND h.level = 'all')
+HELD_AMONG_MANY = f"""
+    ({SILENT}
+     OR EXISTS (SELECT FROM hold h WHERE h.released_at IS NULL AND h.level = 'all')
      OR c.tenant_id IN (
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'tenant')
      OR c.sender_id IN (
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'sender')
      OR c.id IN (
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'campaign'))
-"""
+"""  # noqa: S608  # built from a constant
 
 _PLACE = text("""
     INSERT INTO hold (level, subject, reason, detail, author, by_operator)
@@ -114,7 +122,7 @@ _RELEASE = text("""
     UPDATE hold SET released_at = now(), released_by = :author, release_reason = :why
     WHERE level = :level AND subject = :subject AND released_at IS NULL
       AND reason <> ALL (CAST(:kept AS text[])) AND (:by_operator OR NOT by_operator)
-      AND (CAST(:only AS text) IS NULL OR reason = :only)
+      AND (CAST(:only AS text) IS NULL AND reason <> :gap OR reason = :only)
 """)
 _ON_CAMPAIGN = text("""
     SELECT h.level, h.subject, h.reason, h.detail, h.author, h.by_operator
@@ -180,10 +188,12 @@ def release(  # noqa: PLR0913  # what, who, why: each by its name
 ) -> int:
     """Lift every hold on one subject, or only that of one reason; how many there were.
 
-    Those of recoveries are not among them, and the operator's only where the operator lifts.
+    Those of recoveries are not among them, and the operator's only where the operator lifts. Nor
+    is, unless it is named, one because of a gap of the intake: it stands for STOPs that whoever
+    lifts the others has not thought of.
     """
     values = {"level": level.value, "subject": subject, "author": author, "why": why, "only": only}
-    kept = {"kept": list(OF_RECOVERY), "by_operator": by_operator}
+    kept = {"kept": list(OF_RECOVERY), "gap": INTAKE_GAP, "by_operator": by_operator}
     return tx.execute(_RELEASE, values | kept).rowcount
 
 

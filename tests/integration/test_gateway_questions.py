@@ -97,7 +97,7 @@ async def test_inbound_messages_are_asked_for_in_utc() -> None:
     since = datetime(2023, 8, 24, 1, 0, tzinfo=timezone(timedelta(hours=2)))
     messages = [message(SID), message("SM" + "b" * 32, direction="inbound")]
     async with asking(reply(200, _page(messages, None))) as (gateway, wire):
-        records = await gateway.list_inbound(since, to="+15550000001")
+        records = await gateway.list_from(15550000002, since)
 
     assert [record.sid[2] for record in records] == ["b"]
     query = parse_qs(urlsplit(wire.requests[0].target).query)
