@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from sender.alerting import Alerting
 from sender.audience import admit
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
@@ -21,6 +22,7 @@ from sender.heartbeat import Heartbeat
 from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.inbound import Inbound
+from sender.investigating import Investigation
 from sender.marking import GatheredCache
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
@@ -38,6 +40,7 @@ from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import MessageTable
 from sender.storage.slices import SliceTable
 from sender.suppression_list import SuppressionList
+from sender.tracing import Tracing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,7 @@ class ApiRuntime:
     numbers: Numbers
     holds: Holds
     doubts: Doubts
+    tracing: Tracing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,8 @@ class ConsumerRuntime:
     enforcement: Enforcement
     mirror: Mirror
     times: ProviderTimes
+    investigation: Investigation
+    alerting: Alerting
     sealer: Sealer
     heartbeat: Heartbeat
     puller: Puller

@@ -6,18 +6,18 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from sender.accounts import Accounts
+from sender.alerting import Alerting
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
 from sender.config import Settings
 from sender.crashing import Passing, crash_at, pass_by
 from sender.domain.consent import PLATFORM
-from sender.domain.intake import IntakeMode, Rhythm, Source
+from sender.domain.intake import Source
 from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
@@ -35,6 +35,7 @@ from sender.importing import Imports
 from sender.inbound import Inbound
 from sender.installing import Installation
 from sender.intake import Intake
+from sender.investigating import Investigation
 from sender.liveness import living
 from sender.mark_file import MarkFile
 from sender.marking import GatheredCache
@@ -44,7 +45,7 @@ from sender.optouts import OptOuts
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
 from sender.permits import Permits
 from sender.pulling import Puller
-from sender.pulsing import Pulse
+from sender.pulsing import Pulse, installed_version
 from sender.pushing import Pushes, PushPlan, PushReport
 from sender.recalling import Recaller
 from sender.receipts import Answer, Receipts
@@ -70,6 +71,7 @@ from sender.suppression import (
 )
 from sender.suppression_list import SuppressionList
 from sender.tenancy import Tenancy
+from sender.tracing import Tracing
 from sender.verifying import Verification
 
 #: Status callbacks come twice a message: gathered this long, they share a transaction.
@@ -112,6 +114,7 @@ class Runtime:
             numbers=Numbers(db=db, tenant_id=tenant_id),
             holds=Holds(db=db, tenant_id=tenant_id),
             doubts=Doubts(db=db, tenant_id=tenant_id, horizon=self.settings.doubt_horizon),
+            tracing=Tracing(db=db, tenant_id=tenant_id),
         )
 
     def platform(self) -> SuppressionList:
@@ -221,7 +224,8 @@ class Runtime:
 
     def sweeper(self) -> Sweeper:
         """Sweeps what was abandoned."""
-        return Sweeper(db=self._sync_db(SWEEPER_CONNECTIONS))
+        db = self._sync_db(SWEEPER_CONNECTIONS)
+        return Sweeper(db=db, limits=self.settings.block_limits)
 
     @asynccontextmanager
     async def worker(self, name: str) -> AsyncIterator[WorkerRuntime]:
@@ -229,7 +233,7 @@ class Runtime:
         settings, parts, passing = self.settings, self.parts, self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack, settings.slice_threads + SPARE_CONNECTIONS)
-            await demand(db, self._rhythm)
+            await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(settings.redis_url)
             stack.push_async_callback(redis.aclose)
@@ -270,7 +274,9 @@ class Runtime:
             recaller = Recaller(
                 db=db, messages=parts.messages, providers=gateways, kept=NOT_PASSED_ON
             )
-            pulse = Pulse(db=db, worker_id=owner, version=_version(), every=parts.pulse_every)
+            pulse = Pulse(
+                db=db, worker_id=owner, version=installed_version(), every=parts.pulse_every
+            )
             yield WorkerRuntime(pump=pump, resolver=resolver, recaller=recaller, pulse=pulse)
 
     @asynccontextmanager
@@ -279,7 +285,7 @@ class Runtime:
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
-            await demand(db, self._rhythm)
+            await demand(db, self.settings.rhythm)
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             enforcement = self._enforcement(passing)
@@ -295,7 +301,7 @@ class Runtime:
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
                 cache=GatheredCache(RedisCache(redis)),
                 passing=passing,
-                heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self._rhythm),
+                heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self.settings.rhythm),
             )
 
     @asynccontextmanager
@@ -304,7 +310,7 @@ class Runtime:
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
-            await demand(db, self._rhythm)
+            await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
@@ -312,30 +318,24 @@ class Runtime:
             sets = RedisSets(connect_sync(self.settings.redis_url))
             water = self._water(redis)
             stack.push_async_callback(water.close)
+            alerting = await stack.enter_async_context(Alerting.open(db, self.settings))
             yield ConsumerRuntime(
                 db=db,
                 water=water,
                 enforcement=enforcement,
                 mirror=Mirror(db=self._sync_db(), sets=sets),
                 times=ProviderTimes(db=db, providers=gateways, cache=cache),
+                investigation=Investigation(db=db, providers=gateways),
+                alerting=alerting,
                 sealer=Sealer(db=self._sync_db()),
-                heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=self._rhythm),
+                heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=self.settings.rhythm),
                 puller=Puller(
                     db=db,
                     providers=gateways,
                     hearing=Hearing(db=db, inbound=Inbound(enforcement=enforcement), cache=cache),
-                    rhythm=self._rhythm,
+                    rhythm=self.settings.rhythm,
                 ),
             )
-
-    @property
-    def _rhythm(self) -> Rhythm:
-        settings = self.settings
-        return Rhythm(
-            mode=IntakeMode(settings.intake),
-            silence=timedelta(seconds=settings.intake_silence_seconds),
-            pull_every=timedelta(seconds=settings.pull_seconds),
-        )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:
         """What is known of the database: in Redis, and on disk where a folder is given."""
@@ -380,14 +380,6 @@ class Runtime:
             callback_base=self.settings.public_base_url,
             base_url=self.settings.twilio_api_base_url,
         )
-
-
-def _version() -> str:
-    """Of this package; empty where it runs without being installed."""
-    try:
-        return version("bulk-sms-sender")
-    except PackageNotFoundError:
-        return ""
 
 
 def _id_of(db: Database, tenant: str) -> int:
