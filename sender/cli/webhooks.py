@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sender.cli.opening import Tenant
-from sender.cli.showing import FAILED, AsJson, console, show_facts, show_json, show_table
+from sender.cli.showing import FAILED, AsJson, console, show_json, show_table
 from sender.config import Settings
 from sender.domain.webhook_setup import Verdict
 from sender.installing import SenderHooks, Urls
@@ -40,14 +40,18 @@ def show(tenant: Tenant = DEFAULT_NAME, json: AsJson = False) -> None:
         shown = {"inbound": urls.inbound, "fallback": urls.fallback, "status": status}
         show_json({**shown, "method": "POST", "senders": senders})
         return
-    # Whole, to be copied: a table would fold them.
-    console.print("a message comes in (POST):", urls.inbound, sep="\n  ", soft_wrap=True)
-    console.print("primary handler fails (POST):", urls.fallback, sep="\n  ", soft_wrap=True)
-    console.print(f"status callback ({_STATUS}):", status, sep="\n  ", soft_wrap=True)
+    _say("a message comes in (POST):", urls.inbound)
+    _say("primary handler fails (POST):", urls.fallback)
+    _say(f"status callback ({_STATUS}):", status)
     show_table(["sender", "where"], ((one, _where(one)) for one in senders), empty=_NO_SENDERS)
 
 
 _NO_SENDERS = "no sender is entered yet; sender webhooks install --sender +1… takes any"
+
+
+def _say(*lines: str) -> None:
+    """Lines as they are: a table would fold the URLs, which are there to be copied."""
+    console.print(*lines, sep="\n  ", soft_wrap=True, markup=False)
 
 
 def _where(sender: str) -> str:
@@ -88,9 +92,10 @@ def install(
 
 def _show(found: list[SenderHooks], *, dry_run: bool) -> None:
     for one in found:
-        console.print(f"{one.sender}: {_said(one, dry_run=dry_run)}", soft_wrap=True)
-        for change in one.changes:
-            show_facts([(f"  {change.setting} now", change.before), ("  then", change.after)])
+        changes = (
+            f"{change.setting}: {change.before}\n    -> {change.after}" for change in one.changes
+        )
+        _say(f"{one.sender}: {_said(one, dry_run=dry_run)}", *changes)
     if not found:
         console.print(_NO_SENDERS)
     elif dry_run and any(one.verdict is Verdict.CHANGE for one in found):
