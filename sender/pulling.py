@@ -167,7 +167,9 @@ class Puller:
 
     async def _texts(self, provider: ProviderLog, sender: DueSender, now: datetime) -> bool:
         """Apply what nobody has told us of yet; whether the sender was ever texted."""
-        since = read_since(watermark=sender.watermark, campaign=sender.campaign, at=now)
+        since = read_since(
+            watermark=sender.watermark, campaign=sender.campaign, gap=sender.gap, at=now
+        )
         new: list[MessageRecord] = []
         heard = sender.heard
         async for page in provider.pages_since(since, to=sender.address):

@@ -240,6 +240,8 @@ class DueSender:
     watermark: datetime | None
     #: When its tenant's oldest campaign under way was created, where there is no watermark.
     campaign: datetime | None
+    #: Since when STOPs to it may be missing; ``None``: none are.
+    gap: datetime | None
     #: Whether an inbound message to it was ever seen; asked of short codes only.
     heard: bool
 
@@ -250,6 +252,7 @@ _DUE = text("""
                SELECT min(c.created_at) FROM campaign c
                WHERE c.tenant_id = s.tenant_id AND c.state NOT IN ('COMPLETED', 'CANCELED')
            ) END AS campaign,
+           i.gap_since AS gap,
            s.kind <> 'short_code'
                OR EXISTS (SELECT FROM inbound m WHERE m.sender_id = s.id) AS heard
     FROM sender s JOIN tenant t ON t.id = s.tenant_id

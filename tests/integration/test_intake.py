@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -346,6 +346,17 @@ class TestPuller:
         await twilio.pull()
         first, second = (since for _, since in twilio.provider.asked)
         assert timedelta(days=8) < second - first < timedelta(days=10)
+
+    async def test_a_gap_is_read_from_its_beginning(self, bench: Bench, twilio: Pulling) -> None:
+        """A sender that was never read, as where webhooks were alone, and a campaign after it."""
+        bench.campaign(ANNA)
+        fall_silent(bench)
+        bench.execute("UPDATE intake_source SET beaten_at = now() - interval '3 days'")
+        come_back(bench)
+        await twilio.pull()
+        ((_, since),) = twilio.provider.asked
+        assert since < datetime.now(UTC) - timedelta(days=3)
+        assert holds_on(bench) == []
 
     async def test_a_new_webhook_app_has_everything_read_soon(
         self, bench: Bench, loop_db: AsyncDatabase, twilio: Pulling
