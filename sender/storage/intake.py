@@ -280,20 +280,28 @@ def due(tx: Transaction, *, limit: int) -> list[DueSender]:
     return [DueSender(**row) for row in tx.execute(_DUE, {"limit": limit}).mappings()]
 
 
-#: After a gap it is asked again as soon as an answer can reach past its end.
-_PULLED = text("""
+#: Up to when the log must be read for a gap of the sender ``i``'s tenant to end.
+_END = """
+    greatest(
+        (SELECT max(g.gap_noticed_at)
+         FROM intake_sender g JOIN sender s ON s.id = g.sender_id
+         WHERE s.tenant_id = (SELECT tenant_id FROM sender WHERE id = i.sender_id)),
+        (SELECT max(resumed_at) FROM intake_source))
+"""
+#: After a gap it is asked again as soon as an answer can reach past its end. Where one did, and the
+#: gap goes on for something else, there is no haste.
+_PULLED = text(f"""
     INSERT INTO intake_sender AS i (sender_id, pulled_upto, pulled_at, blind, next_pull)
     VALUES (:sender_id, :upto, clock_timestamp(), :blind, clock_timestamp() + :every)
     ON CONFLICT (sender_id) DO UPDATE
     SET pulled_upto = greatest(i.pulled_upto, excluded.pulled_upto),
         pulled_at = excluded.pulled_at, blind = excluded.blind, failures = 0, failure = '',
         next_pull = CASE
-            WHEN i.gap_since IS NULL OR excluded.blind <> '' THEN excluded.next_pull
+            WHEN i.gap_since IS NULL OR excluded.blind <> '' OR excluded.pulled_upto >= {_END}
+            THEN excluded.next_pull
             ELSE least(excluded.next_pull, greatest(
-                clock_timestamp() + interval '1 second',
-                :settles + greatest(
-                    i.gap_noticed_at, (SELECT max(resumed_at) FROM intake_source)))) END
-""")
+                clock_timestamp() + interval '1 second', :settles + {_END})) END
+""")  # noqa: S608  # built from a constant
 _FAILED = text("""
     INSERT INTO intake_sender AS i (sender_id, failures, failure, next_pull)
     VALUES (:sender_id, 1, :why, clock_timestamp() + interval '1 second')

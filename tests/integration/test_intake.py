@@ -347,6 +347,19 @@ class TestPuller:
         first, second = (since for _, since in twilio.provider.asked)
         assert timedelta(days=8) < second - first < timedelta(days=10)
 
+    async def test_what_was_read_past_a_gap_is_not_read_in_haste(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """Nothing would end sooner: the silence lasts, or another sender cannot be read."""
+        bench.campaign(ANNA)
+        fall_silent(bench)
+        bench.db.run(intake.notice)
+        await twilio.pull()
+        haste = "SELECT next_pull < now() + interval '50 seconds' FROM intake_sender"
+        assert not bench.value(haste)
+        come_back(bench)
+        assert bench.value(haste)
+
     async def test_a_gap_is_read_from_its_beginning(self, bench: Bench, twilio: Pulling) -> None:
         """A sender that was never read, as where webhooks were alone, and a campaign after it."""
         bench.campaign(ANNA)
