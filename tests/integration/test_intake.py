@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from simulator_rig import CONFIG, Rig, simulated
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from sender.cli import app
 from sender.domain.consent import Suppression
+from sender.domain.inbound import InboundText
 from sender.domain.intake import IntakeMode, Rhythm, Source
 from sender.domain.provider import MessageRecord, ServiceRecord
 from sender.errors import HoldRefused, NotFound, ProviderUnavailable
@@ -20,18 +22,20 @@ from sender.gateway import Credentials, TwilioGateway
 from sender.hearing import Hearing
 from sender.heartbeat import Heartbeat
 from sender.holding import Holds
-from sender.inbound import Inbound
+from sender.inbound import Applied, Inbound
 from sender.intake import Intake
 from sender.pulling import Puller
 from sender.recovery import Sweeper
 from sender.storage import campaigns, intake
-from sender.storage.database import AsyncDatabase
+from sender.storage.database import AsyncDatabase, Transaction
 from tests.bench import (
     ANNA,
     BERT,
     CARL,
+    DORA,
     ENFORCEMENT,
     OTHER_SENDER,
+    OTHER_TENANT,
     SENDER,
     SERVICE,
     Bench,
@@ -172,6 +176,8 @@ class Provider:
 
     gateway: TwilioGateway
     away: bool = False
+    #: A number of which alone it shows nothing.
+    unreadable: str = ""
     drops_inbound: bool = False
     #: Each number that was asked about, and since when.
     asked: list[tuple[str | None, datetime]] = field(default_factory=list)
@@ -185,6 +191,8 @@ class Provider:
     ) -> AsyncIterator[list[MessageRecord]]:
         """What it holds."""
         self.asked.append((to, since))
+        if to == self.unreadable:
+            raise ProviderUnavailable("Twilio cannot show it")
         async for page in self.gateway.pages_since(since, to=to):
             yield page
         if self.away:
@@ -194,6 +202,19 @@ class Provider:
         """A Messaging Service."""
         found = await self.gateway.service(sid)
         return replace(found, receives=False) if found and self.drops_inbound else found
+
+
+@dataclass
+class Poisoned:
+    """Applies inbound messages but for one, at which Postgres balks each time."""
+
+    inbound: Inbound = field(default_factory=lambda: Inbound(enforcement=ENFORCEMENT))
+
+    def apply(self, tx: Transaction, message: InboundText) -> Applied:
+        """As ever, or not at all."""
+        if message.body == "poison":
+            tx.execute(text("SELECT 1 / 0"))
+        return self.inbound.apply(tx, message)
 
 
 @dataclass
@@ -336,6 +357,54 @@ class TestPuller:
         bench.execute("UPDATE tenant SET account_sid = :sid", sid=CONFIG.account_sid)
         assert await twilio.pull() == 1
         assert bench.is_suppressed()
+
+    async def test_what_was_shown_before_is_applied_all_the_same(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """A log that always breaks off somewhere would keep every STOP in it from us."""
+        bench.campaign(ANNA)
+        await twilio.text("STOP")
+        twilio.provider.away = True
+        assert await twilio.pull() == 0
+        assert bench.is_suppressed()
+        assert twilio.watermark() is None
+
+    async def test_a_message_that_cannot_be_applied_is_in_nobody_s_way(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """Neither what was texted to its sender later, nor other senders, nor other tenants."""
+        bench.campaign(ANNA, CARL)
+        bench.campaign(BERT, sender=OTHER_SENDER)
+        bench.second_tenant()
+        elsewhere = bench.campaign(DORA, sender="+14155550003", tenant_id=OTHER_TENANT)
+        await twilio.text("poison", ANNA)
+        await twilio.text("STOP", CARL)
+        await twilio.text("STOP", BERT, to=OTHER_SENDER)
+        fall_silent(bench)
+        come_back(bench)
+        hearing = replace(twilio.puller.hearing, inbound=Poisoned())
+        twilio.puller = replace(twilio.puller, hearing=hearing)
+        await twilio.pull()
+        assert bench.is_suppressed(CARL)
+        assert bench.is_suppressed(BERT)
+        assert twilio.watermark(SENDER) is None
+        assert holds_on(bench, SENDER) == holds_on(bench, OTHER_SENDER) == ["intake_gap"]
+        assert list(bench.guard_all(elsewhere)) == [DORA]
+        failure = bench.value("SELECT failure FROM intake_sender WHERE failures > 0")
+        assert failure == "DataError 22012"
+
+    async def test_a_sender_that_cannot_be_read_lets_the_others_go_first(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """They are put off with it, as if Twilio were away, once only."""
+        bench.campaign(ANNA)
+        bench.campaign(BERT, sender=OTHER_SENDER)
+        await twilio.text("STOP", BERT, to=OTHER_SENDER)
+        twilio.provider.unreadable = SENDER
+        assert await twilio.puller.round() == 0
+        bench.execute("UPDATE intake_sender SET next_pull = next_pull - interval '1 minute'")
+        assert await twilio.puller.round() == 1
+        assert bench.is_suppressed(BERT)
 
     async def test_a_sender_is_read_in_its_own_time(self, bench: Bench, twilio: Pulling) -> None:
         """From the campaign's creation, later from the watermark; not again at once."""
