@@ -87,13 +87,18 @@ _EXPECT = text("""
 _NO_OTHERS = text("DELETE FROM intake_source WHERE NOT source = ANY (CAST(:wanted AS text[]))")
 
 
+def lock_gaps(tx: Transaction) -> None:
+    """Have nobody else open or end gaps, nor enter a sender, until the transaction ends."""
+    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+
+
 def demand(tx: Transaction, sources: Mapping[Source, timedelta]) -> Gap | None:
     """Have these sources live, and no others, from now on; each process says so as it starts.
 
     One that nobody demanded before has as long as a sign of life is good for to give its first.
     What another's silence has left behind stays a gap; it is returned if nobody noticed it yet.
     """
-    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    lock_gaps(tx)
     gap = _notice(tx)
     for source, good_for in sources.items():
         tx.execute(_EXPECT, {"source": source.value, "good_for": good_for})
@@ -106,7 +111,7 @@ def beat(tx: Transaction, source: Source, good_for: timedelta) -> Gap | None:
     values = {"source": source.value, "good_for": good_for}
     if tx.execute(_BEAT, values).rowcount:
         return None
-    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    lock_gaps(tx)
     gap = _notice(tx)
     tx.execute(_RESUME, values)
     tx.execute(_PULL_SOON, {"after": timedelta(), "gaps_only": True})
@@ -117,7 +122,7 @@ def notice(tx: Transaction) -> Gap | None:
     """Hold all senders while a source is silent; the gap, if it is new."""
     if not tx.execute(text(f"SELECT {SILENT}")).scalar_one():
         return None
-    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    lock_gaps(tx)
     return _notice(tx)
 
 
@@ -150,7 +155,7 @@ def hold_failing(tx: Transaction, patience: timedelta) -> list[Gap]:
     failing = tx.execute(_FAILING, {"patience": patience}).all()
     if not failing:
         return []
-    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    lock_gaps(tx)
     gaps = [
         _open(tx, since=one.since, cause="Twilio's log cannot be read", tenant_id=one.tenant_id)
         for one in failing
@@ -169,7 +174,11 @@ _COVER_NEW = text("""
 
 
 def cover_new(tx: Transaction, *, sender_id: int, tenant_id: int) -> None:
-    """Hold a new sender like its tenant's others: a STOP to one of them counts for it, too."""
+    """Hold a new sender like its tenant's others: a STOP to one of them counts for it, too.
+
+    Whoever opens a gap meanwhile waits, and then sees it.
+    """
+    lock_gaps(tx)
     if tx.execute(_COVER_NEW, {"sender_id": sender_id, "tenant_id": tenant_id}).rowcount:
         tx.execute(_HOLD, {"reason": INTAKE_GAP, "tenant_id": tenant_id})
 
@@ -216,7 +225,7 @@ def close_gaps(tx: Transaction) -> int:
     """End the gaps that were read past, and lift their holds; how many."""
     if not tx.execute(_HAS_GAPS).scalar_one():
         return 0
-    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    lock_gaps(tx)
     return tx.execute(_CLOSE, {"reason": INTAKE_GAP}).rowcount
 
 

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -39,6 +41,7 @@ from tests.bench import (
     SENDER,
     SERVICE,
     Bench,
+    eventually,
     inbound_text,
 )
 
@@ -141,6 +144,36 @@ class TestSilence:
         bench.db.run(intake.demand, PULL.sources)
         sources = bench.execute("SELECT source FROM intake_source")
         assert [row.source for row in sources] == ["pull"]
+        assert holds_on(bench) == ["intake_gap"]
+
+    def test_a_sender_entered_meanwhile_is_held_too(self, bench: Bench) -> None:
+        """Neither the gap's transaction nor the sender's sees the other: one waits."""
+        bench.campaign(ANNA)
+        fall_silent(bench)
+        with ThreadPoolExecutor() as pool:
+            with bench.db.transaction() as tx:
+                intake.beat(tx, Source.WEBHOOK, BOTH.silence)
+                entering = pool.submit(bench.sender_id, OTHER_SENDER)
+                eventually(lambda: entering.done() or bench.waiting_for_locks())
+            entering.result()
+        assert holds_on(bench, OTHER_SENDER) == ["intake_gap"]
+
+    def test_a_release_does_not_end_the_next_gap(self, bench: Bench) -> None:
+        """A silence that ends while somebody lifts the hold of the one before."""
+        bench.campaign(ANNA)
+        fall_silent(bench)
+        come_back(bench)
+        release = partial(Intake(db=bench.db).release, SENDER, author="ann", reason="nothing came")
+        with ThreadPoolExecutor() as pool:
+            with bench.db.transaction() as tx:
+                tx.execute(text("SELECT FROM hold FOR UPDATE"))
+                releasing = pool.submit(release)
+                eventually(bench.waiting_for_locks)
+                fall_silent(bench)
+                beating = pool.submit(come_back, bench)
+                eventually(lambda: beating.done() or bench.waiting_for_locks() > 1)
+            assert releasing.result()
+            beating.result()
         assert holds_on(bench) == ["intake_gap"]
 
     async def test_a_heartbeat_tells_how_many_wait(
