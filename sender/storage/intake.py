@@ -272,10 +272,21 @@ _DUE = text("""
 """)
 
 
-def take_turn(tx: Transaction) -> bool:
-    """Be the one who pulls until the session ends; ``False``: another one is."""
-    lock = text("SELECT pg_try_advisory_lock(:key)")
-    return bool(tx.execute(lock, {"key": _PULL_LOCK}).scalar_one())
+_TAKE_TURN = text("""
+    SELECT pg_try_advisory_lock(:key), set_config('idle_session_timeout', :limit, false)
+""")
+#: A round takes less, but for logs of hundreds of pages.
+TURN = timedelta(minutes=10)
+
+
+def take_turn(tx: Transaction, at_most: timedelta = TURN) -> bool:
+    """Be the one who pulls until the session ends; ``False``: another one is.
+
+    Postgres ends a session that stands still for longer than ``at_most``: a frozen process would
+    keep its turn for ever. Two who pull at the same time apply everything once all the same.
+    """
+    limit = str(int(at_most.total_seconds() * 1000))  # in milliseconds
+    return bool(tx.execute(_TAKE_TURN, {"key": _PULL_LOCK, "limit": limit}).scalar_one())
 
 
 def now(tx: Transaction) -> datetime:

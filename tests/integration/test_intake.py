@@ -43,12 +43,18 @@ from tests.bench import (
     Bench,
     eventually,
     inbound_text,
+    soon,
 )
 
 BOTH = Rhythm(mode=IntakeMode.BOTH, silence=timedelta(seconds=30), pull_every=timedelta(seconds=60))
 PULL = replace(BOTH, mode=IntakeMode.PULL)
 MEMBER = "+14155550009"
 NAME = "ACME"
+#: Advisory locks of sessions on the database of the test.
+TURNS = """
+    SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE l.locktype = 'advisory' AND d.datname = current_database()
+"""
 SIGNED = ("--author", "ann", "--reason", "nothing came")
 
 
@@ -532,6 +538,16 @@ class TestPuller:
             assert await twilio.pull() == 0
         assert twilio.provider.asked == []
         assert await twilio.pull() == 1
+
+    async def test_a_turn_ends_by_itself(
+        self, bench: Bench, loop_db: AsyncDatabase, twilio: Pulling
+    ) -> None:
+        """A frozen consumer keeps its session: without an end nobody would pull any more."""
+        bench.campaign(ANNA)
+        async with loop_db.session() as session:
+            assert await session.run(intake.take_turn, timedelta(milliseconds=1))
+            await soon(lambda: not bench.value(TURNS))
+            assert await twilio.pull() == 1
 
 
 class TestBlind:
