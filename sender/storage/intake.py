@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from sender.domain.intake import Blind, Source
+from sender.storage import alerts
+from sender.storage.alerts import AlertKind
 from sender.storage.database import Transaction
 from sender.storage.holds import INTAKE_GAP, SILENT
 
@@ -47,6 +49,7 @@ _OPEN = text("""
     SET gap_since = excluded.gap_since, gap_noticed_at = excluded.gap_noticed_at,
         gap_cause = excluded.gap_cause, next_pull = least(i.next_pull, clock_timestamp())
     WHERE i.gap_since IS NULL
+    RETURNING i.sender_id
 """)
 #: On whoever has a gap, also where its hold was lifted while the silence goes on.
 _HOLD = text("""
@@ -135,9 +138,13 @@ def _notice(tx: Transaction) -> Gap | None:
 
 def _open(tx: Transaction, *, since: datetime, cause: str, tenant_id: int | None) -> Gap | None:
     values = {"since": since, "cause": cause, "tenant_id": tenant_id}
-    senders = tx.execute(_OPEN, values).rowcount
+    opened = [row.sender_id for row in tx.execute(_OPEN, values)]
     tx.execute(_HOLD, {"reason": INTAKE_GAP, "tenant_id": tenant_id})
-    return Gap(since=since, cause=cause, senders=senders) if senders else None
+    if not opened:
+        return None
+    detail = {"since": since.isoformat(), "cause": cause}
+    alerts.raise_for_tenants(tx, AlertKind.INTAKE_GAP, opened, detail=detail)
+    return Gap(since=since, cause=cause, senders=len(opened))
 
 
 #: Tenants of whom a sender could not be read for too long.

@@ -28,7 +28,7 @@ from sender.inbound import Applied, Inbound
 from sender.intake import Intake
 from sender.pulling import Puller
 from sender.recovery import Sweeper
-from sender.storage import campaigns, intake
+from sender.storage import alerts, campaigns, intake
 from sender.storage.database import AsyncDatabase, Transaction
 from tests.bench import (
     ANNA,
@@ -115,6 +115,20 @@ class TestSilence:
         assert holds_on(bench) == ["intake_gap"]
         detail = bench.value("SELECT detail FROM hold ORDER BY id DESC LIMIT 1")
         assert detail.endswith("UTC (no sign of life: webhook)")
+
+    def test_it_is_told_of_where_something_waits(self, bench: Bench) -> None:
+        """Once for a tenant with campaigns that run, whoever notices it first."""
+        bench.campaign(ANNA)
+        bench.campaign(BERT, sender=OTHER_SENDER)
+        bench.second_tenant()
+        bench.campaign(CARL, sender="+14155550003", tenant_id=OTHER_TENANT, run=False)
+        fall_silent(bench)
+        for _ in range(2):
+            bench.db.run(intake.notice)
+            come_back(bench)
+        (alert,) = bench.db.run(alerts.claim, limit=9, patience=timedelta(hours=1))
+        assert (alert.tenant, alert.kind, alert.campaign) == ("default", "intake_gap", None)
+        assert alert.detail["cause"] == "no sign of life: webhook"
 
     def test_its_end_holds_in_the_same_transaction(self, bench: Bench) -> None:
         """Between the silence and the hold there is no moment in which anything goes."""
