@@ -87,6 +87,7 @@ _EXPECT = text("""
     INSERT INTO intake_source (source, good_until) VALUES (:source, clock_timestamp() + :good_for)
     ON CONFLICT DO NOTHING
 """)
+_LAST_PULL = text("SELECT beaten_at FROM intake_source WHERE source = :source")
 _NO_OTHERS = text("DELETE FROM intake_source WHERE NOT source = ANY (CAST(:wanted AS text[]))")
 
 
@@ -100,9 +101,12 @@ def demand(tx: Transaction, sources: Mapping[Source, timedelta]) -> Gap | None:
 
     One that nobody demanded before has as long as a sign of life is good for to give its first.
     What another's silence has left behind stays a gap; it is returned if nobody noticed it yet.
+    Nor is forgotten what nobody will pull any more.
     """
     lock_gaps(tx)
     gap = _notice(tx)
+    if sources.keys() == {Source.WEBHOOK}:
+        gap = _unread(tx) or gap
     for source, good_for in sources.items():
         tx.execute(_EXPECT, {"source": source.value, "good_for": good_for})
     tx.execute(_NO_OTHERS, {"wanted": [source.value for source in sources]})
@@ -134,6 +138,14 @@ def _notice(tx: Transaction) -> Gap | None:
     if found.cause is None:
         return None
     return _open(tx, since=found.since, cause=f"no sign of life: {found.cause}", tenant_id=None)
+
+
+def _unread(tx: Transaction) -> Gap | None:
+    """Where pulls alone brought STOPs, and no one pulls from now on: those after the last pull."""
+    since = tx.execute(_LAST_PULL, {"source": Source.PULL.value}).scalar_one_or_none()
+    if since is None:
+        return None
+    return _open(tx, since=since, cause="Twilio's log is read no more", tenant_id=None)
 
 
 def _open(tx: Transaction, *, since: datetime, cause: str, tenant_id: int | None) -> Gap | None:

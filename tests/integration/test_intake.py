@@ -196,6 +196,21 @@ class TestSilence:
             beating.result()
         assert holds_on(bench) == ["intake_gap"]
 
+    def test_who_reads_the_log_no_more_leaves_a_gap(self, bench: Bench) -> None:
+        """What was texted since the last pull, nobody would ever read: webhooks begin only now."""
+        bench.campaign(ANNA)
+        bench.db.run(intake.demand, PULL.sources)
+        assert holds_on(bench) == []
+        bench.db.run(intake.demand, replace(BOTH, mode=IntakeMode.WEBHOOK).sources)
+        assert holds_on(bench) == ["intake_gap"]
+
+    def test_who_adds_webhooks_leaves_none(self, bench: Bench) -> None:
+        """The log is read on from where it was."""
+        bench.campaign(ANNA)
+        bench.db.run(intake.demand, PULL.sources)
+        bench.db.run(intake.demand, BOTH.sources)
+        assert holds_on(bench) == []
+
     async def test_a_heartbeat_tells_how_many_wait(
         self, bench: Bench, loop_db: AsyncDatabase
     ) -> None:
