@@ -25,11 +25,11 @@ from sender.domain.intake import (
 )
 from sender.domain.phone import SenderKind
 from sender.domain.provider import MessageRecord, ServiceRecord
-from sender.errors import SenderError
+from sender.errors import ConfigurationError, ProviderUnavailable, SenderError
 from sender.hearing import Hearing
 from sender.heartbeat import report
 from sender.storage import inbound, intake, pools
-from sender.storage.database import AsyncDatabase, DatabaseError, Transaction
+from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, is_passing, told
 from sender.storage.intake import DueSender, Gap
 
 log = structlog.get_logger(__name__)
@@ -119,22 +119,31 @@ class Puller:
     async def _tenant(
         self, senders: Sequence[DueSender], few: asyncio.Semaphore, give_up_at: float
     ) -> int:
-        """Read a tenant's senders; the first failure puts off those that are left."""
+        """Read a tenant's senders; how many were read. A failure of one is put off by itself.
+
+        Where Twilio could not be asked, those that are left are put off, too.
+        """
+        read = 0
         async with few:
             for number, sender in enumerate(senders):
                 if time.monotonic() > give_up_at:
-                    return number
+                    break
                 try:
                     await self._sender(await self.providers.of(sender.tenant_id), sender)
-                except DatabaseError:
-                    raise
-                except Exception as exc:  # noqa: BLE001  # whatever it is, the hold stays
+                    read += 1
+                except Exception as exc:
+                    if isinstance(exc, DatabaseError) and is_passing(exc):
+                        raise
                     # Only our own errors' texts: another's may quote what a person wrote.
-                    why = str(exc) if isinstance(exc, SenderError) else type(exc).__name__
+                    why = str(exc) if isinstance(exc, SenderError) else told(exc)
                     log.warning("pull_failed", tenant=sender.tenant_id, error=why)
-                    await self.db.run(intake.failed, [one.id for one in senders[number:]], why)
-                    return number
-            return len(senders)
+                    unasked = isinstance(exc, ProviderUnavailable | ConfigurationError)
+                    left = senders[number + 1 :] if unasked else ()
+                    # Itself last: then the others' turn comes first, should it fail for ever.
+                    await self.db.run(intake.failed, [one.id for one in (*left, sender)], why)
+                    if unasked:
+                        break
+        return read
 
     async def _sender(self, provider: ProviderLog, sender: DueSender) -> None:
         """Read one sender up to now, but for what may not be in the log yet."""
@@ -166,15 +175,24 @@ class Puller:
         return blind_service(service)
 
     async def _texts(self, provider: ProviderLog, sender: DueSender, now: datetime) -> bool:
-        """Apply what nobody has told us of yet; whether the sender was ever texted."""
-        since = read_since(watermark=sender.watermark, campaign=sender.campaign, at=now)
+        """Apply what nobody has told us of yet; whether the sender was ever texted.
+
+        Where the log breaks off, what it showed before is applied all the same.
+        """
+        since = read_since(
+            watermark=sender.watermark, campaign=sender.campaign, gap=sender.gap, at=now
+        )
         new: list[MessageRecord] = []
         heard = sender.heard
-        async for page in provider.pages_since(since, to=sender.address):
-            records = [record for record in page if record.inbound]
-            known = await self.db.run(inbound.known, [record.sid for record in records])
-            new += [record for record in records if record.sid not in known]
-            heard = heard or bool(records)
+        try:
+            async for page in provider.pages_since(since, to=sender.address):
+                records = [record for record in page if record.inbound]
+                known = await self.db.run(inbound.known, [record.sid for record in records])
+                new += [record for record in records if record.sid not in known]
+                heard = heard or bool(records)
+        except ProviderUnavailable:
+            await self.hearing.hear(new)
+            raise
         opt_outs = await self.hearing.hear(new)
         if new:
             log.info("inbound_pulled", sender=sender.id, messages=len(new), opt_outs=len(opt_outs))
