@@ -12,6 +12,7 @@ from sender.alerting import Alerting
 from sender.audience import admit
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
+from sender.chasing import Chaser
 from sender.crashing import Passing
 from sender.domain.pulse import PULSE_EVERY
 from sender.domain.receipt import Receipt
@@ -76,6 +77,7 @@ class WorkerRuntime:
     pump: Pump
     resolver: Resolver
     recaller: Recaller
+    chaser: Chaser
     pulse: Pulse
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from sender.accounts import Account, Accounts
 from sender.alerting import Alerting
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
+from sender.chasing import Chaser
 from sender.config import Settings, environment_variable
 from sender.crashing import Passing, crash_at, pass_by
 from sender.credentials import Secrets, Vault
@@ -248,8 +249,19 @@ class Runtime:
             recaller = Recaller(
                 db=db, messages=parts.messages, providers=gateways, kept=NOT_PASSED_ON
             )
+            chaser = Chaser(
+                db=db,
+                providers=gateways,
+                receipts=Receipts(messages=parts.messages, enforcement=self._enforcement()),
+                cache=cache,
+                patience=settings.callback_patience,
+                per_minute=settings.callback_fetches_per_minute,
+                kept=NOT_PASSED_ON,
+            )
             pulse = Pulse(db=db, worker_id=owner, version=_version(), every=parts.pulse_every)
-            yield WorkerRuntime(pump=pump, resolver=resolver, recaller=recaller, pulse=pulse)
+            yield WorkerRuntime(
+                pump=pump, resolver=resolver, recaller=recaller, chaser=chaser, pulse=pulse
+            )
 
     @asynccontextmanager
     async def webhooks(self) -> AsyncIterator[WebhookRuntime]:

@@ -60,6 +60,7 @@ USE_CASES = frozenset(
     {
         "sender.alerting",
         "sender.campaigns",
+        "sender.chasing",
         "sender.doubting",
         "sender.holding",
         "sender.inbound",
