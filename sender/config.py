@@ -147,6 +147,12 @@ class Settings(BaseModel):
         validation_alias="SENDER_CALLBACK_FETCHES_PER_MINUTE",
         description="how many messages the fleet asks Twilio for in a minute, of all tenants",
     )
+    event_streams: bool = Field(
+        default=False,
+        validation_alias="SENDER_EVENT_STREAMS",
+        description="take events from Twilio's Event Streams, a third source beside webhooks and "
+        "Twilio's log; its sink posts to /twilio/events/AC…",
+    )
     log_level: str = Field(
         default="INFO",
         validation_alias="SENDER_LOG_LEVEL",

@@ -37,6 +37,7 @@ from sender.storage.database import AsyncDatabase, Database
 from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import MessageTable
 from sender.storage.slices import SliceTable
+from sender.streaming import EventStream
 from sender.suppression import (
     RedisCache,
 )
@@ -95,6 +96,8 @@ class WebhookRuntime:
     inbound: Inbound
     receipts: Batcher[Receipt, Answer]
     queue: EnforcementQueue
+    #: ``None`` where events are not taken.
+    stream: EventStream | None
     cache: RedisCache
     passing: Passing
 

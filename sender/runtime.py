@@ -58,6 +58,7 @@ from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transact
 from sender.storage.migrate import require_usable
 from sender.storage.tenants import DEFAULT_NAME, DEFAULT_TENANT
 from sender.storage.workers import NewWorker
+from sender.streaming import EventStream
 from sender.suppression import (
     RedisCache,
     RedisMarks,
@@ -282,6 +283,7 @@ class Runtime:
                 inbound=Inbound(enforcement=enforcement),
                 receipts=self._receipts(db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
+                stream=EventStream(db=db) if self.settings.event_streams else None,
                 cache=RedisCache(redis),
                 passing=passing,
             )

@@ -14,5 +14,7 @@ STOP_SECONDS = Histogram(
 )
 #: Webhooks refused before anything was done, by reason.
 REFUSED = Counter("sender_webhooks_refused_total", "Webhooks refused", ["why"])
+#: Events of Event Streams: done with, not yet (they will come again), or seen before.
+EVENTS = Counter("sender_stream_events_total", "Events of Event Streams answered", ["answer"])
 #: Status callbacks, by what became of them: counted, or why not.
 CALLBACKS = Counter("sender_status_callbacks_total", "Status callbacks answered", ["answer"])

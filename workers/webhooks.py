@@ -19,9 +19,11 @@ from sender.config import STOP_PATIENCE, Settings
 from sender.crashing import CrashPoint
 from sender.domain.inbound import InboundText
 from sender.domain.receipt import Receipt
+from sender.domain.stream import StreamEvent
 from sender.errors import ConfigurationError, MalformedWebhook, NotFound, SenderError
 from sender.gateway import (
     TWIML_CONTENT_TYPE,
+    events_from_json,
     inbound_from_form,
     parse_form,
     receipt_from_form,
@@ -39,6 +41,10 @@ from workers.refusals import Refusals, Refused
 log = structlog.get_logger(__name__)
 
 _NOT_STORED = 503
+#: Of a batch of events, a few hundred: each is about a kilobyte.
+LARGEST_BATCH = 1024 * 1024
+#: Inbound messages of a batch at a time, so that webhooks get their connections, too.
+EVENTS_AT_A_TIME = 10
 
 
 def create_app(
@@ -57,6 +63,7 @@ def create_app(
     routes = [
         Route("/twilio/inbound", inbound, methods=["POST"]),
         Route("/twilio/status/{message_id:uuid}", status, methods=["POST"]),
+        Route("/twilio/events/{account_sid}", events, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", figures),
@@ -139,6 +146,78 @@ async def _count(use_cases: WebhookRuntime, receipt: Receipt) -> Response:
     if counted.suppressions:
         await use_cases.cache.add(counted.suppressions)
     return Response(status_code=204)
+
+
+async def events(request: Request) -> Response:
+    """A batch of Event Streams; its sink belongs to the account in the path.
+
+    Twilio posts all of it again, for four hours, unless the answer is 2xx within 5 s.
+    """
+    use_cases = _use_cases(request)
+    if use_cases.stream is None:
+        return Response(status_code=404)
+    batch = await _signed_events(request)
+    if isinstance(batch, Response):
+        return batch
+    try:
+        fresh = await use_cases.stream.unseen(batch)
+        metrics.EVENTS.labels("seen").inc(len(batch) - len(fresh))
+        receipts = await use_cases.stream.receipts(fresh)
+        turns = asyncio.Semaphore(EVENTS_AT_A_TIME)
+        work = [_apply(request, one, receipts.get(one.id), turns) for one in fresh]
+        went = await asyncio.gather(*work)
+        done = [one for one, is_done in zip(fresh, went, strict=True) if is_done]
+        await use_cases.stream.applied(done)
+    except DatabaseError as exc:
+        log.error("events_not_stored", error=told(exc))
+        return Response(status_code=_NOT_STORED)
+    return Response(status_code=204 if len(done) == len(fresh) else _NOT_STORED)
+
+
+async def _signed_events(request: Request) -> list[StreamEvent] | Response:
+    """The events, if the account in the path signed them; otherwise the answer to give."""
+    use_cases, sid = _use_cases(request), str(request.path_params["account_sid"])
+    try:
+        body = await read_body(request, largest=LARGEST_BATCH)
+        batch = events_from_json(body, callback_base=use_cases.verifiers.public_base_url)
+        url = _path_and_query(request)
+        signed = await use_cases.verifiers.verify_body(sid, url, body, request.headers)
+    except TooLarge:
+        return await _refuse(request, Refused.TOO_LARGE)
+    except MalformedWebhook:
+        return await _refuse(request, Refused.UNREADABLE)
+    except (DatabaseError, ConfigurationError) as exc:
+        log.error("signature_not_checked", error=told(exc))
+        return Response(status_code=_NOT_STORED)
+    return batch if signed else await _refuse(request, Refused.SIGNATURE)
+
+
+async def _apply(
+    request: Request, event: StreamEvent, receipt: Receipt | None, turns: asyncio.Semaphore
+) -> bool:
+    """Apply one event as its webhook would be; whether it need not come again."""
+    use_cases, answer = _use_cases(request), Response(status_code=204)
+    if event.problem:
+        await _refuse(request, Refused.MALFORMED, webhook="events", what=event.problem)
+    elif event.news is not None and event.account_sid != request.path_params["account_sid"]:
+        await _refuse(request, Refused.FOREIGN_EVENT, event=event.id, of=event.account_sid)
+    elif receipt is not None:
+        answer = await _count(use_cases, receipt)
+    elif isinstance(event.news, InboundText):
+        async with turns:
+            answer = await _inbound_event(request, event.news)
+    is_done = answer.status_code != _NOT_STORED
+    metrics.EVENTS.labels("done" if is_done else "not_yet").inc()
+    return is_done
+
+
+async def _inbound_event(request: Request, text: InboundText) -> Response:
+    """Its reply goes nowhere: only a webhook's answer is sent to the person."""
+    try:
+        return await _receive(_use_cases(request), text)
+    except NotFound:
+        sids = {"sid": text.sid, "account_sid": text.account_sid}
+        return await _refuse(request, Refused.UNKNOWN_ACCOUNT, **sids)
 
 
 async def _signed_form(request: Request) -> list[tuple[str, str]] | Response:

@@ -9,6 +9,7 @@ from sender.gateway.client import (
 )
 from sender.gateway.codes import TABLE, CodeEntry, callback_verdict, create_outcome
 from sender.gateway.consents import ConsentsGateway
+from sender.gateway.stream import events_from_json
 from sender.gateway.transport import RECIPIENT_LOGGERS
 from sender.gateway.webhooks import (
     TWIML_CONTENT_TYPE,
@@ -37,6 +38,7 @@ __all__ = [
     "TwilioGateway",
     "callback_verdict",
     "create_outcome",
+    "events_from_json",
     "inbound_from_form",
     "parse_form",
     "receipt_from_form",

@@ -81,6 +81,7 @@ USE_CASES = frozenset(
         "sender.importing",
         "sender.reviewing",
         "sender.sealing",
+        "sender.streaming",
         "sender.tenancy",
         "sender.tracing",
         "sender.verifying",

@@ -1,4 +1,4 @@
-"""Receipts that are fetched where no callback came. Additive."""
+"""Receipts that are fetched where no callback came, and events of Event Streams. Additive."""
 
 from alembic import op
 
@@ -35,10 +35,20 @@ CREATE INDEX slice_receipts ON slice ((coalesce(receipts_listed_at, started_at))
     WHERE receipts_due;
 """
 
+STREAM = """
+-- Events of Event Streams that were applied: they come at least once.
+CREATE TABLE stream_event (
+    id         text PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX stream_event_old ON stream_event (applied_at);
+"""
+
 
 def upgrade() -> None:
     """Add them."""
-    op.execute(MISSED)
+    for part in (MISSED, STREAM):
+        op.execute(part)
 
 
 def downgrade() -> None:
