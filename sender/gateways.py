@@ -101,12 +101,12 @@ class Verifiers:
         verifier = await self._verifier(sid)
         return verifier.verify(path_and_raw_query, form, headers)
 
-    async def verify_body(
-        self, account_sid: str, path_and_raw_query: str, body: bytes, headers: Mapping[str, str]
+    async def verify_json(
+        self, account_sid: str, path_and_raw_query: str, raw: bytes, headers: Mapping[str, str]
     ) -> bool:
-        """The same for a body that is no form, in the name of this account; raises as that does."""
+        """The same for a JSON body, in the name of this account; raises as that does."""
         verifier = await self._verifier(account_sid)
-        return verifier.verify_body(path_and_raw_query, body, headers)
+        return verifier.verify_json(path_and_raw_query, raw, headers)
 
     async def _verifier(self, sid: str) -> SignatureVerifier:
         now = time.monotonic()

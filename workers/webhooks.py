@@ -43,8 +43,6 @@ log = structlog.get_logger(__name__)
 _NOT_STORED = 503
 #: Of a batch of events, a few hundred: each is about a kilobyte.
 LARGEST_BATCH = 1024 * 1024
-#: Inbound messages of a batch at a time, so that webhooks get their connections, too.
-EVENTS_AT_A_TIME = 10
 
 
 def create_app(
@@ -163,8 +161,7 @@ async def events(request: Request) -> Response:
         fresh = await use_cases.stream.unseen(batch)
         metrics.EVENTS.labels("seen").inc(len(batch) - len(fresh))
         receipts = await use_cases.stream.receipts(fresh)
-        turns = asyncio.Semaphore(EVENTS_AT_A_TIME)
-        work = [_apply(request, one, receipts.get(one.id), turns) for one in fresh]
+        work = [_apply(request, one, receipts.get(one.id)) for one in fresh]
         went = await asyncio.gather(*work)
         done = [one for one, is_done in zip(fresh, went, strict=True) if is_done]
         await use_cases.stream.applied(done)
@@ -181,7 +178,7 @@ async def _signed_events(request: Request) -> list[StreamEvent] | Response:
         body = await read_body(request, largest=LARGEST_BATCH)
         batch = events_from_json(body, callback_base=use_cases.verifiers.public_base_url)
         url = _path_and_query(request)
-        signed = await use_cases.verifiers.verify_body(sid, url, body, request.headers)
+        signed = await use_cases.verifiers.verify_json(sid, url, body, request.headers)
     except TooLarge:
         return await _refuse(request, Refused.TOO_LARGE)
     except MalformedWebhook:
@@ -192,9 +189,7 @@ async def _signed_events(request: Request) -> list[StreamEvent] | Response:
     return batch if signed else await _refuse(request, Refused.SIGNATURE)
 
 
-async def _apply(
-    request: Request, event: StreamEvent, receipt: Receipt | None, turns: asyncio.Semaphore
-) -> bool:
+async def _apply(request: Request, event: StreamEvent, receipt: Receipt | None) -> bool:
     """Apply one event as its webhook would be; whether it need not come again."""
     use_cases, answer = _use_cases(request), Response(status_code=204)
     if event.problem:
@@ -204,8 +199,7 @@ async def _apply(
     elif receipt is not None:
         answer = await _count(use_cases, receipt)
     elif isinstance(event.news, InboundText):
-        async with turns:
-            answer = await _inbound_event(request, event.news)
+        answer = await _inbound_event(request, event.news)
     is_done = answer.status_code != _NOT_STORED
     metrics.EVENTS.labels("done" if is_done else "not_yet").inc()
     return is_done
