@@ -153,6 +153,11 @@ class Settings(BaseModel):
         description="take events from Twilio's Event Streams, a third source beside webhooks and "
         "Twilio's log; its sink posts to /twilio/events/AC…",
     )
+    forward_private: bool = Field(
+        default=False,
+        validation_alias="SENDER_FORWARD_PRIVATE",
+        description="for development: texts may be forwarded to private addresses, and without TLS",
+    )
     log_level: str = Field(
         default="INFO",
         validation_alias="SENDER_LOG_LEVEL",

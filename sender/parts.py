@@ -18,6 +18,7 @@ from sender.domain.pulse import PULSE_EVERY
 from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
+from sender.forwarding import Forwarding
 from sender.gateways import Verifiers
 from sender.high_water import HighWater
 from sender.holding import Holds
@@ -113,4 +114,5 @@ class ConsumerRuntime:
     times: ProviderTimes
     investigation: Investigation
     alerting: Alerting
+    forwarding: Forwarding
     sealer: Sealer

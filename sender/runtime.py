@@ -11,11 +11,11 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from sender import assembly
 from sender.accounts import Account, Accounts
 from sender.alerting import Alerting
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
-from sender.chasing import Chaser
 from sender.config import Settings, environment_variable
 from sender.crashing import Passing, crash_at, pass_by
 from sender.credentials import Secrets, Vault
@@ -169,7 +169,12 @@ class Runtime:
     def tenancy(self) -> Tenancy:
         """Tenants, as the operator keeps them."""
         accounts = self._accounts()
-        return Tenancy(db=self._sync_db(), vault=accounts.vault, accounts=accounts)
+        return Tenancy(
+            db=self._sync_db(),
+            vault=accounts.vault,
+            accounts=accounts,
+            forward_private=self.settings.forward_private,
+        )
 
     def fleet(self) -> Fleet:
         """The worker processes, as the operator sees them."""
@@ -250,15 +255,7 @@ class Runtime:
             recaller = Recaller(
                 db=db, messages=parts.messages, providers=gateways, kept=NOT_PASSED_ON
             )
-            chaser = Chaser(
-                db=db,
-                providers=gateways,
-                receipts=Receipts(messages=parts.messages, enforcement=self._enforcement()),
-                cache=cache,
-                patience=settings.callback_patience,
-                per_minute=settings.callback_fetches_per_minute,
-                kept=NOT_PASSED_ON,
-            )
+            chaser = assembly.chaser(settings, parts, db=db, providers=gateways, cache=cache)
             pulse = Pulse(db=db, worker_id=owner, version=_version(), every=parts.pulse_every)
             yield WorkerRuntime(
                 pump=pump, resolver=resolver, recaller=recaller, chaser=chaser, pulse=pulse
@@ -302,6 +299,8 @@ class Runtime:
             stack.push_async_callback(water.close)
             poster = Poster.open(allow_private=self.settings.test_faults)
             alerting = self._alerting(db, await stack.enter_async_context(poster))
+            outbox = assembly.forwarding(self.settings, db=db)
+            forwarding = await stack.enter_async_context(outbox)
             yield ConsumerRuntime(
                 db=db,
                 water=water,
@@ -310,6 +309,7 @@ class Runtime:
                 times=ProviderTimes(db=db, providers=gateways, cache=RedisCache(redis)),
                 investigation=Investigation(db=db, providers=gateways),
                 alerting=alerting,
+                forwarding=forwarding,
                 sealer=Sealer(db=self._sync_db()),
             )
 

@@ -258,8 +258,9 @@ async def readyz(request: Request) -> Response:
     return PlainTextResponse("ready\n")
 
 
-async def figures(_: Request) -> Response:
-    """This process's figures for Prometheus; no numbers, no texts."""
+async def figures(request: Request) -> Response:
+    """This process's figures for Prometheus, and what waits; no numbers, no texts."""
+    await metrics.refresh(_use_cases(request).db)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

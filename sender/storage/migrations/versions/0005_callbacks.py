@@ -1,4 +1,4 @@
-"""Receipts that are fetched where no callback came, and events of Event Streams. Additive."""
+"""Receipts that are fetched where no callback came, events, and texts to forward. Additive."""
 
 from alembic import op
 
@@ -44,10 +44,39 @@ CREATE TABLE stream_event (
 CREATE INDEX stream_event_old ON stream_event (applied_at);
 """
 
+FORWARD = """
+-- Where a tenant wants the texts that are no keywords.
+CREATE TABLE forward_target (
+    tenant_id   integer PRIMARY KEY REFERENCES tenant,
+    url         text NOT NULL,
+    -- Signs what is posted; encrypted with SENDER_SECRET_KEY.
+    secret      bytea NOT NULL,
+    -- Failures since it last took one, and until when it is left alone for them.
+    failures    integer NOT NULL DEFAULT 0,
+    rests_until timestamptz,
+    changed_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The outbox: written with the text itself. What the text says stands in inbound alone, so that it
+-- can be erased there.
+CREATE TABLE forward (
+    sid          text PRIMARY KEY REFERENCES inbound,
+    tenant_id    integer NOT NULL REFERENCES tenant,
+    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tries        integer NOT NULL DEFAULT 0,
+    -- NULL: delivered, or given up.
+    next_try     timestamptz DEFAULT clock_timestamp(),
+    delivered_at timestamptz,
+    -- Why the last try failed; empty: it did not.
+    error        text NOT NULL DEFAULT ''
+);
+CREATE INDEX forward_due ON forward (tenant_id, next_try) WHERE next_try IS NOT NULL;
+"""
+
 
 def upgrade() -> None:
     """Add them."""
-    for part in (MISSED, STREAM):
+    for part in (MISSED, STREAM, FORWARD):
         op.execute(part)
 
 
