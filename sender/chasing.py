@@ -28,9 +28,11 @@ log = structlog.get_logger(__name__)
 TURN = timedelta(minutes=1)
 TURNS = "missed_receipts"
 #: How long one turn goes on: it holds a worker's thread.
-CHASE_FOR = timedelta(seconds=20)
+CHASE_FOR = timedelta(seconds=10)
+#: How long one answer is waited for.
+ANSWER_WITHIN = timedelta(seconds=5)
 #: Asked for at the same time: the account's concurrency is the senders' first.
-AT_A_TIME = 5
+AT_A_TIME = 10
 #: How long after a message's validity Twilio is asked for it; carriers report within 48 h or never.
 LONGEST = timedelta(hours=48)
 
@@ -129,9 +131,11 @@ class Chaser:
         """What its callback would have said; ``None``: nothing ever will, ``False``: not now."""
         try:
             provider = await self.providers.of(missed.tenant_id)
-            record = await provider.fetch(missed.sid or "")
-        except (ProviderUnavailable, ConfigurationError) as exc:
-            log.warning("receipt_not_fetched", message=str(missed.message_id), error=str(exc))
+            async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
+                record = await provider.fetch(missed.sid or "")
+        except (ProviderUnavailable, ConfigurationError, TimeoutError) as exc:
+            why = str(exc) or "no answer in time"
+            log.warning("receipt_not_fetched", message=str(missed.message_id), error=why)
             return False
         return None if record is None else record.as_receipt(missed.message_id)
 

@@ -176,7 +176,6 @@ async def _signed_events(request: Request) -> list[StreamEvent] | Response:
     use_cases, sid = _use_cases(request), str(request.path_params["account_sid"])
     try:
         body = await read_body(request, largest=LARGEST_BATCH)
-        batch = events_from_json(body, callback_base=use_cases.verifiers.public_base_url)
         url = _path_and_query(request)
         signed = await use_cases.verifiers.verify_json(sid, url, body, request.headers)
     except TooLarge:
@@ -186,7 +185,12 @@ async def _signed_events(request: Request) -> list[StreamEvent] | Response:
     except (DatabaseError, ConfigurationError) as exc:
         log.error("signature_not_checked", error=told(exc))
         return Response(status_code=_NOT_STORED)
-    return batch if signed else await _refuse(request, Refused.SIGNATURE)
+    if not signed:
+        return await _refuse(request, Refused.SIGNATURE)
+    try:
+        return events_from_json(body, callback_base=use_cases.verifiers.public_base_url)
+    except MalformedWebhook as exc:
+        return await _refuse(request, Refused.MALFORMED, webhook="events", what=str(exc))
 
 
 async def _apply(request: Request, event: StreamEvent, receipt: Receipt | None) -> bool:

@@ -244,11 +244,14 @@ class TestRefused:
         assert not _alarms(bench)
 
     @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"[{}]", b"\xff", b"[" * 100_000])
-    async def test_no_events(self, twilio: Browser, body: bytes) -> None:
-        """A body that holds no events is refused."""
+    async def test_no_events(self, bench: Bench, twilio: Browser, body: bytes) -> None:
+        """A signed body that holds no events is refused, and leaves an alarm."""
         query = f"bodySHA256={hashlib.sha256(body).hexdigest()}"
-        answer = await twilio.request("POST", PATH, body=body, query=query)
+        signature = RequestValidator(TOKEN).compute_signature(f"{BASE}{PATH}?{query}", {})
+        headers = {"x-twilio-signature": signature}
+        answer = await twilio.request("POST", PATH, body=body, headers=headers, query=query)
         assert answer.status == 400
+        assert _alarms(bench) == ["webhook_malformed"]
 
     async def test_too_large(self, twilio: Browser) -> None:
         """A batch has its bound."""
