@@ -1,15 +1,19 @@
 """Messages whose final callback did not come: Twilio is asked, and believed like the callback."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from simulator_rig import CONFIG, SERVICE, simulated
 
-from sender.chasing import Chaser
+from sender.chasing import Chaser, ProviderLogs
+from sender.domain.message import OutboundText
+from sender.domain.outcome import Accepted
 from sender.domain.provider import MessageRecord
 from sender.errors import ProviderUnavailable
-from sender.gateway import NOT_PASSED_ON, callback_verdict
+from sender.gateway import NOT_PASSED_ON, Credentials, TwilioGateway, callback_verdict
 from sender.receipts import Receipts
 from sender.storage.database import AsyncDatabase
 from tests.bench import (
@@ -85,7 +89,7 @@ Chase = Callable[..., Chaser]
 def chaser(bench: Bench, loop_db: AsyncDatabase) -> Chase:
     """One that asks this provider."""
 
-    def build(provider: _Provider, *, per_minute: int = 100, **others: object) -> Chaser:
+    def build(provider: ProviderLogs, *, per_minute: int = 100, **others: object) -> Chaser:
         parts = {"cache": _Cache(), "patience": PATIENCE} | others
         return Chaser(
             db=loop_db,
@@ -281,6 +285,47 @@ async def test_another_account_than_the_tenants(bench: Bench, chaser: Chase) -> 
     assert bench.row(campaign).state == "sent"
     [alarm] = bench.execute("SELECT kind, detail FROM alarm")
     assert (alarm.kind, alarm.detail["source"]) == ("callback_foreign_account", "fetched")
+
+
+@dataclass
+class _Gateways:
+    """Every tenant's way to the simulator."""
+
+    gateway: TwilioGateway
+
+    async def of(self, _tenant_id: int) -> TwilioGateway:
+        """The one there is."""
+        return self.gateway
+
+
+async def test_over_the_wire(bench: Bench, chaser: Chase) -> None:
+    """A service's message that met a block at Twilio, and whose callback reached nobody."""
+    bench.execute("UPDATE tenant SET account_sid = :sid", sid=CONFIG.account_sid)
+    account = Credentials.from_api_key(CONFIG.account_sid, *next(iter(CONFIG.api_keys.items())))
+    nowhere = "http://127.0.0.1:9"
+    async with (
+        simulated() as rig,
+        TwilioGateway.open(account, base_url=rig.url, status_callback_base=nowhere) as gateway,
+    ):
+        await rig.text_in("STOP", to=CONFIG.services[SERVICE][0], **{"from": f"+{ANNA}"})
+        campaign = _sent(bench, ANNA, sender=SERVICE)
+        limit = time.monotonic() + 5
+        text = OutboundText(
+            message_id=bench.row(campaign, ANNA).id,
+            sender=SERVICE,
+            recipient=ANNA,
+            body="Sale today",
+            validity=timedelta(hours=1),
+        )
+        taken = (await gateway.send(text, deadline=limit, connect_by=limit)).outcome
+        assert isinstance(taken, Accepted)
+        bench.put(campaign, "sent", ANNA, sid=taken.sid, provider_status="accepted")
+        await rig.until_status(taken.sid, "failed")
+        assert await chaser(_Gateways(gateway)).chase() == 1
+    row = bench.row(campaign, ANNA)
+    assert (row.state, row.provider_code) == ("suppressed", 21610)
+    assert bench.is_suppressed(ANNA)
+    assert bench.value("SELECT count(*) FROM incident") == 1
 
 
 async def test_switched_off(bench: Bench, chaser: Chase) -> None:
