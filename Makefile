@@ -20,7 +20,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no
 .DELETE_ON_ERROR:
 # The steps of `make test` print one after the other, also under -j.
 .NOTPARALLEL:
-.PHONY: help demo test lint types unit soak clean
+.PHONY: help demo test lint types unit coverage soak clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -29,8 +29,7 @@ demo: $(LOCAL) ## run a whole campaign against a simulated Twilio, and audit it
 	$(BIN)/sender demo $(ARGS)
 
 test: lint types ## lint, types, and every test but the long ones
-	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist loadfile \
-	  --cov --cov-branch --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(TEST) ## ruff, rules and format
 	$(BIN)/ruff check .
@@ -41,6 +40,9 @@ types: $(TEST) ## mypy, strict
 
 unit: $(TEST) ## the tests without I/O: seconds
 	$(BIN)/python -m pytest tests/unit
+
+coverage: PYTEST_ARGS = --cov --cov-branch --cov-report=term:skip-covered
+coverage: test ## the same tests, and which lines of ours they run (in-process only)
 
 soak: $(TEST) ## the long runs
 	$(BIN)/python -m pytest -m soak -o timeout=0

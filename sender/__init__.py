@@ -52,6 +52,7 @@ from sender.optouts import Lift
 from sender.reviewing import Review
 from sender.storage.alerts import Alert, AlertKind
 from sender.storage.campaigns import CampaignSummary, LeftOut, Obstacles, Result
+from sender.storage.daily_caps import DailyCap
 from sender.storage.doubts import DoubtCase, OpenDoubt
 from sender.storage.holds import HoldRecord
 from sender.storage.number_health import NumberHealth
@@ -76,6 +77,7 @@ __all__ = [
     "Client",
     "ConfigurationError",
     "ConsentEvent",
+    "DailyCap",
     "DoubtCase",
     "Doubts",
     "Entry",

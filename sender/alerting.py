@@ -1,13 +1,16 @@
 """Delivers alerts: each a signed POST to the operator's address, repeated until it is taken."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
 
+from sender.config import Settings
+from sender.posting import Poster
 from sender.storage import alerts
 from sender.storage.alerts import Alert
 from sender.storage.database import AsyncDatabase
@@ -20,7 +23,7 @@ AT_A_TIME = 10
 PATIENCE = timedelta(hours=24)
 
 
-class Poster(Protocol):
+class Posts(Protocol):
     """Signed POSTs."""
 
     async def post(self, url: str, body: bytes, *, secret: str, at: datetime) -> str:
@@ -36,10 +39,18 @@ class Alerting:
     """Tells whoever is to be told. Without an address alerts are kept and logged only."""
 
     db: AsyncDatabase
-    poster: Poster
+    poster: Posts
     url: str
     secret: str
     now: Callable[[], datetime] = _now
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, db: AsyncDatabase, settings: Settings) -> AsyncIterator["Alerting"]:
+        """As the settings say, with connections that last for the block."""
+        secret = settings.alert_secret.get_secret_value()
+        async with Poster.open(allow_private=settings.test_faults) as poster:
+            yield cls(db=db, poster=poster, url=settings.alert_url, secret=secret)
 
     async def deliver(self) -> int:
         """Deliver the alerts that are due; how many were taken.

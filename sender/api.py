@@ -16,6 +16,7 @@ from sender.numbers import Numbers
 from sender.parts import ApiRuntime
 from sender.runtime import Runtime
 from sender.storage.campaigns import CampaignSummary, LeftOut, Obstacles, Result
+from sender.storage.daily_caps import DailyCap
 from sender.storage.reports import CampaignReport
 from sender.storage.stories import Incident
 from sender.storage.tenants import DEFAULT_NAME
@@ -50,21 +51,24 @@ class Campaign:
         """What keeps it from sending just now: holds on it, and its sender's rest."""
         return self._campaigns.obstacles(self.id)
 
-    def pause(self, *, why: str = "") -> None:
-        """Begin nothing new from the next window on; what is in flight is finished."""
-        self._campaigns.pause(self.id, why=why)
+    def pause(self, *, why: str = "", author: str = "") -> None:
+        """Begin nothing new from the next window on; what is in flight is finished.
 
-    def resume(self) -> None:
+        Why, and who did it, stand beside its state: ``progress()`` has both.
+        """
+        self._campaigns.pause(self.id, why=why, author=author)
+
+    def resume(self, *, author: str = "") -> None:
         """Go on where it stood. Nobody is sent it twice."""
-        self._campaigns.resume(self.id)
+        self._campaigns.resume(self.id, author=author)
 
-    def cancel(self, *, why: str = "") -> int:
+    def cancel(self, *, why: str = "", author: str = "") -> int:
         """End it; returns how many messages had not begun and are now ``canceled``.
 
         What Twilio took and has not passed on is canceled there within seconds, as far as Twilio
         lets it: what it put off for the night, say. Of a completed campaign, too.
         """
-        return self._campaigns.cancel(self.id, why=why)
+        return self._campaigns.cancel(self.id, why=why, author=author)
 
     def results(self, *, state: str | None = None) -> Iterator[Result]:
         """What became of each recipient, in audience order, read by the page.
@@ -167,8 +171,9 @@ class Client:
         """Send no more than so many segments a day, however many campaigns and workers there are.
 
         At the cap a sender rests until midnight: ``campaign.progress().rests`` says so. What was
-        sent before there was a cap is not counted; a first cap is noticed within a minute, a
-        change at the next window.
+        sent before there was a cap is not counted; a first cap is noticed within a few seconds, a
+        change at the next window. A message of more segments than a whole day's cap fails
+        (``over_daily_cap``), unless the cap is 0.
 
         Args:
             sender: whose cap; entered if it is new. ``None``: all of the tenant's senders together.
@@ -181,12 +186,16 @@ class Client:
         """
         self._runtime.campaigns.set_daily_cap(sender, segments, zone=zone)
 
+    def daily_caps(self) -> list[DailyCap]:
+        """The daily caps as they stand: that of all senders together first, then each sender's."""
+        return self._runtime.campaigns.daily_caps()
+
     def release(self, sender: str, *, author: str) -> int:
         """Lift the holds on a sender, once what caused them is put right; how many there were.
 
         A sender is held when Twilio refuses it as a whole (wrong credentials, unregistered
         number …): ``campaign.progress().holds`` names the code. ``holds.release`` does the same
-        with a reason on record, and for campaigns and the tenant.
+        with a reason on record, and for campaigns and the tenant. What the operator holds stays.
         """
         return self.holds.release(sender=sender, author=author, reason="put right")
 

@@ -1,20 +1,29 @@
 """Use cases of many collaborators, put together for the runtime."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
 
+from sender.batching import Batcher
 from sender.chasing import Chaser
 from sender.config import Settings
-from sender.credentials import Vault
+from sender.domain.receipt import Receipt
 from sender.enforcement import Enforcement
-from sender.forwarding import Forwarding
 from sender.gateway import NOT_PASSED_ON
 from sender.gateways import Gateways
 from sender.parts import Parts
-from sender.posting import Poster
-from sender.receipts import Receipts
+from sender.receipts import Answer, Receipts
 from sender.storage.database import AsyncDatabase
 from sender.suppression import RedisCache
+
+#: Status callbacks come twice a message: gathered this long, they share a transaction.
+RECEIPT_GATHER = timedelta(milliseconds=10)
+LARGEST_RECEIPTS = 100
+
+
+def receipts(parts: Parts, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
+    """What applies status callbacks, those that come together in one commit."""
+    table = Receipts(messages=parts.messages, enforcement=enforcement)
+    return Batcher(work=partial(table.receive, db), gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS)
 
 
 def chaser(
@@ -31,10 +40,3 @@ def chaser(
         per_minute=settings.callback_fetches_per_minute,
         kept=NOT_PASSED_ON,
     )
-
-
-@asynccontextmanager
-async def forwarding(settings: Settings, *, db: AsyncDatabase) -> AsyncIterator[Forwarding]:
-    """What posts texts to their tenants, with connections of its own, closed after the block."""
-    async with Poster.open(allow_private=settings.forward_private) as poster:
-        yield Forwarding(db=db, poster=poster, vault=Vault(keys=settings.secret_keys))

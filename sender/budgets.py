@@ -3,7 +3,8 @@
 Segments are counted in the guard's own transaction, before the guard: they are counted if and only
 if the rows were guarded, whatever crashes. What then did not go, by a proven answer, is given back
 when the run ends; what a crash or a broken connection leaves unclear stays counted. So a cap may be
-reached a little early, and is never passed.
+reached a little early, and is never passed. A text that is larger than a whole day's cap would find
+no room on any day, and keep all others from finding theirs: it fails.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from sender.domain.rests import Rest, RestReason
 from sender.storage import daily_caps
 from sender.storage.daily_caps import CapToday
 from sender.storage.database import Transaction
-from sender.storage.messages import DueMessage
+from sender.storage.messages import DueMessage, MessageTable
 from sender.storage.slices import SliceWork
 from sender.texts import DueText
 
@@ -29,6 +30,8 @@ _MAY_HAVE_GONE = (Accepted, Ambiguous)
 #: How long a sender rests whose run met the cap, and whose next run will find room: what the run
 #: gave back, or what a person raised meanwhile.
 LOOK_AGAIN = timedelta(seconds=1)
+#: The reason of a message that has more segments than may go on a whole day.
+OVER_DAILY_CAP = "over_daily_cap"
 
 
 @dataclass(kw_only=True)
@@ -36,7 +39,8 @@ class Budget:
     """One run's. A sender without a cap has no end of it, and costs nothing."""
 
     work: SliceWork
-    #: The caps of the latest window, and the monotonic time at which their day was first met.
+    messages: MessageTable
+    #: The caps of the latest window, and when their day was first met, by the send clock.
     _caps: list[CapToday] = field(default_factory=list, init=False)
     _since: float = field(default=float("-inf"), init=False)
     _unused: int = field(default=0, init=False)
@@ -55,22 +59,37 @@ class Budget:
     ) -> Sequence[Guarded]:
         """Count as many of a window's texts as there is room for, and guard these.
 
+        What no day has room for fails.
+
         The caps stay locked until that is committed; `went` must be told then.
 
         Args:
             tx: the transaction, of which the guard is the last statement.
             texts: the window.
             guard: guards rows.
-            at: the monotonic time of the window.
+            at: when the window began, by the send clock.
         """
-        room = len(texts)
         if self.work.capped:
-            room = self._take(tx, [text.segments for text in texts], at)
-        return guard(tx, [text.row for text in texts[:room]]) if room else ()
+            caps = self._locked(tx)
+            texts = self._without_too_large(tx, caps, texts)
+            texts = texts[: self._take(tx, caps, [text.segments for text in texts], at)]
+        return guard(tx, [text.row for text in texts]) if texts else ()
 
-    def _take(self, tx: Transaction, segments: Sequence[int], at: float) -> int:
+    def _without_too_large(
+        self, tx: Transaction, caps: Sequence[CapToday], texts: Sequence[DueText]
+    ) -> Sequence[DueText]:
+        """Those that a whole day has room for. A cap of 0 says "not now", of no text "never"."""
+        largest = min((cap.segments for cap in caps if cap.segments), default=None)
+        if largest is None:
+            return texts
+        if too_large := [text.row.id for text in texts if text.segments > largest]:
+            self.messages.refuse(tx, too_large, reason=OVER_DAILY_CAP)
+        return [text for text in texts if text.segments <= largest]
+
+    def _take(
+        self, tx: Transaction, caps: list[CapToday], segments: Sequence[int], at: float
+    ) -> int:
         """Count what there is room for, in order; how many messages that is."""
-        caps = self._locked(tx)
         left = min((cap.left for cap in caps), default=sum(segments))
         room = sum(total <= left for total in accumulate(segments))
         self._taken = sum(segments[:room])
@@ -88,7 +107,7 @@ class Budget:
         Args:
             outcome: what it said.
             segments: the message's.
-            at: the monotonic time of the message's window.
+            at: when the message's window began, by the send clock.
         """
         if at >= self._since and not isinstance(outcome, _MAY_HAVE_GONE):
             self._unused += segments

@@ -38,6 +38,7 @@ from sender.storage.campaigns import (
     Obstacles,
     Result,
 )
+from sender.storage.daily_caps import DailyCap
 from sender.storage.database import Database, Transaction
 
 #: Messages in a slice: a few seconds of one worker's work, so that little is held by a lost one
@@ -224,6 +225,10 @@ class Campaigns:
             capped = RestReason.DAILY_CAP
             senders.wake(tx, tenant_id=self.tenant_id, sender_id=sender_id, why=capped)
 
+    def daily_caps(self) -> list[DailyCap]:
+        """The tenant's daily caps as they stand, that of all its senders first."""
+        return self.db.run(daily_caps.of_tenant, self.tenant_id)
+
     def enqueue(self, campaign_id: int, *, start_at: datetime | None = None) -> None:
         """Offer the campaign to the workers, now or at an aware ``start_at``.
 
@@ -241,24 +246,24 @@ class Campaigns:
             else:
                 campaigns.move(tx, campaign_id, CampaignState.RUNNING)
 
-    def pause(self, campaign_id: int, *, why: str = "") -> None:
+    def pause(self, campaign_id: int, *, why: str = "", author: str = "") -> None:
         """Begin nothing new; what is in flight is finished."""
         with self.db.transaction() as tx:
             row = self._locked(tx, campaign_id)
             if row.state is not CampaignState.PAUSED:
                 _require(row, PAUSABLE, "pause")
-                campaigns.move(tx, campaign_id, CampaignState.PAUSED, why=why)
+                campaigns.move(tx, campaign_id, CampaignState.PAUSED, why=why, author=author)
 
-    def resume(self, campaign_id: int) -> None:
+    def resume(self, campaign_id: int, *, author: str = "") -> None:
         """Go on where it stood; nobody is sent it twice."""
         with self.db.transaction() as tx:
             row = self._locked(tx, campaign_id)
             if row.state is not CampaignState.RUNNING:
                 _require(row, RESUMABLE, "resume")
-                campaigns.move(tx, campaign_id, CampaignState.RUNNING)
+                campaigns.move(tx, campaign_id, CampaignState.RUNNING, author=author)
                 slices.wake(tx, campaign_id)
 
-    def cancel(self, campaign_id: int, *, why: str = "") -> int:
+    def cancel(self, campaign_id: int, *, why: str = "", author: str = "") -> int:
         """End the campaign; what has not begun is canceled. How many messages that were.
 
         Whatever the provider still keeps of it is taken back by `sender.recalling`: of a COMPLETED
@@ -273,7 +278,7 @@ class Campaigns:
             if row.state is CampaignState.COMPLETED:
                 return 0
             _require(row, CANCELABLE, "cancel")
-            campaigns.move(tx, campaign_id, CampaignState.CANCELED, why=why)
+            campaigns.move(tx, campaign_id, CampaignState.CANCELED, why=why, author=author)
         # After that commit no guard begins anything new; what is left is pending, or comes back.
         return close_out(self.db, campaign_id)
 

@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from sender.domain.block_rate import BlockLimits
+from sender.domain.intake import IntakeMode, Rhythm
 from sender.errors import ConfigurationError
 
 #: From before the guard to the last byte of the answer: pool wait, connect, write, read.
@@ -99,6 +100,26 @@ class Settings(BaseModel):
         validation_alias="SENDER_DOUBT_HORIZON_SECONDS",
         description="how long a STOP waits for a request whose worker was lost: longer than a "
         "lost worker's bytes can stay on the network; never below the 10 s a live one may take",
+    )
+    intake: Literal["both", "pull", "webhook"] = Field(
+        default="both",
+        validation_alias="SENDER_INTAKE",
+        description="where STOPs come from: webhooks and Twilio's log (`both`), the log alone "
+        "(`pull`, where Twilio cannot call: no PUBLIC_BASE_URL needed), webhooks alone (`webhook`)",
+    )
+    intake_silence_seconds: int = Field(
+        default=30,
+        ge=3,
+        validation_alias="SENDER_INTAKE_SILENCE_SECONDS",
+        description="the webhook app or the consumer giving no sign of life for so long stops all "
+        "sending, until Twilio's log was read past the gap; longer than their restart takes",
+    )
+    pull_seconds: int = Field(
+        default=60,
+        ge=1,
+        validation_alias="SENDER_PULL_SECONDS",
+        description="between two reads of each number's inbound messages in Twilio's log; the "
+        "longest that a STOP whose webhook was lost is unknown",
     )
     state_dir: str = Field(
         default="",
@@ -215,6 +236,15 @@ class Settings(BaseModel):
         )
 
     @property
+    def rhythm(self) -> Rhythm:
+        """How STOPs come in, and how often signs of life do."""
+        return Rhythm(
+            mode=IntakeMode(self.intake),
+            silence=timedelta(seconds=self.intake_silence_seconds),
+            pull_every=timedelta(seconds=self.pull_seconds),
+        )
+
+    @property
     def doubt_horizon(self) -> timedelta:
         """See ``doubt_horizon_seconds``."""
         return timedelta(seconds=self.doubt_horizon_seconds)
@@ -258,7 +288,8 @@ class Settings(BaseModel):
         needed = {
             "TWILIO_ACCOUNT_SID": self.twilio_account_sid,
             "TWILIO_AUTH_TOKEN": self.auth_tokens,
-            "PUBLIC_BASE_URL": self.public_base_url,
+            # Without webhooks nobody calls.
+            "PUBLIC_BASE_URL": self.public_base_url or self.intake == "pull",
         }
         missing = [name for name, value in needed.items() if not value]
         if missing:

@@ -29,6 +29,7 @@
     ├── RecoveryUnfinished      a recovery did not come to its end; the hold stays
     ├── RebuildRefused          another rebuild of the same suppression set is under way
     ├── ProviderUnavailable     Twilio cannot be asked (never raised by a send)
+    │   └── ProviderRefused     it does not let this account in
     ├── ProviderBusy            Twilio has been asked too often in this minute
     └── MalformedWebhook        a webhook's body cannot be read
 """
@@ -142,6 +143,10 @@ class RebuildRefused(SenderError):
 
 class ProviderUnavailable(SenderError):
     """Twilio cannot be asked just now. Ask again later; a send never raises this."""
+
+
+class ProviderRefused(ProviderUnavailable):
+    """Twilio does not let this account in. Put its credentials right, or have it unsuspended."""
 
 
 class ProviderBusy(SenderError):

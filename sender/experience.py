@@ -3,7 +3,6 @@
 It is learnt anew by each process and lost with it: it costs requests that are refused again.
 """
 
-import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -16,6 +15,7 @@ from sender.domain.rests import Rest, RestReason
 from sender.errors import PacingUnavailable
 from sender.inflight import InFlight
 from sender.permits import Permits
+from sender.send_clock import send_clock
 from sender.storage.slices import SliceWork
 
 log = structlog.get_logger(__name__)
@@ -55,13 +55,13 @@ class Experience:
         Args:
             outcome: what the provider said.
             work: whose message it was.
-            began: when its window began, by the monotonic clock in seconds.
+            began: when its window began, by the send clock in seconds.
             pauses: how the fleet is told.
 
         Returns:
             How long its sender must rest, if it must.
         """
-        now = time.monotonic()
+        now = send_clock()
         streak = self.streaks[work.sender_id] = self._streak(work.sender_id).after(outcome, at=now)
         pause = self.accounts[work.tenant_id].answered(outcome, begun=began, at=now)
         if pause:

@@ -8,15 +8,18 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
 
+from sender.config import Settings
 from sender.credentials import Vault
 from sender.errors import ConfigurationError
+from sender.posting import Poster
 from sender.storage import forwards
 from sender.storage.database import AsyncDatabase
 from sender.storage.forwards import Forward
@@ -33,7 +36,7 @@ ROUND = timedelta(seconds=20)
 PATIENCE = timedelta(hours=24)
 
 
-class Poster(Protocol):
+class Posts(Protocol):
     """Signed POSTs."""
 
     async def post(self, url: str, body: bytes, *, secret: str, at: datetime) -> str:
@@ -50,9 +53,16 @@ class Forwarding:
 
     db: AsyncDatabase
     #: Posts to public hosts only.
-    poster: Poster
+    poster: Posts
     vault: Vault
     now: Callable[[], datetime] = _now
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, db: AsyncDatabase, settings: Settings) -> AsyncIterator["Forwarding"]:
+        """As the settings say, with connections that last for the block."""
+        async with Poster.open(allow_private=settings.forward_private) as poster:
+            yield cls(db=db, poster=poster, vault=Vault(keys=settings.secret_keys))
 
     async def deliver(self) -> int:
         """Post what is due, for a while; how many were taken."""

@@ -36,6 +36,9 @@ class Place(Protocol):
         Raises `MarkUnavailable` where it cannot be asked, `MarkUnreadable` where it is no mark.
         """
 
+    async def knows_another(self, identity: UUID) -> bool:
+        """Whether a mark of another database is kept. Raises `MarkUnavailable`."""
+
     async def raise_to(self, mark: Mark) -> Mark:
         """Keep a mark unless a higher one is kept; the one kept now. Raises `MarkUnavailable`."""
 
@@ -101,9 +104,12 @@ class HighWater:
         Raises:
             DatabaseError, MarkUnavailable: as for ``look``.
         """
-        identity = (await db.run(high_water.read)).mark.identity
+        first = await db.run(high_water.read)
+        identity = first.mark.identity
         try:
             kept = await self._kept(identity)
+            if first.unmarked and kept is None:
+                await self._require_no_other(identity)
         except MarkUnreadable as exc:
             look = await db.run(high_water.read)
             why = f"an unknown database ({exc})"
@@ -133,6 +139,15 @@ class HighWater:
         if unreadable is not None and found is None:
             raise unreadable
         return found
+
+    async def _require_no_other(self, identity: UUID) -> None:
+        """Raise `MarkUnreadable` if what is kept speaks of another database alone.
+
+        This one was worked with before there were marks, and would be a backup from then.
+        """
+        for place in self.places:
+            if await place.knows_another(identity):
+                raise MarkUnreadable("it has no mark yet, and another's is kept")
 
     async def hold(self, db: Runs, look: Look, why: str) -> None:
         """Hold all sending until a recovery; doing it again changes nothing."""

@@ -6,8 +6,13 @@ from sender.domain.consent import PLATFORM
 from sender.errors import HoldRefused, NotFound
 from sender.storage import campaigns, holds, senders, tenants
 from sender.storage.database import Database, Transaction
-from sender.storage.holds import DATABASE_OLDER, Hold, HoldRecord, Level
+from sender.storage.holds import INTAKE_GAP, OF_RECOVERY, Hold, HoldRecord, Level
 
+#: Reasons of holds that are about more than the hold: what ends that, and lifts them with it.
+_NOT_BY_HAND = {
+    **dict.fromkeys(OF_RECOVERY, "only `sender recover`"),
+    INTAKE_GAP: "the puller, or `sender intake release`,",
+}
 #: Records shown unless asked for another number.
 SHOWN = 100
 
@@ -64,15 +69,23 @@ class Holds:
 
         Raises:
             HoldRefused: author or reason is missing, not exactly one thing is named, it is
-                everything and you are not the operator, or the reason is ``database_older``.
+                everything and you are not the operator, or the reason is a recovery's or
+                ``intake_gap``.
             NotFound: there is no such campaign, sender or tenant.
         """
         _signed(author, reason)
-        _not_recoverys(reason)
+        _by_hand(reason)
         on = _On(campaign=campaign, sender=sender, tenant=tenant, everything=everything)
         with self.db.transaction() as tx:
             level, subject = self._subject(tx, on)
-            hold = Hold(level=level, subject=subject, reason=reason, detail="", author=author)
+            hold = Hold(
+                level=level,
+                subject=subject,
+                reason=reason,
+                detail="",
+                author=author,
+                by_operator=self._is_operator,
+            )
             return holds.place(tx, hold)
 
     def release(  # noqa: PLR0913  # keywords of a public call
@@ -89,21 +102,30 @@ class Holds:
         """Lift every hold on it, or only the one whose reason is ``only``; how many there were.
 
         A hold on something else that stops it as well (its sender, its tenant, everything) stays.
-        So does ``database_older``, which only ``sender recover`` lifts.
+        So does one that the operator placed, unless you are the operator; ``database_older`` and
+        ``not_recovered``, which only ``sender recover`` lifts; and ``intake_gap``, which the puller
+        does, or ``sender intake release``.
 
         Raises:
-            HoldRefused: as for ``place``; or ``only`` is ``database_older``.
+            HoldRefused: as for ``place``; or ``only`` is one of these three.
             NotFound: as for ``place``.
         """
         _signed(author, reason)
-        _not_recoverys(only)
+        _by_hand(only)
         on = _On(campaign=campaign, sender=sender, tenant=tenant, everything=everything)
         with self.db.transaction() as tx:
             level, subject = self._subject(tx, on)
-            return holds.release(tx, level, subject, author=author, why=reason, only=only)
+            operator = self._is_operator
+            return holds.release(
+                tx, level, subject, author=author, by_operator=operator, why=reason, only=only
+            )
+
+    @property
+    def _is_operator(self) -> bool:
+        return self.tenant_id == PLATFORM
 
     def _records(self, *, lifted: bool, limit: int) -> list[HoldRecord]:
-        tenant_id = None if self.tenant_id == PLATFORM else self.tenant_id
+        tenant_id = None if self._is_operator else self.tenant_id
         return self.db.run(holds.records, tenant_id=tenant_id, lifted=lifted, limit=limit)
 
     def _subject(self, tx: Transaction, on: _On) -> tuple[Level, int]:
@@ -122,12 +144,12 @@ class Holds:
             if not self._owns(tenant.id):
                 raise NotFound(f"there is no tenant {on.tenant}")
             return Level.TENANT, tenant.id
-        if self.tenant_id != PLATFORM:
+        if not self._is_operator:
             raise HoldRefused("only the operator can hold everything: sender holds place --all")
         return Level.ALL, 0
 
     def _owns(self, tenant_id: int) -> bool:
-        return self.tenant_id in {PLATFORM, tenant_id}
+        return self._is_operator or self.tenant_id == tenant_id
 
 
 def _signed(author: str, reason: str) -> None:
@@ -135,6 +157,6 @@ def _signed(author: str, reason: str) -> None:
         raise HoldRefused("a hold is placed and lifted with an author and a reason")
 
 
-def _not_recoverys(reason: str | None) -> None:
-    if reason == DATABASE_OLDER:
-        raise HoldRefused(f"{DATABASE_OLDER} is not placed by hand; only `sender recover` lifts it")
+def _by_hand(reason: str | None) -> None:
+    if reason in _NOT_BY_HAND:
+        raise HoldRefused(f"{reason} is not placed by hand; {_NOT_BY_HAND[reason]} lifts it")

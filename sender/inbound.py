@@ -81,12 +81,13 @@ class Inbound:
         """
         facts = self._facts(tx, text)
         answer = _answer(tx, facts)
-        if facts.kept is None:
+        if facts.kept is None or (facts.kept.pulled and not text.pulled):
             inbound.store(tx, _row(facts, answer))
-            if facts.keyword in _FORWARDED:
-                forwards.request(tx, facts.text.sid)
-            if not facts.addressed.scopes or facts.recipient is None:
-                incidents.raise_alarm(tx, "inbound_unattributed", {"sid": text.sid, "to": text.to})
+        if facts.kept is None and facts.keyword in _FORWARDED:
+            forwards.request(tx, facts.text.sid)
+        unknown = not facts.addressed.scopes or facts.recipient is None
+        if facts.kept is None and unknown:
+            incidents.raise_alarm(tx, "inbound_unattributed", {"sid": text.sid, "to": text.to})
         if facts.recipient is None:
             return Applied(keyword=facts.keyword)
         return self._act(tx, facts, facts.recipient, answer)
@@ -100,6 +101,8 @@ class Inbound:
             consent.lock_person(tx, tenant_id=tenant.id, recipient=recipient)
         before = _reasons(tx, tenant, recipient)
         kept = inbound.kept(tx, text.sid)
+        if kept is not None and kept.pulled and text.opt_out_type is not None:
+            kept = None  # only now it is known what the provider made of it
         return _Facts(
             text=text,
             tenant=tenant,
@@ -201,6 +204,7 @@ def _row(facts: _Facts, answer: str) -> InboundRow:
         body=storable(facts.text.body),
         raw=storable_texts(facts.text.raw),
         reply=answer,
+        pulled=facts.text.pulled,
     )
 
 

@@ -69,7 +69,7 @@ class InFlight:
         Args:
             outcome: what the provider said.
             begun: when its window began, with its permits taken.
-            at: now, by the same monotonic clock in seconds.
+            at: now, by the same clock in seconds.
 
         Returns:
             For how long the whole fleet must be told to leave the account alone; zero if it need

@@ -51,6 +51,14 @@ class MarkFile:
         """
         return await asyncio.to_thread(self._read, identity)
 
+    async def knows_another(self, identity: UUID) -> bool:
+        """Whether a mark of another database is kept.
+
+        Raises:
+            MarkUnavailable: the disk does not answer.
+        """
+        return await asyncio.to_thread(self._knows_another, identity)
+
     async def raise_to(self, mark: Mark) -> Mark:
         """Keep this mark unless a higher one is kept; the one that is kept now.
 
@@ -73,6 +81,13 @@ class MarkFile:
             return _parsed(content, identity)
         except (ValueError, TypeError, KeyError) as exc:
             raise MarkUnreadable(f"{path} is no mark") from exc
+
+    def _knows_another(self, identity: UUID) -> bool:
+        own = self._path(identity)
+        try:
+            return any(path != own for path in self.folder.glob("high-water-*.json"))
+        except OSError as exc:
+            raise MarkUnavailable(f"{self.folder} cannot be read ({exc.strerror})") from exc
 
     def _raise_to(self, mark: Mark) -> Mark:
         path = self._path(mark.identity)

@@ -20,12 +20,14 @@ from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.forwarding import Forwarding
 from sender.gateways import Verifiers
+from sender.heartbeat import Heartbeat
 from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.inbound import Inbound
 from sender.investigating import Investigation
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
+from sender.pulling import Puller
 from sender.pulsing import Pulse
 from sender.recalling import Recaller
 from sender.receipts import Answer
@@ -101,6 +103,7 @@ class WebhookRuntime:
     stream: EventStream | None
     cache: RedisCache
     passing: Passing
+    heartbeat: Heartbeat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,3 +119,5 @@ class ConsumerRuntime:
     alerting: Alerting
     forwarding: Forwarding
     sealer: Sealer
+    heartbeat: Heartbeat
+    puller: Puller

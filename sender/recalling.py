@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 RECALLS_AT_A_TIME = 10
 #: How long one round goes on: it holds a worker's thread.
 RECALL_FOR = timedelta(seconds=20)
+#: Looked at in one transaction, whether they still are to be asked for.
+DECIDED_AT_A_TIME = 1000
 #: Opt-outs looked at in one transaction; an import may bring a million.
 OPT_OUTS_AT_A_TIME = 1000
 
@@ -74,6 +76,7 @@ class Recaller:
         async with self.busy:
             give_up_at = time.monotonic() + RECALL_FOR.total_seconds()
             await self._enlist(give_up_at)
+            await self._forget(give_up_at)
             recalled = 0
             while time.monotonic() < give_up_at:
                 claimed = await self.db.run(recalls.claim, limit=RECALLS_AT_A_TIME)
@@ -101,7 +104,15 @@ class Recaller:
             )
             if looked_at < OPT_OUTS_AT_A_TIME:
                 break
-        await self.db.run(recalls.forget_decided, kept=self.kept)
+
+    async def _forget(self, give_up_at: float) -> None:
+        """Forget what is decided, until the head of the line has mostly what is not."""
+        while time.monotonic() < give_up_at:
+            gone = await self.db.run(
+                recalls.forget_decided, kept=self.kept, limit=DECIDED_AT_A_TIME
+            )
+            if gone < DECIDED_AT_A_TIME / 2:
+                break
 
     async def _ask(self, recall: Recall) -> bool | None:
         """Whether the provider canceled it; ``None`` when it could not be asked."""

@@ -23,6 +23,7 @@ from sender.enforcement import BlockReport, Enforcement, SuppressionCache
 from sender.errors import ConfigurationError, ProviderUnavailable
 from sender.feedback import Finding
 from sender.filtering import hold_filtered
+from sender.heartbeat import notice_silence
 from sender.storage import cursors, doubts, message_facts, slices, sweeping, workers
 from sender.storage.database import AsyncDatabase, Database, Transaction
 from sender.storage.doubts import Doubt
@@ -102,6 +103,7 @@ class Sweeper:
             )
             hold_filtered(self.db)
             watch_blocks(self.db, self.limits)
+        notice_silence(self.db)
         if any(vars(swept).values()):
             log.info("swept", **vars(swept))
         return swept

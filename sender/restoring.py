@@ -2,20 +2,20 @@
 
 What the restored database has lost, Twilio's log still knows: which messages went out, and which
 STOPs came in. Everything is held meanwhile, every step may be repeated, and the hold is lifted by
-the last one: a recovery that was broken off is simply run again.
+the last one: a recovery that was broken off is simply run again. A tenant whom Twilio does not let
+in stays held by itself, and keeps nobody else waiting.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from sender.domain.consent import Suppression
 from sender.domain.high_water import Finding
-from sender.domain.inbound import InboundText
 from sender.domain.message import State, sources_of
 from sender.domain.provider import MessageRecord
 from sender.domain.receipt import ReceiptMeaning, state_of
@@ -23,17 +23,19 @@ from sender.enforcement import BlockReport, Enforcement, SuppressionCache
 from sender.errors import (
     ConfigurationError,
     MarkUnavailable,
+    ProviderRefused,
     ProviderUnavailable,
     RecoveryRefused,
     RecoveryUnfinished,
 )
+from sender.hearing import Hearing, Inbound
 from sender.high_water import HighWater
 from sender.log_matching import Match, by_recipient, match
 from sender.storage import high_water, restoring, sweeping, tenants
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
 from sender.storage.messages import Evidence, MessageTable
 from sender.storage.restoring import KnownMessage, TouchedCampaign
-from sender.storage.tenants import Tenant
+from sender.storage.tenants import DEFAULT_TENANT, Tenant
 
 #: The lost time is taken to begin this much earlier: marks are a second old, and our clock, the
 #: old server's and Twilio's are not the same.
@@ -55,6 +57,8 @@ class RecoveryPlan:
     #: Campaigns whose rows will be in doubt, because they may have been sent since: for show, and
     #: empty where they could not be counted.
     campaigns: Sequence[TouchedCampaign] = ()
+    #: Whether all is recovered; else only those tenants that an earlier recovery went on without.
+    whole: bool = True
 
     @property
     def messages(self) -> int:
@@ -79,13 +83,18 @@ class RecoveryReport:
     #: Rows that nothing has settled: these people may have been texted, or not. ``None`` where they
     #: could not be counted.
     left_in_doubt: int | None = None
+    #: Tenants whose log could not be read, and why: they stay held, and lack what is in it.
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 class ProviderLog(Protocol):
     """Twilio's log of messages."""
 
     def pages_since(self, since: datetime) -> AsyncIterator[list[MessageRecord]]:
-        """Messages in both directions, by the page; raises ``ProviderUnavailable``."""
+        """Messages in both directions, by the page.
+
+        Raises `ProviderRefused` where the account is not let in, else `ProviderUnavailable`.
+        """
 
 
 class ProviderLogs(Protocol):
@@ -95,23 +104,12 @@ class ProviderLogs(Protocol):
         """The tenant's log; ``ConfigurationError`` where it cannot sign in."""
 
 
-class _Applied(Protocol):
-    """What an inbound message led to."""
+@dataclass(frozen=True)
+class _Lost:
+    """What one tenant lacks: everything since then."""
 
-    @property
-    def event_ids(self) -> Sequence[int]:
-        """The opt-outs to be enforced."""
-
-    @property
-    def suppressions(self) -> Sequence[Suppression]:
-        """The person's suppressions now, if any were added."""
-
-
-class Inbound(Protocol):
-    """Applies inbound messages, each once."""
-
-    def apply(self, tx: Transaction, text: InboundText) -> _Applied:
-        """Keep the message and act on what it says."""
+    tenant: Tenant
+    since: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +140,12 @@ class Recovery:
             RecoveryRefused: nothing says how old the database is, or ``since`` is to come.
             MarkUnavailable: Redis or the disk cannot be asked for their marks.
         """
-        plan, finding = await self._plan(since)
+        plan, _ = await self._plan(since)
+        if not plan.whole:
+            return plan
         try:
-            held_since = await self.db.run(restoring.held_since)
-            before = _new_after(held_since or finding.look.at)
-            touched = await self.db.run(restoring.campaigns, created_before=before)
+            newest = await self.db.run(restoring.newest_touched)
+            touched = await self.db.run(restoring.campaigns, newest=newest)
         except DatabaseError as exc:
             self.say(f"the messages could not be counted: {told(exc)}")
             return plan
@@ -156,13 +155,18 @@ class Recovery:
         finding = await self.water.compare(self.db)
         begun = await self.db.run(high_water.lost_since)
         if not (finding.why or begun or since):
+            if left_out := await self.db.run(restoring.left_out):
+                return await self._plan_for(left_out), finding
             raise RecoveryRefused(
                 "the database is not older than any mark that is known; if a backup was restored "
                 "all the same, say when it was made (--since)"
             )
+        if finding.look.unmarked and not (begun or since):
+            raise RecoveryRefused(f"this is {finding.why}: say when the backup was made (--since)")
         if since and since > finding.look.at:
             raise RecoveryRefused("a backup cannot have been made in the future (--since, in UTC)")
-        known = [finding.look.ticked_at - SLACK, since and since - SLACK, begun]
+        ticked_at = None if finding.look.unmarked else finding.look.ticked_at - SLACK
+        known = [ticked_at, since and since - SLACK, begun]
         plan = RecoveryPlan(
             why=finding.why or "it is held as older, or said to be",
             since=min(moment for moment in known if moment),
@@ -170,8 +174,19 @@ class Recovery:
         )
         return plan, finding
 
+    async def _plan_for(self, left_out: Mapping[int, datetime]) -> RecoveryPlan:
+        return RecoveryPlan(
+            why="recovered but for tenants whose log at Twilio could not be read",
+            since=min(left_out.values()),
+            tenants=[one.name for one in await self._tenants() if one.id in left_out],
+            whole=False,
+        )
+
     async def recover(self, *, author: str, since: datetime | None = None) -> RecoveryReport:
         """Settle what happened in the lost time, and let the database send again.
+
+        A tenant whose log cannot be read for want of credentials, or because Twilio does not let
+        its account in, is held by itself, and recovered by a later call.
 
         Args:
             author: who does it; stands beside the hold.
@@ -188,15 +203,18 @@ class Recovery:
             if not await session.run(restoring.take_turn):
                 raise RecoveryRefused("another recovery is under way")
             plan, finding = await self._plan(since)
-            await self.water.hold(self.db, finding.look, plan.why)
-            await self.db.run(high_water.remember_lost, plan.since)
             report = RecoveryReport(since=plan.since)
-            await self._put_in_doubt(report)
+            if plan.whole:
+                await self.water.hold(self.db, finding.look, plan.why)
+                await self.db.run(high_water.remember_lost, plan.since)
+                await self._put_in_doubt(report)
             try:
-                await self._ask_twilio(report)
-                await self._begin_era(finding, author)
-            except (ProviderUnavailable, ConfigurationError, MarkUnavailable) as exc:
-                raise RecoveryUnfinished(f"{exc}; everything stays held: run it again") from exc
+                await self._ask_twilio(plan, report, author)
+                if plan.whole:
+                    await self._begin_era(finding, author)
+            except (ProviderUnavailable, MarkUnavailable) as exc:
+                held = "everything" if plan.whole else "what is held"
+                raise RecoveryUnfinished(f"{exc}; {held} stays held: run it again") from exc
             try:
                 report.left_in_doubt = await self.db.run(restoring.left_in_doubt)
             except DatabaseError as exc:
@@ -209,43 +227,68 @@ class Recovery:
         Whatever its campaign's state: a draft may have been enqueued, a pause lifted, a start
         brought forward. Only campaigns that were created after the hold are certainly untouched.
         """
-        held_since = await self.db.run(restoring.held_since)
-        if held_since is None:
+        newest = await self.db.run(restoring.newest_touched)
+        if newest is None:
             raise RecoveryUnfinished("somebody lifted the hold: run it again")
-        before = _new_after(held_since)
-        slices = await self.db.run(restoring.touched_slices, created_before=before)
+        slices = await self.db.run(restoring.touched_slices, newest=newest)
         step = sweeping.SLICES_AT_A_TIME
         for first in range(0, len(slices), step):
             some = slices[first : first + step]
             report.doubted += await self.db.run(restoring.put_in_doubt, some)
         self.say(f"{report.doubted} messages are in doubt")
 
-    async def _ask_twilio(self, report: RecoveryReport) -> None:
+    async def _ask_twilio(self, plan: RecoveryPlan, report: RecoveryReport, author: str) -> None:
         """Read each tenant's log since then: what was sent, and what people said."""
         opt_outs: list[int] = []
+        read: list[int] = []
+        lost_since = await self.db.run(restoring.left_out)
         for tenant in await self._tenants():
-            log = await self.providers.of(tenant.id)
-            heard: list[MessageRecord] = []
-            async for page in log.pages_since(report.since):
-                heard += [record for record in page if record.inbound]
-                await self._settle(tenant, [one for one in page if not one.inbound], report)
-            opt_outs += await self._hear(heard)
-            report.inbound += len(heard)
-            self.say(f"{tenant.name}: Twilio's log is read")
+            if plan.whole or tenant.id in lost_since:
+                lost = _Lost(tenant, min(plan.since, lost_since.get(tenant.id, plan.since)))
+                try:
+                    opt_outs += await self._read_log(lost, report)
+                except (ConfigurationError, ProviderRefused) as exc:
+                    await self._leave_out(lost, str(exc), report)
+                else:
+                    read.append(tenant.id)
         report.opt_outs = len(opt_outs)
         await self._enforce(opt_outs)
+        await self.db.run(restoring.let_go, read, author=author)
+
+    async def _read_log(self, lost: _Lost, report: RecoveryReport) -> list[int]:
+        """Apply what one tenant's log tells; the opt-outs."""
+        log = await self.providers.of(lost.tenant.id)
+        heard: list[MessageRecord] = []
+        async for page in log.pages_since(lost.since):
+            heard += [record for record in page if record.inbound]
+            await self._settle(lost, [one for one in page if not one.inbound], report)
+        hearing = Hearing(db=self.db, inbound=self.inbound, cache=self.cache)
+        opt_outs = await hearing.hear(heard)
+        report.inbound += len(heard)
+        self.say(f"{lost.tenant.name}: Twilio's log is read")
+        return opt_outs
+
+    async def _leave_out(self, lost: _Lost, why: str, report: RecoveryReport) -> None:
+        """Hold the tenant by itself: its people's STOPs may be missing."""
+        detail = f"its log since {lost.since:%Y-%m-%d %H:%M%z} could not be read: {why}"
+        hint = "then run `sender recover`"
+        await self.db.run(
+            restoring.leave_out, lost.tenant.id, since=lost.since, why=f"{detail}; {hint}"
+        )
+        report.left_out[lost.tenant.name] = why
+        self.say(f"{lost.tenant.name}: held, {detail}")
 
     async def _settle(
-        self, tenant: Tenant, records: Sequence[MessageRecord], report: RecoveryReport
+        self, lost: _Lost, records: Sequence[MessageRecord], report: RecoveryReport
     ) -> None:
         """Apply what a page of the log proves about messages of ours."""
         sent_to = by_recipient(records)
         known = await self.db.run(
             restoring.known_messages,
-            tenant.id,
+            lost.tenant.id,
             recipients=list(sent_to),
             sids=[record.sid for record in records],
-            since=report.since,
+            since=lost.since,
         )
         matches = match(sent_to, known)
         report.found.update(state_of(one.record.verdict)[0].value for one in matches)
@@ -255,7 +298,7 @@ class Recovery:
         for recipient, ones in sent_to.items():
             for record in filter(_is_block, ones):
                 owner = owners.get(record.sid)
-                active = await self.db.run(self._block, tenant.id, recipient, record, owner)
+                active = await self.db.run(self._block, lost.tenant.id, recipient, record, owner)
                 await self.cache.add(active)
 
     def _learn(self, tx: Transaction, matches: Sequence[Match]) -> None:
@@ -284,17 +327,6 @@ class Recovery:
         self._learn(tx, [Match(record=record, message=owner)])
         return active
 
-    async def _hear(self, records: Iterable[MessageRecord]) -> list[int]:
-        """Apply what people said, oldest first, as if its webhooks came now; the opt-outs."""
-        opt_outs: list[int] = []
-        for record in sorted(records, key=lambda one: one.date_created):
-            if record.from_ is not None:
-                text = InboundText.from_record(record)
-                applied = await self.db.run(self.inbound.apply, text)
-                await self.cache.add(applied.suppressions)
-                opt_outs += applied.event_ids
-        return opt_outs
-
     async def _enforce(self, event_ids: Sequence[int]) -> None:
         """Wait until no request that these forbid can be under way."""
         give_up_at = time.monotonic() + self.patience.total_seconds()
@@ -319,15 +351,9 @@ class Recovery:
             raise RecoveryUnfinished("the database was restarted or replaced: run it again")
 
     async def _tenants(self) -> list[Tenant]:
-        return [one for one in await self.db.run(tenants.every) if one.account_sid]
-
-
-def _new_after(noticed: datetime) -> datetime:
-    """Campaigns created later than this were created in the restored database.
-
-    Their time is their creator's clock's, so a moment is added.
-    """
-    return noticed + SLACK
+        """Those with an account: the default one's stands in the settings."""
+        every = await self.db.run(tenants.every)
+        return [one for one in every if one.account_sid or one.id == DEFAULT_TENANT]
 
 
 def _is_block(record: MessageRecord) -> bool:

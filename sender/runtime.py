@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -14,25 +13,28 @@ from redis.asyncio import Redis
 from sender import assembly
 from sender.accounts import Account, Accounts
 from sender.alerting import Alerting
-from sender.batching import Batcher
 from sender.campaigns import Campaigns
 from sender.config import Settings, environment_variable
 from sender.crashing import Passing, crash_at, pass_by
 from sender.credentials import Secrets, Vault
 from sender.domain.consent import PLATFORM
-from sender.domain.receipt import Receipt
+from sender.domain.intake import Source
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.erasing import Erasures
 from sender.errors import NotFound
 from sender.exporting import Exports
 from sender.fleet import Fleet
+from sender.forwarding import Forwarding
 from sender.gateway import NOT_PASSED_ON
 from sender.gateways import Gateways, Verifiers
+from sender.hearing import Hearing
+from sender.heartbeat import Heartbeat, demand
 from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.importing import Imports
 from sender.inbound import Inbound
+from sender.intake import Intake
 from sender.investigating import Investigation
 from sender.liveness import living
 from sender.mark_file import MarkFile
@@ -41,11 +43,10 @@ from sender.numbers import Numbers
 from sender.optouts import OptOuts
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
 from sender.permits import Permits
-from sender.posting import Poster
+from sender.pulling import Puller
 from sender.pulsing import Pulse
 from sender.pushing import Pushes, PushPlan, PushReport
 from sender.recalling import Recaller
-from sender.receipts import Answer, Receipts
 from sender.reconcile import ProviderTimes
 from sender.recovery import Kicker, Resolver, Sweeper
 from sender.restoring import Recovery, RecoveryPlan, RecoveryReport
@@ -72,9 +73,6 @@ from sender.tenancy import Tenancy
 from sender.tracing import Tracing
 from sender.verifying import Verification
 
-#: Status callbacks come twice a message: gathered this long, they share a transaction.
-RECEIPT_GATHER = timedelta(milliseconds=10)
-LARGEST_RECEIPTS = 100
 #: Connections of a worker's event loop besides one for each Celery thread: settling, doubts.
 SPARE_CONNECTIONS = 4
 #: Connections of the kicker, and of the sweeper, who keeps its turn on one and works on another.
@@ -147,13 +145,13 @@ class Runtime:
     ) -> RecoveryPlan | RecoveryReport:
         """Recover a restored database, or only say what that would do."""
         async with AsyncExitStack() as stack:
-            db = await self._open_db(stack)
+            db = await self._open_db(stack, claims=not dry_run)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             recovery = Recovery(
                 db=db,
-                water=self._water(redis),
+                water=self._water(redis, writes=not dry_run),
                 messages=self.parts.messages,
                 enforcement=self._enforcement(),
                 inbound=Inbound(enforcement=self._enforcement()),
@@ -179,6 +177,10 @@ class Runtime:
     def fleet(self) -> Fleet:
         """The worker processes, as the operator sees them."""
         return Fleet(db=self._sync_db())
+
+    def intake(self) -> Intake:
+        """How STOPs come in, as the operator sees it."""
+        return Intake(db=self._sync_db())
 
     def _suppression(self, db: Database, tenant_id: int) -> SuppressionList:
         enforcement = self._enforcement()
@@ -215,6 +217,7 @@ class Runtime:
         settings, parts, passing = self.settings, self.parts, self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack, settings.slice_threads + SPARE_CONNECTIONS)
+            await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(settings.redis_url)
             stack.push_async_callback(redis.aclose)
@@ -267,6 +270,7 @@ class Runtime:
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
+            await demand(db, self.settings.rhythm)
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             enforcement = self._enforcement(passing)
@@ -278,11 +282,12 @@ class Runtime:
                     public_base_url=self.settings.public_base_url,
                 ),
                 inbound=Inbound(enforcement=enforcement),
-                receipts=self._receipts(db, enforcement),
+                receipts=assembly.receipts(self.parts, db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
                 stream=EventStream(db=db) if self.settings.event_streams else None,
                 cache=RedisCache(redis),
                 passing=passing,
+                heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self.settings.rhythm),
             )
 
     @asynccontextmanager
@@ -291,43 +296,41 @@ class Runtime:
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
+            await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
+            enforcement, cache = self._enforcement(passing), RedisCache(redis)
             sets = RedisSets(connect_sync(self.settings.redis_url))
             water = self._water(redis)
             stack.push_async_callback(water.close)
-            poster = Poster.open(allow_private=self.settings.test_faults)
-            alerting = self._alerting(db, await stack.enter_async_context(poster))
-            outbox = assembly.forwarding(self.settings, db=db)
-            forwarding = await stack.enter_async_context(outbox)
+            alerting = await stack.enter_async_context(Alerting.open(db, self.settings))
+            forwarding = await stack.enter_async_context(Forwarding.open(db, self.settings))
             yield ConsumerRuntime(
                 db=db,
                 water=water,
-                enforcement=self._enforcement(passing),
+                enforcement=enforcement,
                 mirror=Mirror(db=self._sync_db(), sets=sets),
-                times=ProviderTimes(db=db, providers=gateways, cache=RedisCache(redis)),
+                times=ProviderTimes(db=db, providers=gateways, cache=cache),
                 investigation=Investigation(db=db, providers=gateways),
                 alerting=alerting,
                 forwarding=forwarding,
                 sealer=Sealer(db=self._sync_db()),
+                heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=self.settings.rhythm),
+                puller=Puller(
+                    db=db,
+                    providers=gateways,
+                    hearing=Hearing(db=db, inbound=Inbound(enforcement=enforcement), cache=cache),
+                    rhythm=self.settings.rhythm,
+                ),
             )
 
-    def _alerting(self, db: AsyncDatabase, poster: Poster) -> Alerting:
-        secret = self.settings.alert_secret.get_secret_value()
-        return Alerting(db=db, poster=poster, url=self.settings.alert_url, secret=secret)
-
-    def _water(self, redis: Redis) -> HighWater:
+    def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:
         """What is known of the database: in Redis, and on disk where a folder is given."""
         folder = self.settings.state_dir
-        files = [MarkFile.in_folder(Path(folder))] if folder else []
+        made = MarkFile.in_folder if writes else _to_read
+        files = [made(Path(folder))] if folder else []
         return HighWater(places=[RedisMarks(redis), *files])
-
-    def _receipts(self, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
-        receipts = Receipts(messages=self.parts.messages, enforcement=enforcement)
-        return Batcher(
-            work=partial(receipts.receive, db), gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS
-        )
 
     def _enforcement(self, passing: Passing = pass_by) -> Enforcement:
         return Enforcement(
@@ -340,12 +343,15 @@ class Runtime:
     def _sync_db(self, pool_size: int = 5) -> Database:
         return Database.connect(self.settings.database_url, pool_size=pool_size)
 
-    async def _open_db(self, stack: AsyncExitStack, pool_size: int = POOL_SIZE) -> AsyncDatabase:
+    async def _open_db(
+        self, stack: AsyncExitStack, pool_size: int = POOL_SIZE, *, claims: bool = True
+    ) -> AsyncDatabase:
         self.settings.require_twilio()
         db = AsyncDatabase.connect(self.settings.database_url, pool_size=pool_size)
         stack.push_async_callback(db.close)
         await db.run(require_usable)
-        await db.run(_claim_account, self.settings.twilio_account_sid)
+        if claims:
+            await db.run(_claim_account, self.settings.twilio_account_sid)
         return db
 
     def _gateways(self, db: AsyncDatabase) -> AbstractAsyncContextManager[Gateways]:
@@ -382,6 +388,11 @@ def _id_of(db: Database, tenant: str) -> int:
     except NotFound:
         db.close()
         raise
+
+
+def _to_read(folder: Path) -> MarkFile:
+    """The marks in a folder that is not written to, nor made."""
+    return MarkFile(folder=folder)
 
 
 def _claim_account(tx: Transaction, account_sid: str) -> None:

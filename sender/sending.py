@@ -13,7 +13,6 @@ and may pause it for the whole fleet.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from uuid import UUID
 
 import structlog
 
+from sender.absence import Patience, through_absence
 from sender.budgets import Budget
 from sender.config import BEGIN_WITHIN, LEASE, SEND_DEADLINE
 from sender.crashing import CrashPoint, Passing, pass_by
@@ -36,6 +36,7 @@ from sender.errors import ConfigurationError, PacingUnavailable
 from sender.experience import Experience
 from sender.high_water import HighWater
 from sender.permits import Permits
+from sender.send_clock import send_clock
 from sender.settlement import Handed
 from sender.settling import Settler
 from sender.storage import campaigns, consent, senders
@@ -54,8 +55,9 @@ WINDOW = 32
 REST = timedelta(seconds=1)
 #: How long a slice rests whose run raised what nobody foresaw: that is not put right in a second.
 BUG_REST = timedelta(seconds=30)
-#: How often, a second apart, a slice is tried to be given back.
-CLOSE_ATTEMPTS = 30
+#: A slice is tried to be given back, once a second, for as long as its lease could last: until then
+#: nobody else works on it.
+CLOSE_PATIENCE = Patience(attempts=int(LEASE.total_seconds()))
 
 
 class Gateway(Protocol):
@@ -161,7 +163,7 @@ class Pump:
         if work is None:
             return False
         self.passing(CrashPoint.AFTER_LEASE)
-        rests, budget = _Rests(slice=BUG_REST), Budget(work=work)
+        rests, budget = _Rests(slice=BUG_REST), Budget(work=work, messages=self.messages)
         try:
             rests = await _SliceRun(pump=self, work=work, budget=budget).drain()
         finally:
@@ -169,17 +171,15 @@ class Pump:
         return True
 
     async def _close(self, work: SliceWork, rests: _Rests, budget: Budget) -> None:
-        """Give the slice back, through a short absence of Postgres; its lease ends it otherwise."""
+        """Give the slice back, as soon as Postgres is there; its lease ends it otherwise."""
         self.passing(CrashPoint.BEFORE_CLOSE)
-        for _ in range(CLOSE_ATTEMPTS):
-            try:
-                await self.db.run(self._give_back, work, rests, budget)
-            except DatabaseError as exc:
-                log.warning("slice_not_closed", slice=work.slice_id, error=told(exc))
-                await asyncio.sleep(REST.total_seconds())
-            else:
-                self.passing(CrashPoint.AFTER_CLOSE)
-                return
+        if await through_absence(
+            lambda: self.db.run(self._give_back, work, rests, budget),
+            patience=CLOSE_PATIENCE,
+            stopping=self.stopping,
+            what=f"closing slice {work.slice_id}",
+        ):
+            self.passing(CrashPoint.AFTER_CLOSE)
 
     def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests, budget: Budget) -> None:
         self.slices.close(tx, work.slice_id, owner=self.owner, rest=rests.slice)
@@ -259,7 +259,7 @@ class _SliceRun:
             # An answer may have stopped the run while permits were waited for.
             window = [] if self.stopped else [waiting.popleft() for _ in range(count)]
             admitted, answer = await self._admit(window, waiting)
-            began = time.monotonic()
+            began = send_clock()
             guarded = await self._guard(admitted, began)
             begun = self._begin(admitted, guarded, began)
         finally:

@@ -22,6 +22,7 @@ from sender.domain.outcome import (
 )
 from sender.domain.provider import HandOff
 from sender.enforcement import BlockReport, Enforcement, SuppressionCache
+from sender.storage import incidents
 from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.messages import MessageTable, Move
 
@@ -106,7 +107,12 @@ class Settlement:
             await self.cache.add(active)
 
     def _settle_plain(self, tx: Transaction, batch: Sequence[Handed]) -> None:
-        self.messages.settle(tx, [self.decide(one.guarded, one.hand_off.outcome) for one in batch])
+        moves = [self.decide(one.guarded, one.hand_off.outcome) for one in batch]
+        odd = self.messages.settle(tx, moves)
+        for move in moves:
+            if oddity := odd.get(move.message_id):
+                detail = {"message_id": str(move.message_id), "sid": move.sid}
+                incidents.raise_alarm(tx, oddity, detail)
         answers = [(one.guarded.message_id, one.hand_off.outcome) for one in batch]
         refused = [(id_, said) for id_, said in answers if isinstance(said, Refused)]
         feedback.learn_refusals(tx, refused)

@@ -66,17 +66,21 @@ class Turn:
     async def is_over(self) -> bool:
         """Whether the run must end before its next window.
 
-        It must at shutdown, as soon as a transactional slice should go instead, after
-        `SHARE_AFTER` if another campaign waits for its thread or for its sender, and after
-        `END_AFTER`.
+        It must at shutdown, as soon as a transactional slice should go instead or its sender has
+        its first daily cap (the next run counts), after `SHARE_AFTER` if another campaign waits
+        for its thread or for its sender, and after `END_AFTER`.
         """
         age = timedelta(seconds=time.monotonic() - self.began)
-        if self.stopping.is_set() or age >= END_AFTER or self._waiting.transactional:
+        if self.stopping.is_set() or age >= END_AFTER or self._ends(self._waiting):
             return True
         if age < ASK_EVERY:
             return False
         others = await self._others()
-        return others.transactional or (age >= SHARE_AFTER and others.any)
+        return self._ends(others) or (age >= SHARE_AFTER and others.any)
+
+    def _ends(self, others: Waiting) -> bool:
+        """Whether the run ends at once."""
+        return others.transactional or (others.capped and not self.work.capped)
 
     async def wait(self, until_due: timedelta) -> timedelta:
         """Wait here until the pace lets a worthwhile window through, or say how long to rest.
@@ -89,7 +93,7 @@ class Turn:
         """
         pause = max(until_due, self._half_full)
         others = await self._others()
-        if others.transactional:  # the turn is over; the sender is wanted at once
+        if self._ends(others):  # the turn is over; the sender is wanted at once
             return timedelta()
         if pause > PATIENCE or others.other_senders:
             return min(pause, LONGEST_REST)

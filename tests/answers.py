@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sender.domain.message import Guarded
-from sender.domain.outcome import Refused
+from sender.domain.outcome import Outcome, Refused
 from sender.domain.receipt import Receipt
 from sender.enforcement import SuppressionCache
 from sender.gateway import receipt_from_form
@@ -59,3 +59,9 @@ async def refuse(
     settlement = Settlement(messages=bench.messages, enforcement=ENFORCEMENT, cache=CACHE)
     answered = [Handed(guarded=one, hand_off=hand_off(refused)) for one in licences]
     await settlement.settle(db, answered)
+
+
+async def settle(bench: Bench, db: AsyncDatabase, licence: Guarded, outcome: Outcome) -> None:
+    """Settle what came of one create request."""
+    settlement = Settlement(messages=bench.messages, enforcement=ENFORCEMENT, cache=CACHE)
+    await settlement.settle(db, [Handed(guarded=licence, hand_off=hand_off(outcome))])

@@ -282,7 +282,7 @@ class FakeGateway:
     #: How long an answer takes.
     latency: timedelta = timedelta()
     sent: list[OutboundText] = field(default_factory=list)
-    #: The deadline of each request, and when it had to begin, by the monotonic clock.
+    #: The deadline of each request, and when it had to begin, by the send clock.
     limits: list[tuple[float, float]] = field(default_factory=list)
 
     async def of(self, _tenant_id: int) -> "FakeGateway":

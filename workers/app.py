@@ -19,6 +19,7 @@ from sender.errors import SenderError
 from sender.parts import Parts
 from sender.runtime import Runtime
 from sender.storage.database import DatabaseError, told
+from workers.beat import every
 from workers.process import WorkerProcess
 from workers.pulse import PulseQueue
 from workers.tasks import register
@@ -80,7 +81,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
             "workers.sweep": {"queue": RECOVERY},
             "workers.resolve": {"queue": RECOVERY},
         },
-        "beat_scheduler": "celery.beat:Scheduler",  # in memory: there is nothing to remember
+        "beat_scheduler": "workers.beat:BoundedScheduler",
         "beat_schedule": _schedule(),
         "timezone": "UTC",
     }
@@ -105,12 +106,9 @@ def _transport(broker_url: str) -> str | None:
 
 
 def _schedule() -> dict[str, Any]:
-    """Recovery's rhythm. What was not run by the next one's time is dropped, not piled up."""
+    """Recovery's rhythm."""
     rhythm = {"workers.kick": 1.0, "workers.sweep": 2.0, "workers.resolve": 5.0}
-    return {
-        task: {"task": task, "schedule": seconds, "options": {"expires": 2 * seconds}}
-        for task, seconds in rhythm.items()
-    }
+    return {task: {"task": task, "schedule": every(seconds)} for task, seconds in rhythm.items()}
 
 
 def create_app(

@@ -1,9 +1,9 @@
 """``python -m workers.consumer``: the suppression consumer.
 
 It finishes the enforcement of opt-outs that are stored but not enforced, keeps the Redis set
-equal to Postgres, fetches the provider times of STOPs and STARTs, asks Twilio's log about
-incidents, tells of alerts, forwards texts, seals the consent log, and recognises a database that
-was restored. It may be ended and restarted at any instant.
+equal to Postgres, fetches the provider times of STOPs and STARTs, pulls from Twilio's log what
+webhooks missed, asks it about incidents, tells of alerts, forwards texts, seals the consent log,
+and recognises a database that was restored. It may be ended and restarted at any instant.
 """
 
 import asyncio
@@ -39,6 +39,8 @@ FORWARD_EVERY = timedelta(seconds=1)
 SEAL_EVERY = timedelta(minutes=1)
 #: STOPs are stored while no worker runs, so that the mark must rise then as well.
 LOOK_EVERY = timedelta(seconds=1)
+#: Between two looks for senders whose inbound messages are to be read; each has its own rhythm.
+PULL_EVERY = timedelta(seconds=1)
 #: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
 INSPECT_EVERY = timedelta(seconds=2)
 COMPARE_EVERY = timedelta(minutes=1)
@@ -70,7 +72,8 @@ def _duties(
     async def look() -> object:
         return await use_cases.water.look(use_cases.db)
 
-    return [
+    heartbeat, puller = use_cases.heartbeat, use_cases.puller
+    duties: list[tuple[Callable[[], Awaitable[object]], timedelta]] = [
         (look, LOOK_EVERY),
         (enforce, ENFORCE_EVERY),
         (mirror, MIRROR_EVERY),
@@ -80,6 +83,11 @@ def _duties(
         (use_cases.forwarding.deliver, FORWARD_EVERY),
         (seal, SEAL_EVERY),
     ]
+    if heartbeat.is_demanded:
+        duties.append((heartbeat.beat, heartbeat.rhythm.beat_every))
+    if puller.rhythm.pulls:
+        duties.append((puller.round, PULL_EVERY))
+    return duties
 
 
 class _Upkeep:

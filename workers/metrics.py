@@ -24,6 +24,8 @@ REFUSED = Counter("sender_webhooks_refused_total", "Webhooks refused", ["why"])
 EVENTS = Counter("sender_stream_events_total", "Events of Event Streams answered", ["answer"])
 #: Status callbacks, by what became of them: counted, or why not.
 CALLBACKS = Counter("sender_status_callbacks_total", "Status callbacks answered", ["answer"])
+#: Senders held because STOPs may be missing (`intake_gap`); alert on anything but 0.
+SENDERS_IN_GAP = Gauge("sender_intake_gap_senders", "Senders held because STOPs may be missing")
 
 #: What the consumer has yet to do, as the database has it, the same from every process; counted up
 #: to 10,000. NaN: it could not be asked.

@@ -35,6 +35,7 @@ from sender.runtime import Runtime
 from sender.storage.database import DatabaseError, told
 from sender.storage.migrate import require_still_usable
 from workers import metrics
+from workers.beating import beating
 from workers.bodies import TooLarge, read_body
 from workers.refusals import Refusals, Refused
 
@@ -55,7 +56,7 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         runtime = Runtime(settings=settings(), parts=parts or Parts())
         logs.configure(runtime.settings.log_level)
-        async with runtime.webhooks() as use_cases:
+        async with runtime.webhooks() as use_cases, beating(use_cases.heartbeat):
             yield {"use_cases": use_cases, "refusals": Refusals(db=use_cases.db)}
 
     routes = [

@@ -7,10 +7,12 @@ import typer
 
 from sender.cli import (
     campaign,
+    caps,
     codes,
     doubts,
     holds,
     incidents,
+    intake,
     numbers,
     platform,
     processes,
@@ -34,7 +36,9 @@ app = typer.Typer(
 )
 app.add_typer(processes.app)
 app.add_typer(campaign.app, name="campaign")
+app.add_typer(caps.app, name="caps")
 app.add_typer(holds.app, name="holds")
+app.add_typer(intake.app, name="intake")
 app.add_typer(doubts.app, name="doubts")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(tracing.app)

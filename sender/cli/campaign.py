@@ -14,7 +14,7 @@ from sender.cli.opening import Tenant, client_of
 from sender.cli.showing import AsJson, console, fields_of, show_json, show_table, shown
 from sender.domain.campaign import Progress
 from sender.domain.message import State
-from sender.storage.campaigns import Obstacles, Result
+from sender.storage.campaigns import CampaignSummary, Obstacles, Result
 from sender.storage.tenants import DEFAULT_NAME
 
 app = typer.Typer(help="Watch and steer campaigns.", no_args_is_help=True)
@@ -22,6 +22,7 @@ app.add_typer(reporting.app)
 
 Id = Annotated[int, typer.Argument(metavar="CAMPAIGN", help="Its id, as `list` shows it.")]
 Why = Annotated[str, typer.Option(help="Kept beside its state.")]
+By = Annotated[str, typer.Option("--author", help="Who does it; kept beside its state.")]
 
 _COLUMNS = (
     *("line", "recipient", "state", "reason", "provider_status", "provider_code", "sid"),
@@ -49,8 +50,7 @@ def list_(
         return
     columns = ("id", "name", "state", "recipients", "sender", "created")
     rows = (
-        (one.id, one.name, _with(one.state, one.why), one.recipients, one.sender, one.created_at)
-        for one in found
+        (one.id, one.name, _with(one), one.recipients, one.sender, one.created_at) for one in found
     )
     show_table(columns, rows, empty="there is none")
 
@@ -81,20 +81,25 @@ def pause(
     ctx: typer.Context,
     campaign: Id,
     why: Why = "",
+    author: By = "",
     tenant: Tenant = DEFAULT_NAME,
     json: AsJson = False,
 ) -> None:
     """Begin nothing new from the next window on; what is in flight is finished."""
-    _campaign(ctx, tenant, campaign).pause(why=why)
+    _campaign(ctx, tenant, campaign).pause(why=why, author=author)
     _say(f"campaign {campaign} is paused", {"campaign": campaign, "state": "PAUSED"}, json)
 
 
 @app.command()
 def resume(
-    ctx: typer.Context, campaign: Id, tenant: Tenant = DEFAULT_NAME, json: AsJson = False
+    ctx: typer.Context,
+    campaign: Id,
+    author: By = "",
+    tenant: Tenant = DEFAULT_NAME,
+    json: AsJson = False,
 ) -> None:
     """Go on where it stood. Nobody is sent it twice."""
-    _campaign(ctx, tenant, campaign).resume()
+    _campaign(ctx, tenant, campaign).resume(author=author)
     _say(f"campaign {campaign} goes on", {"campaign": campaign, "state": "RUNNING"}, json)
 
 
@@ -103,12 +108,13 @@ def cancel(
     ctx: typer.Context,
     campaign: Id,
     why: Why = "",
+    author: By = "",
     tenant: Tenant = DEFAULT_NAME,
     json: AsJson = False,
 ) -> None:
     """End it for good. What Twilio took and has not passed on is canceled there, too."""
     chosen = _campaign(ctx, tenant, campaign)
-    canceled = chosen.cancel(why=why)
+    canceled = chosen.cancel(why=why, author=author)
     state = chosen.progress().state
     words = f"campaign {campaign} is {state}; {canceled} messages had not begun and never will"
     more = "what Twilio has not passed on is canceled there within seconds, as far as it lets us"
@@ -161,7 +167,7 @@ def _say(words: str, fields: dict[str, object], as_json: bool) -> None:  # noqa:
 
 
 def _show_progress(progress: Progress) -> None:
-    state = _with(progress.state, progress.why)
+    state = _with(progress)
     console.print(f"campaign {progress.campaign_id} is {state}", markup=False)
     console.print(
         f"file rows {progress.file_rows} = recipients {progress.recipients} + duplicates "
@@ -184,6 +190,8 @@ def _by_state(progress: Progress) -> list[tuple[tuple[str, str], int]]:
 def _show_obstacles(obstacles: Obstacles) -> None:
     for hold in obstacles.holds:
         by = hold.author or "the program"
+        if hold.by_operator:
+            by += ", the operator"
         detail = f" ({hold.detail})" if hold.detail else ""
         console.print(f"held on level {hold.level} by {by}: {hold.reason}{detail}", markup=False)
     if obstacles.rests_until:
@@ -201,5 +209,7 @@ def _show_doubts(client: Client, progress: Progress) -> None:
     console.print(f"{progress.doubts} in doubt or unknown{since}: {more}")
 
 
-def _with(state: str, why: str) -> str:
-    return f"{state}: {why}" if why else state
+def _with(one: Progress | CampaignSummary) -> str:
+    """The state, and why and by whom it came to it."""
+    why = f": {one.why}" if one.why else ""
+    return f"{one.state}{why}" + (f" (by {one.author})" if one.author else "")

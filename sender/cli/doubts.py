@@ -13,7 +13,7 @@ from sender.cli.showing import (
     Author,
     console,
     fields_of,
-    number_of,
+    number_shown,
     show_facts,
     show_json,
     show_table,
@@ -112,7 +112,7 @@ def resolve(
 
 def _line(one: OpenDoubt, *, reveal: bool) -> tuple[object, ...]:
     next_check = "given up" if one.next_check is None else f"{one.next_check:%H:%M:%S}Z"
-    number = number_of(one.recipient, reveal=reveal)
+    number = number_shown(one.recipient, reveal=reveal)
     return (
         *(one.message_id, one.campaign_id, number, _short(one.age)),
         *(one.reason, one.checks, next_check),
@@ -134,7 +134,7 @@ def _show_sum(found: Sequence[OpenDoubt]) -> None:
 
 
 def _open(one: OpenDoubt, *, reveal: bool) -> dict[str, object]:
-    number = number_of(one.recipient, reveal=reveal)
+    number = number_shown(one.recipient, reveal=reveal)
     return {**fields_of(one), "recipient": number, "age": int(one.age.total_seconds())}
 
 
@@ -142,7 +142,7 @@ def _case(case: DoubtCase, *, reveal: bool) -> dict[str, object]:
     shown_ = fields_of(case)
     del shown_["fields"]
     text = Template.parse(case.body).render(case.fields) if reveal else None
-    return {**shown_, "body": text, "recipient": number_of(case.recipient, reveal=reveal)}
+    return {**shown_, "body": text, "recipient": number_shown(case.recipient, reveal=reveal)}
 
 
 def _show_case(case: DoubtCase, *, reveal: bool) -> None:

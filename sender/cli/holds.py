@@ -8,7 +8,7 @@ from sender.cli.showing import AsJson, Author, console, show_json, show_table
 from sender.config import Settings
 from sender.holding import SHOWN, Holds
 from sender.runtime import Runtime
-from sender.storage.holds import DATABASE_OLDER, HoldRecord, Level
+from sender.storage.holds import OF_RECOVERY, HoldRecord, Level
 
 app = typer.Typer(
     help="What stops a campaign, a sender, a tenant or everything.", no_args_is_help=True
@@ -51,7 +51,10 @@ def _line(one: HoldRecord) -> tuple[object, ...]:
         + (f": {one.release_reason}" if one.release_reason else "")
     )
     reason = f"{one.reason}: {one.detail}" if one.detail else one.reason
-    return _on(one), reason, one.author or "(the program)", one.held_at, lifted
+    by = one.author or "(the program)"
+    if one.by_operator:
+        by += " (operator)"
+    return _on(one), reason, by, one.held_at, lifted
 
 
 def _on(one: HoldRecord) -> str:
@@ -111,8 +114,9 @@ def release(
         console.print(f"{words}: {lifted} {'hold' if lifted == 1 else 'holds'} lifted")
     else:
         console.print(f"{words} was not held{' for that reason' if only else ''}")
-    if any(one.reason == DATABASE_OLDER for one in holds.in_force()):
-        console.print(f"{DATABASE_OLDER} holds everything still: only `sender recover` lifts it")
+    for one in holds.in_force():
+        if one.reason in OF_RECOVERY:
+            console.print(f"{_on(one)} stays held ({one.reason}): only `sender recover` lifts it")
 
 
 def _exactly_one(

@@ -10,7 +10,7 @@ from sender.cli.showing import (
     AsJson,
     console,
     fields_of,
-    number_of,
+    number_shown,
     show_facts,
     show_json,
     show_table,
@@ -95,7 +95,7 @@ def show(
 
 
 def _line(one: Incident, *, reveal: bool) -> tuple[object, ...]:
-    number = number_of(one.recipient, reveal=reveal)
+    number = number_shown(one.recipient, reveal=reveal)
     return one.id, one.began_at, one.campaign_id, number, one.cause, _evidence(one)
 
 
@@ -119,7 +119,7 @@ def _span(milliseconds: float) -> str:
 
 
 def _plain(one: Incident, *, reveal: bool) -> dict[str, Any]:
-    return {**fields_of(one), "recipient": number_of(one.recipient, reveal=reveal)}
+    return {**fields_of(one), "recipient": number_shown(one.recipient, reveal=reveal)}
 
 
 def _show_case(case: IncidentCase, *, reveal: bool) -> None:
@@ -131,7 +131,7 @@ def _show_case(case: IncidentCase, *, reveal: bool) -> None:
         [
             ("incident", f"{one.id}, message {one.message_id}"),
             ("campaign", f"{one.campaign_id} ({one.campaign})"),
-            ("from, to", f"{one.sender}, {number_of(one.recipient, reveal=reveal)}"),
+            ("from, to", f"{one.sender}, {number_shown(one.recipient, reveal=reveal)}"),
             ("cause", cause),
             *((("STOP", one.detail["stop"]),) if "stop" in one.detail else ()),
             ("Twilio's log", asked),

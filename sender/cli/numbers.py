@@ -7,7 +7,16 @@ import typer
 
 from sender.api import connect
 from sender.cli.opening import Number, Tenant
-from sender.cli.showing import AsJson, Author, console, show_json, show_table
+from sender.cli.showing import (
+    AsJson,
+    Author,
+    Reveal,
+    console,
+    fields_of,
+    number_shown,
+    show_json,
+    show_table,
+)
 from sender.numbers import Numbers
 from sender.storage.number_health import NumberHealth
 from sender.storage.tenants import DEFAULT_NAME
@@ -30,15 +39,17 @@ def _numbers(ctx: typer.Context, tenant: str) -> Numbers:
 def list_(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000,
+    reveal: Reveal = False,
     tenant: Tenant = DEFAULT_NAME,
     json: AsJson = False,
 ) -> None:
     """The numbers that are skipped now."""
     found = list(itertools.islice(_numbers(ctx, tenant).bad(), limit))
     if json:
-        show_json({"numbers": found})
+        show_json({"numbers": [_fields(one, reveal=reveal) for one in found]})
     else:
-        show_table(_COLUMNS, map(_row, found), empty="no number is skipped")
+        rows = (_row(one, reveal=reveal) for one in found)
+        show_table(_COLUMNS, rows, empty="no number is skipped")
 
 
 @app.command()
@@ -48,9 +59,9 @@ def show(
     """What failures say about one number; exit code 0 whether or not any do."""
     found = _numbers(ctx, tenant).check(number)
     if json:
-        show_json({"number": found})
+        show_json({"number": None if found is None else _fields(found, reveal=True)})
     else:
-        rows = [] if found is None else [_row(found)]
+        rows = [] if found is None else [_row(found, reveal=True)]
         show_table(_COLUMNS, rows, empty="nothing speaks against it")
 
 
@@ -70,9 +81,13 @@ def forget(
         console.print("campaigns text it again" if known else "nothing spoke against it")
 
 
-def _row(one: NumberHealth) -> tuple[object, ...]:
+def _fields(one: NumberHealth, *, reveal: bool) -> dict[str, object]:
+    return {**fields_of(one), "recipient": number_shown(one.recipient, reveal=reveal)}
+
+
+def _row(one: NumberHealth, *, reveal: bool) -> tuple[object, ...]:
     return (
-        f"+{one.recipient}",
+        number_shown(one.recipient, reveal=reveal),
         one.bad_until,
         one.code,
         one.strikes,

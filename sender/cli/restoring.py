@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sender.cli.showing import AsJson, console, show_json, show_table, shown
+from sender.cli.showing import FAILED, AsJson, console, show_json, show_table, shown
 from sender.config import Settings
 from sender.restoring import RecoveryPlan, RecoveryReport
 from sender.runtime import Runtime
@@ -27,8 +27,11 @@ def recover(
     """Settle what a restored database has lost, by Twilio's log; then let it send again.
 
     Everything that may have been sent since the backup is in doubt from then on, and is never sent
-    again. STOPs that came since are fetched and in force.
+    again. STOPs that came since are fetched and in force. Tenants whose log cannot be read stay
+    held, by themselves; then the exit code is 1, and another run goes on with them.
     """
+    if yes and not author.strip():
+        raise typer.BadParameter("a recovery has an author: --author")
     runtime = Runtime(settings=Settings.from_environment())
     found = asyncio.run(
         runtime.recover(
@@ -44,6 +47,8 @@ def recover(
         _show_plan(found, since)
     else:
         _show_report(found)
+    if isinstance(found, RecoveryReport) and found.left_out:
+        raise typer.Exit(FAILED)
 
 
 def _silent(_: str) -> None:
@@ -53,6 +58,14 @@ def _silent(_: str) -> None:
 def _show_plan(plan: RecoveryPlan, since: datetime | None) -> None:
     console.print(f"This is {plan.why}.")
     console.print(f"Lost is the time since {shown(plan.since)}.")
+    if plan.whole:
+        _show_campaigns(plan)
+    console.print(f"Twilio's log would be read for: {', '.join(plan.tenants) or 'nobody'}.")
+    again = f' --since "{since:%Y-%m-%d %H:%M:%S}"' if since else ""
+    console.print(f"Nothing was changed. `sender recover --yes --author …{again}` does it.")
+
+
+def _show_campaigns(plan: RecoveryPlan) -> None:
     show_table(
         ["campaign", "name", "state", "to be in doubt"],
         [(one.id, one.name, one.state, one.messages) for one in plan.campaigns],
@@ -60,10 +73,8 @@ def _show_plan(plan: RecoveryPlan, since: datetime | None) -> None:
     )
     console.print(
         f"{plan.messages} messages would be in doubt and never sent, but for what Twilio's log "
-        f"proves; it would be read for: {', '.join(plan.tenants) or 'nobody'}."
+        "proves."
     )
-    again = f' --since "{since:%Y-%m-%d %H:%M:%S}"' if since else ""
-    console.print(f"Nothing was changed. `sender recover --yes --author …{again}` does it.")
 
 
 def _show_report(report: RecoveryReport) -> None:
@@ -82,4 +93,9 @@ def _show_report(report: RecoveryReport) -> None:
         f"{left} messages stay in doubt: they may have been sent or not, and are "
         "not sent again by us."
     )
-    console.print("Sending goes on.")
+    for name, why in report.left_out.items():
+        console.print(f"{name} stays held, its log could not be read: {why}", markup=False)
+    if report.left_out:
+        console.print("The others' sending goes on. Put that right, and run it again.")
+    else:
+        console.print("Sending goes on.")

@@ -18,6 +18,7 @@ FAILED = 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")]
 Author = Annotated[str, typer.Option(help="Who does it; kept in the log.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole numbers.")]
 
 #: Columns that are kept in one line, whatever else has to be folded.
 _WHOLE = frozenset(
@@ -38,6 +39,11 @@ def show_json(content: object) -> None:
 def fields_of(value: Any) -> dict[str, Any]:
     """A dataclass's fields by name, as they are."""
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def number_shown(recipient: int, *, reveal: bool) -> str:
+    """A person's number in a list: whole only for who asks, for lists are copied and pasted."""
+    return f"+{recipient}" if reveal else mask(recipient)
 
 
 def _plain(value: object) -> object:
@@ -76,11 +82,6 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
     for name, value in facts:
         table.add_row(escape(name), escape(shown(value)))
     console.print(table)
-
-
-def number_of(recipient: int, *, reveal: bool) -> str:
-    """A recipient's number, masked unless it is to be shown whole."""
-    return f"+{recipient}" if reveal else mask(recipient)
 
 
 def shown(value: Any) -> str:

@@ -7,7 +7,18 @@ import typer
 
 from sender.cli import bulk
 from sender.cli.opening import Number, Tenant, list_of
-from sender.cli.showing import FAILED, AsJson, Author, console, show_json, show_table, shown
+from sender.cli.showing import (
+    FAILED,
+    AsJson,
+    Author,
+    Reveal,
+    console,
+    fields_of,
+    number_shown,
+    show_json,
+    show_table,
+    shown,
+)
 from sender.domain.consent import PLATFORM, ConsentEvent, Direction, ReasonClass, Suppression
 from sender.optouts import Lift
 from sender.storage.tenants import DEFAULT_NAME
@@ -114,15 +125,23 @@ def erase(
 
 
 @review.command("list")
-def review_list(ctx: typer.Context, tenant: Tenant = DEFAULT_NAME, json: AsJson = False) -> None:
+def review_list(
+    ctx: typer.Context,
+    reveal: Reveal = False,
+    tenant: Tenant = DEFAULT_NAME,
+    json: AsJson = False,
+) -> None:
     """Who waits for a decision, the longest waiting first, with all that they wrote."""
     waiting = list_of(ctx, tenant).reviews_waiting()
+    numbers = [number_shown(one.recipient, reveal=reveal) for one in waiting]
+    told = list(zip(waiting, numbers, strict=True))
     if json:
-        show_json({"reviews": waiting})
+        reviews = [{**fields_of(one), "recipient": number} for one, number in told]
+        show_json({"reviews": reviews})
         return
     rows = (
-        (one.id, one.since, f"+{one.recipient}", one.messages_waiting, "\n".join(one.texts))
-        for one in waiting
+        (one.id, one.since, number, one.messages_waiting, "\n".join(one.texts))
+        for one, number in told
     )
     columns = ("review", "since", "number", "waiting", "wrote")
     show_table(columns, rows, empty="nobody waits for a decision")

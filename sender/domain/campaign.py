@@ -82,6 +82,8 @@ class Progress:
     state: CampaignState
     #: Why it is in that state, where there is more to say (a hold, a person's note).
     why: str
+    #: Who paused, resumed or canceled it; empty: nobody is named, or none of these.
+    author: str
     #: Audience rows = recipients + duplicates + rejected.
     file_rows: int
     recipients: int

@@ -9,8 +9,8 @@ from sender.domain.outcome import Accepted, OptedOut, Outcome, Refused, Throttle
 #: In flight before anything is known of the account: Twilio publishes no limit, and this many are
 #: known to go (10 to 20 are advised). Answers double it within a second or two.
 FIRST = 16
-#: How long an account is left alone that takes not even one request at a time and does not say
-#: how long: its answers take well under a second, so whatever occupied it is over by then.
+#: How long an account is left alone that does not say how long: its answers take well under a
+#: second, so whatever occupied it is over by then.
 PAUSE = timedelta(seconds=2)
 #: The longest that one answer stops everybody: if it was not enough, the next one says so again.
 LONGEST_PAUSE = timedelta(minutes=1)
@@ -39,6 +39,8 @@ class Allowance:
     is_first_rise: bool = True
     #: When it was last cut, by the clock that `after` is given.
     cut_at: float = float("-inf")
+    #: It was cut, and nothing that began since then was let through.
+    is_cut_unproven: bool = False
 
     @classmethod
     def first(cls, bound: int) -> Self:
@@ -60,38 +62,50 @@ class Allowance:
         Args:
             outcome: what the provider said.
             begun: when the request began.
-            at: when it was answered, by the same monotonic clock in seconds.
+            at: when it was answered, by the same clock in seconds.
             in_flight: how many there were, this one included, when it was answered.
         """
         if isinstance(outcome, _ANSWERS):
             # This stands first, and makes nothing new at the bound, because it is every answer's.
+            unproven = self.is_cut_unproven and begun <= self.cut_at
             may_grow = self.size < self.bound and 2 * in_flight >= self.limit
-            return self._grown() if may_grow else self
+            size = self._grown() if may_grow else self.size
+            if size == self.size and unproven == self.is_cut_unproven:
+                return self
+            return replace(self, size=size, is_cut_unproven=unproven)
         if _is_too_much(outcome) and begun > self.cut_at:
-            return replace(self, size=max(1.0, self.size / 2), is_first_rise=False, cut_at=at)
+            return replace(
+                self,
+                size=max(1.0, self.size / 2),
+                is_first_rise=False,
+                cut_at=at,
+                is_cut_unproven=True,
+            )
         return self  # an outage, a full queue, one person's hours: nothing about concurrency
 
-    def _grown(self) -> Self:
+    def _grown(self) -> float:
         more = 1.0 if self.is_first_rise else 1.0 / self.size
-        return replace(self, size=min(float(self.bound), self.size + more))
+        return min(float(self.bound), self.size + more)
 
     def pause(self, outcome: Outcome, *, begun: float, chance: float) -> timedelta:
         """How long nothing of the account may be begun, by anybody, after this answer; mostly zero.
 
-        As long as the provider asked. If it did not say, the cut is enough, unless there was
-        nothing left to cut.
+        What is refused now and then only says that there was a little too much, and the cut (and
+        the message's own rest) puts that right: a pause of everybody would cost far more. It takes
+        a refusal after a cut that let nothing through, or with nothing left to cut. Then it is as
+        long as the provider asked.
 
         Args:
             outcome: what the provider said.
             begun: when the request began.
-            chance: from 0 to 1; lengthens our own pause by up to its half.
+            chance: from 0 to 1; lengthens our own pause, where it did not say, by up to its half.
         """
-        if not _is_too_much(outcome):
+        if not _is_too_much(outcome) or begun <= self.cut_at:
             return timedelta()
-        if outcome.retry_after:
-            return min(outcome.retry_after, LONGEST_PAUSE)
-        is_least = self.limit == 1 and begun > self.cut_at
-        return PAUSE * (1 + chance / 2) if is_least else timedelta()
+        if not self.is_cut_unproven and self.limit > 1:
+            return timedelta()
+        asked = outcome.retry_after or PAUSE * (1 + chance / 2)
+        return min(asked, LONGEST_PAUSE)
 
 
 def _is_too_much(outcome: Outcome) -> TypeGuard[Throttled]:

@@ -37,6 +37,9 @@ class Look:
     server: datetime
     #: The database's clock.
     at: datetime
+    #: It was worked with before it had a mark, and has not been since: its mark does not tell how
+    #: old it is, nor ``ticked_at`` when it was copied.
+    unmarked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,8 @@ class InboundText:
     num_media: int
     #: Every field as received, for evidence and for what nobody has thought of yet.
     raw: Mapping[str, str] = field(repr=False)
+    #: Whether the provider's log told of it, and no webhook.
+    pulled: bool = False
 
     @classmethod
     def from_record(cls, record: MessageRecord) -> Self:
@@ -45,4 +47,5 @@ class InboundText:
             opt_out_type=None,
             num_media=record.num_media,
             raw={},
+            pulled=True,
         )

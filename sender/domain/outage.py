@@ -22,7 +22,8 @@ class Streak:
     A connection that failed counts, for it puts a row back to be sent again at once by the next in
     line; so does an ambiguous answer, of which an outage would make a campaign full. A full queue
     is a proper answer: the provider is there, and it is this sender that must wait. A 429 neither
-    counts nor ends it: how much may be asked is `sender.domain.concurrency`'s subject.
+    counts nor ends it: how much may be asked is `sender.domain.concurrency`'s subject. Nor does
+    what we found too late to be begun: a busy process would take itself for an outage.
     """
 
     failures: int = 0
@@ -45,7 +46,7 @@ class Streak:
             outcome: what the provider said.
             at: seconds by a monotonic clock.
         """
-        if isinstance(outcome, Throttled):
+        if isinstance(outcome, Throttled) or (isinstance(outcome, NotBegun) and outcome.is_ours):
             return self
         if not isinstance(outcome, NotBegun | Ambiguous):
             return type(self)()

@@ -83,12 +83,21 @@ class QueueFull:
     retry_after: timedelta
 
 
+#: Why a request was not begun whose time was over before anything was asked of the provider.
+TOO_LATE = "too_late"
+
+
 @dataclass(frozen=True, kw_only=True)
 class NotBegun:
     """Not one byte of the request was written: it may go again."""
 
     #: For example ``connect_refused``, ``connect_timeout``, ``too_late``.
     why: str
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it says something about us, and nothing about the provider."""
+        return self.why == TOO_LATE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,3 +66,13 @@ class MessageRecord:
             verdict=self.verdict,
             source=ReceiptSource.FETCHED,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceRecord:
+    """A Messaging Service as the provider keeps it."""
+
+    #: The numbers and short codes in its pool that people can text.
+    numbers: tuple[str, ...]
+    #: Whether it takes inbound messages; otherwise the provider does not even log them.
+    receives: bool

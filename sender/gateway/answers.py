@@ -1,9 +1,10 @@
 """From what the wire did to an outcome. Pure: an exchange and an error in, an outcome out."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import (
     ClientConnectorDNSError,
@@ -11,11 +12,20 @@ from aiohttp import (
     ClientSSLError,
     ServerDisconnectedError,
 )
-from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyped]  # no types
+from twilio.http.response import Response  # type: ignore[import-untyped]  # the SDK has no types
+from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyped]
     MessageInstance,
 )
 
-from sender.domain.outcome import Accepted, Ambiguous, NotBegun, Outcome, RefusalKind, Refused
+from sender.domain.outcome import (
+    TOO_LATE,
+    Accepted,
+    Ambiguous,
+    NotBegun,
+    Outcome,
+    RefusalKind,
+    Refused,
+)
 from sender.gateway.codes import create_outcome
 from sender.gateway.transport import Exchange
 
@@ -55,7 +65,7 @@ def unfinished(error: Exception, exchange: Exchange) -> Outcome:
     if exchange.begun_at is not None:
         return Ambiguous(why=_why_ambiguous(error, exchange), code=exchange.status)
     if isinstance(error, _WIRE_ERRORS):
-        return NotBegun(why=_why_not_begun(error))
+        return NotBegun(why=TOO_LATE if exchange.is_too_late else _why_not_begun(error))
     # The request could not even be written down (a lone surrogate in the body, say): proven not
     # sent, and it would fail the same way for ever.
     return Refused(kind=RefusalKind.BUG, code=0)
@@ -94,10 +104,19 @@ def _cause(error: BaseException, kind: type[BaseException]) -> bool:
 def vendor_code(error: Exception) -> int | None:
     """Twilio's code in an SDK error; ``None`` where the body carried none."""
     try:
-        code = int(getattr(error, "code", None) or 0)
+        code = int(getattr(error, "code", None) or _code_of_page(error) or 0)
     except (TypeError, ValueError):
         return None
     return code if _SMALLEST_CODE <= code <= _LARGEST_CODE else None
+
+
+def _code_of_page(error: Exception) -> Any:
+    """The code in an answer that is no page of a list: the SDK hands on the answer as it came."""
+    for argument in getattr(error, "args", ()):
+        if isinstance(argument, Response):
+            body = json.loads(argument.text)
+            return body.get("code") if isinstance(body, dict) else None
+    return None
 
 
 def retry_after(exchange: Exchange) -> timedelta | None:

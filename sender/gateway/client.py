@@ -1,6 +1,5 @@
 """Twilio's Messages resource through its SDK: hand off, ask, cancel."""
 
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -20,17 +19,19 @@ from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyp
 )
 
 from sender.domain.message import OutboundText
-from sender.domain.outcome import NotBegun, Outcome, Refused
-from sender.domain.provider import HandOff, MessageRecord
-from sender.errors import ConfigurationError, ProviderUnavailable
+from sender.domain.outcome import TOO_LATE, NotBegun, Outcome, Refused
+from sender.domain.provider import HandOff, MessageRecord, ServiceRecord
+from sender.errors import ConfigurationError, ProviderRefused, ProviderUnavailable
 from sender.gateway.answers import accepted, clock_offset, refused, unfinished, vendor_code
 from sender.gateway.codes import (
     NOT_FOUND,
     TOO_LATE_TO_CANCEL,
     callback_verdict,
     is_toll_free,
+    refuses_account,
 )
 from sender.gateway.transport import Exchange, LeanHttpClient, exchange
+from sender.send_clock import send_clock
 
 _log = getLogger(__name__)
 
@@ -47,6 +48,8 @@ _CALLBACK_OVERRIDES: Final = "#ct=2000&rt=4000&rc=5&rp=all"
 _SHORTEST_VALIDITY, _LONGEST_VALIDITY = 1, 36_000
 #: Twilio's limit (error 20007 above); the SDK would ask for more.
 _PAGE_SIZE: Final = 1000
+#: The same for the numbers of a Messaging Service.
+_POOL_PAGE_SIZE: Final = 100
 #: Its statuses of a message that it has taken and not passed on: until then it can be canceled.
 NOT_PASSED_ON: Final = frozenset({"accepted", "scheduled", "queued"})
 #: For questions, which may be repeated freely; a list may take many pages.
@@ -102,7 +105,8 @@ class GatewayFactory:
         """A factory with its own connection pool, closed at the end of the block.
 
         Args:
-            status_callback_base: the public URL in front of ``/twilio/status/…``.
+            status_callback_base: the public URL in front of ``/twilio/status/…``; empty: Twilio
+                cannot call us, and is not asked to.
             base_url: Twilio's API, or a simulator or proxy in its place.
             max_connections: 0 for as many as there are requests at a time.
 
@@ -110,7 +114,8 @@ class GatewayFactory:
             ConfigurationError: a URL is not an absolute http(s) URL.
         """
         _check_url(base_url)
-        _check_url(status_callback_base)
+        if status_callback_base:
+            _check_url(status_callback_base)
         async with LeanHttpClient(max_connections=max_connections) as http:
             yield cls(http, status_callback_base=status_callback_base, base_url=base_url)
 
@@ -156,8 +161,8 @@ class TwilioGateway:
 
         Args:
             text: the message.
-            deadline: ``time.monotonic()`` after which no answer is waited for.
-            connect_by: ``time.monotonic()`` after which the request is not begun any more.
+            deadline: by the send clock, after which no answer is waited for.
+            connect_by: by the send clock, after which the request is not begun any more.
 
         Raises:
             asyncio.CancelledError: the caller was cancelled; treat the message as in doubt.
@@ -172,8 +177,8 @@ class TwilioGateway:
         )
 
     async def _create(self, text: OutboundText, current: Exchange) -> Outcome:
-        if time.monotonic() >= current.connect_by:
-            return NotBegun(why="too_late")
+        if send_clock() >= current.connect_by:
+            return NotBegun(why=TOO_LATE)
         try:
             message = await self._client.messages.create_async(**self._fields(text))
         except TwilioException as error:
@@ -196,7 +201,9 @@ class TwilioGateway:
             "validity_period": _validity_seconds(text.validity),
         }
 
-    def _callback_url(self, message_id: UUID) -> str:
+    def _callback_url(self, message_id: UUID) -> str | None:
+        if not self._callback_base:
+            return None  # the SDK leaves it out
         return f"{self._callback_base}/twilio/status/{message_id}{_CALLBACK_OVERRIDES}"
 
     async def fetch(self, sid: str) -> MessageRecord | None:
@@ -229,22 +236,6 @@ class TwilioGateway:
         records = await self._list(to=f"+{recipient}")
         return [r for r in records if not r.inbound and r.date_created >= since]
 
-    async def list_inbound(self, since: datetime, *, to: str | None = None) -> list[MessageRecord]:
-        """Messages people sent us at or after ``since``, in no promised order.
-
-        Args:
-            since: aware.
-            to: one of our numbers; ``None`` for all of the account's.
-
-        Raises:
-            ProviderUnavailable: no complete readable answer.
-        """
-        filters: dict[str, Any] = {"date_sent_after": _day(since)}
-        if to is not None:
-            filters["to"] = to
-        records = await self._list(**filters)
-        return [r for r in records if r.inbound and r.date_created >= since]
-
     async def list_from(self, recipient: int, since: datetime) -> list[MessageRecord]:
         """Messages that one person sent us at or after ``since``, in no promised order.
 
@@ -258,21 +249,26 @@ class TwilioGateway:
         records = await self._list(from_=f"+{recipient}", date_sent_after=_day(since))
         return [r for r in records if r.inbound and r.date_created >= since]
 
-    async def pages_since(self, since: datetime) -> AsyncIterator[list[MessageRecord]]:
+    async def pages_since(
+        self, since: datetime, *, to: str | None = None
+    ) -> AsyncIterator[list[MessageRecord]]:
         """The account's messages in both directions sent at or after ``since``, by the page.
 
         In no promised order. What Twilio accepted and never sent has no sent date, and is missing.
 
         Args:
             since: aware.
+            to: only those to this number; ours, for what people sent to it.
 
         Raises:
+            ProviderRefused: the account is not let in.
             ProviderUnavailable: no readable answer; more pages may follow.
         """
+        filters: dict[str, Any] = {"date_sent_after": _day(since)}
+        if to is not None:
+            filters["to"] = to
         with _asking("list messages"):
-            page = await self._client.messages.page_async(
-                page_size=_PAGE_SIZE, date_sent_after=_day(since)
-            )
+            page = await self._client.messages.page_async(page_size=_PAGE_SIZE, **filters)
             found = [_record(message) for message in page]
         while True:
             yield [record for record in found if record.date_created >= since]
@@ -286,6 +282,28 @@ class TwilioGateway:
         with _asking("list messages"):
             found = await self._client.messages.list_async(page_size=_PAGE_SIZE, **filters)
             return [_record(message) for message in found]
+
+    async def service(self, sid: str) -> ServiceRecord | None:
+        """A Messaging Service and the numbers in its pool, ``None`` if there is none.
+
+        Raises:
+            ProviderUnavailable: no complete readable answer.
+        """
+        resource = self._client.messaging.v1.services(sid)
+        with _asking("show a Messaging Service"):
+            try:
+                service = await resource.fetch_async()
+            except TwilioException as error:
+                if vendor_code(error) == NOT_FOUND:
+                    return None
+                raise
+            numbers = await resource.phone_numbers.list_async(page_size=_POOL_PAGE_SIZE)
+            codes = await resource.short_codes.list_async(page_size=_POOL_PAGE_SIZE)
+            return ServiceRecord(
+                numbers=(*(n.phone_number for n in numbers), *(c.short_code for c in codes)),
+                # Twilio's rule: without either it drops what comes in, and does not log it.
+                receives=bool(service.inbound_request_url or service.use_inbound_webhook_on_number),
+            )
 
     async def cancel(self, sid: str) -> bool:
         """Cancel a message that has not left Twilio; ``False`` if it is too late or unknown.
@@ -316,6 +334,7 @@ def _sdk_client(credentials: Credentials, base_url: str, http_client: LeanHttpCl
     client.api.base_url = base_url.rstrip("/")
     if base_url != TWILIO_API:  # a simulator or a proxy stands in for all of Twilio
         client.accounts.base_url = base_url.rstrip("/")
+        client.messaging.base_url = base_url.rstrip("/")
     return client
 
 
@@ -341,12 +360,15 @@ def _validity_seconds(validity: timedelta) -> int:
 
 @contextmanager
 def _asking(what: str) -> Iterator[None]:
-    deadline = time.monotonic() + _ASK_SECONDS
+    deadline = send_clock() + _ASK_SECONDS
     with exchange(connect_by=deadline, deadline=deadline) as current:
         try:
             yield
         except FOREIGN_ERRORS as error:
             status = f" (HTTP {current.status})" if current.status else ""
+            code = vendor_code(error)
+            if current.status and refuses_account(current.status, code):
+                raise ProviderRefused(f"Twilio refused to {what}{status}: code {code}") from error
             raise ProviderUnavailable(
                 f"Twilio could not {what}{status}: {type(error).__name__}"
             ) from error

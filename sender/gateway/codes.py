@@ -286,6 +286,11 @@ def create_outcome(*, status: int, code: int | None, retry_after: timedelta | No
             assert_never(answer)
 
 
+def refuses_account(status: int, code: int | None) -> bool:
+    """Whether Twilio's answer to a question says that it does not let the account in."""
+    return _answer(status, code) is Answer.ACCOUNT
+
+
 def _answer(status: int, code: int | None) -> Answer:
     if status < HTTPStatus.BAD_REQUEST:
         return Answer.AMBIGUOUS

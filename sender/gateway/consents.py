@@ -4,7 +4,6 @@ Source: twilio.com/docs/messaging/features/consent-api. A call is an upsert, so 
 failed does no harm.
 """
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 from typing import Any, Final
@@ -19,6 +18,7 @@ from sender.errors import ProviderBusy, ProviderUnavailable
 from sender.gateway.answers import retry_after
 from sender.gateway.client import FOREIGN_ERRORS
 from sender.gateway.transport import exchange
+from sender.send_clock import send_clock
 
 #: Twilio answers within 3 s.
 _ANSWER_SECONDS: Final = 10.0
@@ -40,7 +40,7 @@ class ConsentsGateway:
             ProviderBusy: too many calls in this minute; says how long to wait.
             ProviderUnavailable: no readable answer; some may have been taken.
         """
-        deadline = time.monotonic() + _ANSWER_SECONDS
+        deadline = send_clock() + _ANSWER_SECONDS
         with exchange(connect_by=deadline, deadline=deadline) as current:
             try:
                 resource = self._client.accounts.v1.bulk_consents

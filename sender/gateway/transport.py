@@ -5,20 +5,20 @@ Why not the SDK's own: its connector stops at 100 connections, its ``timeout`` h
 
 The question every failed exchange must answer is *was the request begun?* Exception classes
 cannot tell (a plain ``TimeoutError`` may come from either side), so the connector marks the
-moment a connection is handed over. Before it, not one byte was written; after it, nobody knows.
+moment a connection is handed over. Before it, not one byte was written; after it, nobody knows,
+unless the request itself says that it came too late to be written.
 """
 
 import asyncio
-import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging import getLogger
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 from urllib.parse import urlencode
 
 from aiohttp import (
@@ -29,11 +29,14 @@ from aiohttp import (
     DummyCookieJar,
     TCPConnector,
 )
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]  # the SDK ships no types
 from twilio.http.response import Response  # type: ignore[import-untyped]
 from yarl import URL
+
+from sender.send_clock import send_clock
 
 #: Loggers of the SDK that write recipients' numbers at INFO; keep them at WARNING.
 RECIPIENT_LOGGERS: Final = ("twilio.async_http_client", "twilio.http_client")
@@ -50,7 +53,7 @@ _NEVER_ROUND: Final = 86_400.0
 class Exchange:
     """One request and its answer: limits going in, facts coming out.
 
-    Times without a zone are ``time.monotonic()`` seconds.
+    Times without a zone are seconds by the send clock.
     """
 
     #: After this moment the request is not begun any more.
@@ -63,6 +66,9 @@ class Exchange:
     answered_at: datetime | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: Whether we found its time over before anything was written: no fault of the provider's.
+    is_too_late: bool = False
+    clock: Callable[[], float] = send_clock
 
     def begin(self) -> None:
         """A connection is in hand.
@@ -70,9 +76,21 @@ class Exchange:
         Raises:
             TimeoutError: it came too late, for example because the loop was busy.
         """
-        if time.monotonic() > self.connect_by:
-            raise TimeoutError
+        self.check()
         self.begun_at = datetime.now(UTC)
+
+    def check(self) -> None:
+        """Look at the clock while nothing is written yet.
+
+        Raises:
+            TimeoutError: the request may not be begun any more, and was not.
+        """
+        if self.clock() > self.connect_by:
+            self._is_over()
+
+    def _is_over(self) -> NoReturn:
+        self.is_too_late, self.begun_at = True, None
+        raise TimeoutError
 
     def answered(self, response: ClientResponse) -> None:
         """The status line and headers have arrived; the body may still fail."""
@@ -86,9 +104,9 @@ class Exchange:
         Raises:
             TimeoutError: nothing is left (aiohttp would read zero as "no limit").
         """
-        now = time.monotonic()
+        now = self.clock()
         if now >= self.connect_by or now >= self.deadline:
-            raise TimeoutError
+            self._is_over()
         return ClientTimeout(
             total=self.deadline - now,
             connect=self.connect_by - now,
@@ -100,12 +118,14 @@ _current: ContextVar[Exchange] = ContextVar("exchange")
 
 
 @contextmanager
-def exchange(*, connect_by: float, deadline: float) -> Iterator[Exchange]:
+def exchange(
+    *, connect_by: float, deadline: float, clock: Callable[[], float] = send_clock
+) -> Iterator[Exchange]:
     """Make an exchange the one that requests of this task belong to.
 
     The SDK has no per-call limits and hides statuses and headers, hence the way around it.
     """
-    current = Exchange(connect_by=connect_by, deadline=deadline)
+    current = Exchange(connect_by=connect_by, deadline=deadline, clock=clock)
     token = _current.set(current)
     try:
         yield current
@@ -123,13 +143,36 @@ class _MarkingConnector(TCPConnector):
         timeout: ClientTimeout,  # noqa: ASYNC109  # aiohttp's signature
     ) -> Connection:
         connection = await super().connect(req, traces, timeout)
-        # No await from here on: the next thing the caller does is to write.
         try:
             _current.get().begin()
         except TimeoutError:
             connection.release()
             raise
         return connection
+
+
+class _PunctualRequest(ClientRequest):
+    """Looks at the clock once more where the first byte is written.
+
+    Python 3.11 writes a turn of the loop after the connection is in hand, and a host can be
+    suspended in between. What has no body is a question: it changes nothing, however late it is.
+    """
+
+    async def write_bytes(
+        self,
+        writer: AbstractStreamWriter,
+        conn: Connection,
+        content_length: int | None = None,
+    ) -> None:
+        """Write headers and body, or nothing."""
+        try:
+            _current.get().check()
+        except TimeoutError as late:
+            if conn.protocol is not None:
+                conn.protocol.set_exception(late)
+            return
+        # No await from here on: this writes.
+        await super().write_bytes(writer, conn, content_length)
 
 
 class LeanHttpClient(AsyncHttpClient):  # type: ignore[misc]  # untyped base class
@@ -148,6 +191,7 @@ class LeanHttpClient(AsyncHttpClient):  # type: ignore[misc]  # untyped base cla
                 keepalive_timeout=_KEEPALIVE_SECONDS,
                 ttl_dns_cache=_DNS_TTL_SECONDS,
             ),
+            request_class=_PunctualRequest,
             cookie_jar=DummyCookieJar(),
             trust_env=False,
         )

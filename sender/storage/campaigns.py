@@ -45,6 +45,8 @@ class CampaignRow:
     name: str
     state: CampaignState
     why: str
+    #: Who put it into its state; empty: nobody is named.
+    author: str
     fingerprint: str
     file_rows: int
     recipients: int
@@ -74,6 +76,8 @@ class CampaignSummary:
     sender: str
     state: CampaignState
     why: str
+    #: Who paused, resumed or canceled it; empty: nobody is named, or none of these.
+    author: str
     recipients: int
     created_at: datetime
     #: When it is to start, for one that waits for its time.
@@ -117,8 +121,8 @@ class LeftOut:
     first_line: int | None
 
 
-_COLUMNS = """id, tenant_id, name, state, why, fingerprint, file_rows, recipients, duplicates,
-    rejected, created_at, started_at, deadline_at, completed_at"""
+_COLUMNS = """id, tenant_id, name, state, why, author, fingerprint, file_rows, recipients,
+    duplicates, rejected, created_at, started_at, deadline_at, completed_at"""
 
 _INSERT = text("""
     INSERT INTO campaign (tenant_id, sender_id, name, body, idempotency_key, fingerprint,
@@ -164,8 +168,8 @@ def _row(row: Mapping[Any, Any] | None) -> CampaignRow | None:
 
 
 _NEWEST = text("""
-    SELECT c.id, c.name, s.address AS sender, c.state, c.why, c.recipients, c.created_at,
-           c.start_at, c.started_at, c.completed_at
+    SELECT c.id, c.name, s.address AS sender, c.state, c.why, c.author, c.recipients,
+           c.created_at, c.start_at, c.started_at, c.completed_at
     FROM campaign c JOIN sender s ON s.id = c.sender_id
     WHERE c.tenant_id = :tenant_id ORDER BY c.id DESC LIMIT :limit
 """)
@@ -252,7 +256,7 @@ def left_out(tx: Transaction, campaign_id: int) -> list[LeftOut]:
 
 _MOVE = text("""
     UPDATE campaign
-    SET state = :state, why = :why,
+    SET state = :state, why = :why, author = :author,
         start_at = coalesce(:start_at, start_at),
         started_at = CASE WHEN :state = 'RUNNING' THEN coalesce(started_at, now())
                           ELSE started_at END,
@@ -269,11 +273,12 @@ def move(
     state: CampaignState,
     *,
     why: str = "",
+    author: str = "",
     start_at: datetime | None = None,
 ) -> None:
-    """Put a (locked) campaign into a state."""
-    values = {"id": campaign_id, "state": state.value, "why": why, "start_at": start_at}
-    tx.execute(_MOVE, values)
+    """Put a (locked) campaign into a state; why, and who did it."""
+    values = {"id": campaign_id, "state": state.value, "why": why, "author": author}
+    tx.execute(_MOVE, {**values, "start_at": start_at})
 
 
 _MAY_SEND = text(f"""
@@ -303,6 +308,7 @@ def progress(tx: Transaction, campaign: CampaignRow) -> Progress:
         campaign_id=campaign.id,
         state=campaign.state,
         why=campaign.why,
+        author=campaign.author,
         file_rows=campaign.file_rows,
         recipients=campaign.recipients,
         duplicates=campaign.duplicates,

@@ -6,7 +6,7 @@ locked in one order, the tenant's before the sender's, and before any message.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import text
 
@@ -24,15 +24,32 @@ class CapToday:
     level: str
     subject: int
     day: date
+    #: What may go a day.
+    segments: int
     #: Segments that may still go; below zero when the cap was lowered meanwhile.
     left: int
     #: Counted from the transaction's `now()`, as a sender's rest is.
     until_midnight: timedelta
 
 
+@dataclass(frozen=True, kw_only=True)
+class DailyCap:
+    """A daily cap, and how much of today is used."""
+
+    #: The From number or Messaging Service SID; ``None``: all of the tenant's senders together.
+    sender: str | None
+    #: What may go a day.
+    segments: int
+    #: What went today, or is on its way.
+    used: int
+    #: Where the day ends at midnight, and when that is.
+    zone: str
+    until: datetime
+
+
 # A day never goes back: who waited for the lock across midnight finds the new one.
 _LOCK = text("""
-    SELECT c.level, c.subject, greatest(c.day, today.day) AS day,
+    SELECT c.level, c.subject, greatest(c.day, today.day) AS day, c.segments,
            c.segments - CASE WHEN c.day >= today.day THEN c.used ELSE 0 END AS left,
            (greatest(c.day, today.day) + 1)::timestamp AT TIME ZONE c.zone - now()
                AS until_midnight
@@ -61,6 +78,16 @@ _SET = text("""
                     THEN c.used ELSE 0 END
 """)
 _REMOVE = text("DELETE FROM daily_cap WHERE level = :level AND subject = :subject")
+_OF_TENANT = text("""
+    SELECT s.address AS sender, c.segments, c.zone,
+           CASE WHEN c.day >= today.day THEN c.used ELSE 0 END AS used,
+           (greatest(c.day, today.day) + 1)::timestamp AT TIME ZONE c.zone AS until
+    FROM daily_cap c
+    CROSS JOIN LATERAL (SELECT (clock_timestamp() AT TIME ZONE c.zone)::date AS day) AS today
+    LEFT JOIN sender s ON c.level = 'sender' AND s.id = c.subject
+    WHERE c.level = 'tenant' AND c.subject = :tenant_id OR s.tenant_id = :tenant_id
+    ORDER BY s.address NULLS FIRST
+""")
 
 
 def lock(tx: Transaction, *, tenant_id: int, sender_id: int) -> list[CapToday]:
@@ -105,3 +132,8 @@ def put(tx: Transaction, level: str, subject: int, *, segments: int, zone: str) 
 def remove(tx: Transaction, level: str, subject: int) -> None:
     """Have no cap."""
     tx.execute(_REMOVE, {"level": level, "subject": subject})
+
+
+def of_tenant(tx: Transaction, tenant_id: int) -> list[DailyCap]:
+    """A tenant's caps as they stand: that of all its senders first, then theirs by address."""
+    return [DailyCap(**row) for row in tx.execute(_OF_TENANT, {"tenant_id": tenant_id}).mappings()]

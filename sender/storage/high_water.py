@@ -25,7 +25,7 @@ STANDS = """
 
 _READ = text("""
     SELECT identity, era, seq, ticked_at, pg_postmaster_start_time() AS server,
-           clock_timestamp() AS at
+           clock_timestamp() AS at, unmarked AND era = 0 AND seq = 0 AS unmarked
     FROM high_water
 """)
 #: Also where the clock was set back: a time to come would stop the count. Not while the database is
@@ -43,14 +43,20 @@ _WAL_FILE = text("SELECT pg_walfile_name(pg_current_wal_lsn())")
 #: Only while no recovery came in between, which would be over and leave this hold behind: the lock
 #: on the row has one of the two wait for the other.
 _HOLD = text("""
+    WITH older AS (
+        UPDATE high_water
+        SET newest_campaign = coalesce(newest_campaign, (SELECT coalesce(max(id), 0) FROM campaign))
+        WHERE identity = :identity AND era = :era
+        RETURNING identity
+    )
     INSERT INTO hold (level, subject, reason, detail)
-    SELECT :level, 0, :reason, :detail FROM high_water w
-    WHERE w.identity = :identity AND w.era = :era FOR SHARE OF w
+    SELECT :level, 0, :reason, :detail FROM older
     ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
 """)
 _BEGIN_ERA = text("""
     UPDATE high_water
-    SET era = :era, seq = :seq, ticked_at = clock_timestamp(), lost_since = NULL
+    SET era = :era, seq = :seq, ticked_at = clock_timestamp(), lost_since = NULL,
+        newest_campaign = NULL
     WHERE identity = :identity AND era = :was AND pg_postmaster_start_time() = :server
 """)
 _LOST_SINCE = text("SELECT lost_since FROM high_water")
@@ -136,4 +142,5 @@ def begin_era(tx: Transaction, look: Look, mark: Mark, *, author: str) -> bool:
 
 def _look(row: RowMapping) -> Look:
     mark = Mark(identity=row["identity"], era=row["era"], seq=row["seq"])
-    return Look(mark=mark, ticked_at=row["ticked_at"], server=row["server"], at=row["at"])
+    facts = {name: row[name] for name in ("ticked_at", "server", "at", "unmarked")}
+    return Look(mark=mark, **facts)

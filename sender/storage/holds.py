@@ -22,6 +22,14 @@ class Level(StrEnum):
 #: The reason of the hold on everything while the database is older than what is known of it. Only
 #: the end of a recovery lifts it.
 DATABASE_OLDER = "database_older"
+#: The reason of the hold on a tenant that a recovery went on without, because its log at Twilio
+#: could not be read: STOPs may be missing. Only a recovery that has read it lifts it.
+NOT_RECOVERED = "not_recovered"
+#: Reasons of holds that only a recovery lifts.
+OF_RECOVERY = (DATABASE_OLDER, NOT_RECOVERED)
+#: The reason of the hold on a sender while STOPs to it, or to another of its tenant's, may be
+#: missing.
+INTAKE_GAP = "intake_gap"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +43,8 @@ class Hold:
     detail: str
     #: Who placed it; empty: the program itself.
     author: str = ""
+    #: Placed through the operator's door: only there it is lifted.
+    by_operator: bool = False
 
     @property
     def key(self) -> tuple[Level, int, str]:
@@ -56,6 +66,8 @@ class HoldRecord:
     detail: str
     #: Who placed it; empty: the program itself.
     author: str
+    #: Placed through the operator's door: only there it is lifted.
+    by_operator: bool
     held_at: datetime
     #: ``None`` while it is in force.
     released_at: datetime | None
@@ -63,29 +75,39 @@ class HoldRecord:
     release_reason: str
 
 
-#: SQL that is true for a campaign ``c`` that a hold or the kill switch stops.
-HELD = """
-    EXISTS (
+#: SQL that is true while STOPs may not come in: whatever must live for that gave no sign of life.
+#: Not correlated: Postgres reads its two rows once a statement.
+SILENT = "EXISTS (SELECT FROM intake_source i WHERE i.good_until < clock_timestamp())"
+
+#: SQL that is true for a campaign ``c`` that a hold, the kill switch or a silent intake stops.
+HELD = f"""
+    ({SILENT} OR EXISTS (
         SELECT FROM hold h WHERE h.released_at IS NULL
           AND (h.level = 'all' OR (h.level, h.subject) IN (
-              ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id))))
+              ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id)))))
 """
 
 #: The same for a statement over many campaigns: the holds are read once, not once a campaign.
-HELD_AMONG_MANY = """
-    (EXISTS (SELECT FROM hold h WHERE h.released_at IS NULL AND h.level = 'all')
+HELD_AMONG_MANY = f"""
+    ({SILENT}
+     OR EXISTS (SELECT FROM hold h WHERE h.released_at IS NULL AND h.level = 'all')
      OR c.tenant_id IN (
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'tenant')
      OR c.sender_id IN (
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'sender')
      OR c.id IN (
          SELECT h.subject FROM hold h WHERE h.released_at IS NULL AND h.level = 'campaign'))
-"""
+"""  # noqa: S608  # built from a constant
 
 _PLACE = text("""
-    INSERT INTO hold (level, subject, reason, detail, author)
-    VALUES (:level, :subject, :reason, :detail, :author)
+    INSERT INTO hold (level, subject, reason, detail, author, by_operator)
+    VALUES (:level, :subject, :reason, :detail, :author, :by_operator)
     ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
+""")
+_TAKE_OVER = text("""
+    UPDATE hold SET by_operator = true
+    WHERE level = :level AND subject = :subject AND reason = :reason AND released_at IS NULL
+      AND NOT by_operator
 """)
 _PLACE_ON_EVIDENCE = text("""
     INSERT INTO hold (level, subject, reason, detail)
@@ -99,10 +121,11 @@ _PLACE_ON_EVIDENCE = text("""
 _RELEASE = text("""
     UPDATE hold SET released_at = now(), released_by = :author, release_reason = :why
     WHERE level = :level AND subject = :subject AND released_at IS NULL
-      AND reason <> :older AND (CAST(:only AS text) IS NULL OR reason = :only)
+      AND reason <> ALL (CAST(:kept AS text[])) AND (:by_operator OR NOT by_operator)
+      AND (CAST(:only AS text) IS NULL AND reason <> :gap OR reason = :only)
 """)
 _ON_CAMPAIGN = text("""
-    SELECT h.level, h.subject, h.reason, h.detail, h.author
+    SELECT h.level, h.subject, h.reason, h.detail, h.author, h.by_operator
     FROM campaign c JOIN hold h ON h.released_at IS NULL
      AND (h.level = 'all' OR (h.level, h.subject) IN (
           ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id)))
@@ -111,8 +134,9 @@ _ON_CAMPAIGN = text("""
 
 
 _RECORDS = text("""
-    SELECT h.id, h.level, h.subject, h.reason, h.detail, h.author, h.held_at, h.released_at,
-           h.released_by, h.release_reason, coalesce(t.name, s.address, c.name, '') AS name
+    SELECT h.id, h.level, h.subject, h.reason, h.detail, h.author, h.by_operator, h.held_at,
+           h.released_at, h.released_by, h.release_reason,
+           coalesce(t.name, s.address, c.name, '') AS name
     FROM hold h
     LEFT JOIN tenant t ON h.level = 'tenant' AND t.id = h.subject
     LEFT JOIN sender s ON h.level = 'sender' AND s.id = h.subject
@@ -128,9 +152,14 @@ def place(tx: Transaction, hold: Hold) -> bool:
     """Put a hold in force; the guard sees it at the next window.
 
     Returns:
-        Whether it is new: one on the same subject for the same reason stays as it is.
+        Whether it is new: one on the same subject for the same reason stays as it is, but that
+        the operator takes it over, so that the tenant who placed it does not lift it.
     """
-    return bool(tx.execute(_PLACE, {**vars(hold), "level": hold.level.value}).rowcount)
+    values = {**vars(hold), "level": hold.level.value}
+    is_new = bool(tx.execute(_PLACE, values).rowcount)
+    if hold.by_operator and not is_new:
+        tx.execute(_TAKE_OVER, values)
+    return is_new
 
 
 def place_on_evidence(tx: Transaction, hold: Hold, *, evidence_of: datetime | None) -> None:
@@ -147,21 +176,25 @@ def place_on_evidence(tx: Transaction, hold: Hold, *, evidence_of: datetime | No
     tx.execute(_PLACE_ON_EVIDENCE, values)
 
 
-def release(
+def release(  # noqa: PLR0913  # what, who, why: each by its name
     tx: Transaction,
     level: Level,
     subject: int,
     *,
     author: str,
+    by_operator: bool = False,
     why: str = "",
     only: str | None = None,
 ) -> int:
     """Lift every hold on one subject, or only that of one reason; how many there were.
 
-    One because the database is older is not among them.
+    Those of recoveries are not among them, and the operator's only where the operator lifts. Nor
+    is, unless it is named, one because of a gap of the intake: it stands for STOPs that whoever
+    lifts the others has not thought of.
     """
     values = {"level": level.value, "subject": subject, "author": author, "why": why, "only": only}
-    return tx.execute(_RELEASE, {**values, "older": DATABASE_OLDER}).rowcount
+    kept = {"kept": list(OF_RECOVERY), "gap": INTAKE_GAP, "by_operator": by_operator}
+    return tx.execute(_RELEASE, values | kept).rowcount
 
 
 def records(

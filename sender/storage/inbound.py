@@ -27,12 +27,17 @@ class InboundRow:
     raw: Mapping[str, str]
     #: What the webhook is answered with; empty for nothing.
     reply: str
+    #: Whether the provider's log told of it, and no webhook.
+    pulled: bool
 
 
+#: A webhook says what the log does not (``OptOutType``): it takes the place of what was pulled.
 _STORE = text("""
-    INSERT INTO inbound (sid, tenant_id, sender_id, recipient, keyword, body, raw, reply)
-    VALUES (:sid, :tenant_id, :sender_id, :recipient, :keyword, :body, :raw, :reply)
-    ON CONFLICT (sid) DO NOTHING
+    INSERT INTO inbound (sid, tenant_id, sender_id, recipient, keyword, body, raw, reply, pulled)
+    VALUES (:sid, :tenant_id, :sender_id, :recipient, :keyword, :body, :raw, :reply, :pulled)
+    ON CONFLICT (sid) DO UPDATE
+    SET keyword = excluded.keyword, raw = excluded.raw, reply = excluded.reply, pulled = false
+    WHERE inbound.pulled AND NOT excluded.pulled
 """).bindparams(bindparam("raw", type_=JSONB))
 
 
@@ -50,10 +55,13 @@ class Kept:
     reply: str
     #: How long ago that was.
     age: timedelta
+    #: Whether only the provider's log has told of it.
+    pulled: bool
 
 
 _KEPT = text("""
-    SELECT keyword, reply, clock_timestamp() - received_at AS age FROM inbound WHERE sid = :sid
+    SELECT keyword, reply, clock_timestamp() - received_at AS age, pulled
+    FROM inbound WHERE sid = :sid
 """)
 
 
@@ -61,6 +69,14 @@ def kept(tx: Transaction, sid: str) -> Kept | None:
     """How a kept message was read and answered; ``None`` when it is not kept."""
     found = tx.execute(_KEPT, {"sid": sid}).mappings().one_or_none()
     return None if found is None else Kept(**found)
+
+
+_KNOWN = text("SELECT sid FROM inbound WHERE sid = ANY (CAST(:sids AS text[]))")
+
+
+def known(tx: Transaction, sids: Sequence[str]) -> set[str]:
+    """Those of these messages that are kept."""
+    return {row.sid for row in tx.execute(_KNOWN, {"sids": list(sids)})}
 
 
 @dataclass(frozen=True, kw_only=True)

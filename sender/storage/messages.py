@@ -6,6 +6,7 @@ Each statement names the states it may leave; a row that is elsewhere is left al
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
@@ -50,6 +51,15 @@ class Move:
     provider_code: int | None = None
     #: For a row that goes back to pending: how long it rests.
     rest: timedelta = timedelta()
+
+
+class Oddity(StrEnum):
+    """What an answer says against what was known before it: somebody must look."""
+
+    #: The provider took a message that a person had found not sent.
+    CONTRADICTS_VERDICT = "answer_contradicts_verdict"
+    #: The provider took it as another message than the one it has told of: there may be two.
+    SECOND_SID = "answer_second_sid"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,33 +152,38 @@ _PUT_BACK = text("""
     FROM own WHERE m.id = own.id AND m.state = 'sending'
 """)
 
-_SETTLE = text("""
+#: SQL that is true of a row ``m`` that a person found "not sent": it gives way to the provider.
+_FOUND_NOT_SENT = f"(m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}')"
+
+_SETTLE = text(f"""
     WITH moves AS (
-        SELECT m.id, move.*
+        SELECT m.id, move.*,
+               m.state IN ('sending', 'in_doubt') OR {_FOUND_NOT_SENT} AS yields,
+               CASE WHEN m.sid <> move.sid THEN '{Oddity.SECOND_SID}'
+                    WHEN {_FOUND_NOT_SENT} THEN '{Oddity.CONTRADICTS_VERDICT}' END AS oddity
         FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[]), CAST(:states AS text[]),
                     CAST(:reasons AS text[]), CAST(:sids AS text[]), CAST(:statuses AS text[]),
                     CAST(:codes AS integer[]), CAST(:rests AS double precision[]))
              AS move (message_id, gen, state, reason, sid, status, code, rest)
         JOIN message m ON m.id = move.message_id AND m.gen = move.gen
         WHERE m.state = 'sending' OR (m.state = 'in_doubt' AND move.state <> 'pending')
-           OR (m.sid IS NULL AND move.sid IS NOT NULL)
+           OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid)
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
-    SET state = CASE WHEN m.state IN ('sending', 'in_doubt') THEN moves.state ELSE m.state END,
-        reason = CASE WHEN m.state IN ('sending', 'in_doubt') THEN moves.reason ELSE m.reason END,
+    SET state = CASE WHEN moves.yields THEN moves.state ELSE m.state END,
+        reason = CASE WHEN moves.yields THEN moves.reason ELSE m.reason END,
         gen = m.gen + CASE WHEN moves.state = 'pending' THEN 1 ELSE 0 END,
         owner = CASE WHEN moves.state = 'pending' THEN NULL ELSE m.owner END,
         sid = coalesce(m.sid, moves.sid),
-        provider_status = CASE WHEN m.state IN ('sending', 'in_doubt') THEN moves.status
+        provider_status = CASE WHEN moves.yields THEN moves.status
                                ELSE coalesce(m.provider_status, moves.status) END,
-        provider_code = CASE WHEN m.state IN ('sending', 'in_doubt') THEN moves.code
-                             ELSE m.provider_code END,
+        provider_code = CASE WHEN moves.yields THEN moves.code ELSE m.provider_code END,
         lease_until = NULL,
         next_at = now() + make_interval(secs => moves.rest), changed_at = clock_timestamp()
     FROM moves WHERE m.id = moves.id
-    RETURNING m.id
-""")
+    RETURNING m.id, moves.oddity
+""")  # noqa: S608  # built from constants only
 
 _SUPPRESS = text(f"""
     WITH covered AS (
@@ -219,9 +234,7 @@ _LEARN = text(f"""
         changed_at = CASE WHEN moves THEN clock_timestamp() ELSE m.changed_at END
     FROM (
         SELECT m.id, evidence.*,
-               m.state = ANY (CAST(:sources AS text[]))
-               -- A person's "not sent" gives way to whatever the provider says.
-               OR m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}' AS moves
+               m.state = ANY (CAST(:sources AS text[])) OR {_FOUND_NOT_SENT} AS moves
         FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[]), CAST(:statuses AS text[]),
                     CAST(:codes AS integer[]), CAST(:sids AS text[]))
              AS evidence (message_id, reason, status, code, sid)
@@ -293,14 +306,18 @@ class MessageTable:
             {"ids": list(rows), "gens": list(rows.values()), "owner": owner, "reason": reason},
         )
 
-    def settle(self, tx: Transaction, moves: Sequence[Move]) -> set[UUID]:
+    def settle(self, tx: Transaction, moves: Sequence[Move]) -> dict[UUID, Oddity | None]:
         """Move rows out of ``sending`` as settlement decided.
 
-        A row the sweeper meanwhile put in doubt accepts definite evidence, never ``pending``;
-        one that a callback settled first only learns its SID.
+        A row the sweeper meanwhile put in doubt accepts definite evidence, never ``pending``; one
+        that a person then found not sent accepts that it was; one that a callback settled first
+        only learns its SID.
+
+        Returns:
+            The rows that took something from it, each with what is odd about that.
         """
         found = tx.execute(_SETTLE, _columns(moves))
-        return {row.id for row in found}
+        return {row.id: row.oddity and Oddity(row.oddity) for row in found}
 
     def suppress(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
         """Settle those pending rows that a suppression covers, with Postgres's reason.

@@ -159,8 +159,10 @@ OFFER = f"""
             SELECT id FROM tenant WHERE id IN (SELECT tenant_id FROM offered)
             FOR NO KEY UPDATE SKIP LOCKED)
     )
+    -- Looked at again under its lock: a late hint may have been followed meanwhile.
     UPDATE slice s SET offered_at = now(), owner = NULL, leased_until = NULL
-    FROM offered WHERE s.id = offered.id
+    FROM offered WHERE s.id = offered.id AND s.done_at IS NULL
+      AND (s.due_at IS NULL OR s.due_at <= now()) AND (s.owner IS NULL OR NOT {_LEASED})
     RETURNING s.id
 """  # noqa: S608  # built from constants only
 
@@ -219,7 +221,10 @@ OTHERS_WAIT = f"""
                OR me.slices_here >= me.places AND EXISTS ({_waiting(_FIRST_HERE)})
                OR room.left <= 0 AND room.transactional < greatest(room.reserved, 1)
                   AND EXISTS ({_waiting(f"({_FIRST_HERE} OR {_FIRST_ELSEWHERE})")})
-           ) AS transactional
+           ) AS transactional,
+           EXISTS (SELECT FROM campaign c JOIN daily_cap d ON (d.level, d.subject) IN (
+               ('tenant', c.tenant_id), ('sender', c.sender_id))
+               WHERE c.id = :campaign_id) AS capped
     FROM room, me
 """  # noqa: S608  # built from constants only
 

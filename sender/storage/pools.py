@@ -1,5 +1,6 @@
 """Whom a text was sent to, and what is learnt from it about numbers and their services."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sender.domain.admission import DEFAULT_PACE
@@ -34,6 +35,16 @@ def addressed(tx: Transaction, tenant_id: int, *, number: str, service: str | No
         senders.add_scope(tx, sender_id=own[1].id, service_id=own[0].id)
     scopes = dict.fromkeys(scope for one in own for scope in senders.scopes_of(tx, one.id))
     return Addressed(sender_ids=tuple(one.id for one in own), scopes=tuple(scopes))
+
+
+def enter_members(
+    tx: Transaction, *, service_id: int, tenant_id: int, numbers: Sequence[str]
+) -> None:
+    """Enter the numbers that the provider says are in a service; another tenant's are left out."""
+    for number in numbers:
+        member = _entered(tx, tenant_id, number)
+        if member is not None:
+            senders.add_scope(tx, sender_id=member.id, service_id=service_id)
 
 
 def _own(tx: Transaction, tenant_id: int, address: str) -> SenderRow | None:

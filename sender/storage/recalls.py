@@ -68,9 +68,30 @@ _ENLIST_OPT_OUTS = text(f"""
     UPDATE enforcement e SET recall_due = false FROM due WHERE e.event_id = due.event_id
 """)  # noqa: S608  # built from constants only
 
+#: Looks at the head of the line only, which may be a million long. What nobody can ask for yet (it
+#: is being sent, or in doubt) steps back where it would keep others from being looked at.
 _FORGET_DECIDED = text(f"""
-    DELETE FROM recall r WHERE NOT EXISTS (
-        SELECT FROM message m WHERE m.id = r.message_id AND {_KEPT})
+    WITH head AS (
+        SELECT r.message_id FROM recall r WHERE r.next_try <= now()
+        ORDER BY r.next_try LIMIT :limit FOR UPDATE SKIP LOCKED
+    ),
+    judged AS (
+        SELECT head.message_id, coalesce({_KEPT}, false) AS kept,
+               m.state = 'sent' AND m.sid IS NOT NULL AS is_known
+        FROM head LEFT JOIN message m ON m.id = head.message_id
+    ),
+    decided AS (
+        DELETE FROM recall r USING judged j WHERE r.message_id = j.message_id AND NOT j.kept
+        RETURNING r.message_id
+    ),
+    put_off AS (
+        UPDATE recall r SET next_try = now() + interval '5 seconds'
+        FROM judged j
+        WHERE r.message_id = j.message_id AND j.kept AND NOT j.is_known
+          AND (SELECT count(*) FROM head) = :limit
+        RETURNING r.message_id
+    )
+    SELECT (SELECT count(*) FROM decided) + (SELECT count(*) FROM put_off)
 """)  # noqa: S608  # built from constants only
 #: Claimed before it is tried, each time for twice as long, at most an hour.
 _CLAIM = text("""
@@ -127,9 +148,16 @@ def enlist_opt_outs(tx: Transaction, *, kept: Iterable[str], limit: int) -> int:
     return tx.execute(_ENLIST_OPT_OUTS, {"kept": list(kept), "limit": limit}).rowcount
 
 
-def forget_decided(tx: Transaction, *, kept: Iterable[str]) -> None:
-    """Take off the list what left the provider, ended, or is too old to be there still."""
-    tx.execute(_FORGET_DECIDED, {"kept": list(kept)})
+def forget_decided(tx: Transaction, *, kept: Iterable[str], limit: int) -> int:
+    """Take off the list what left the provider, ended, or is too old to be there still.
+
+    Of the first ``limit`` that are due, which are those that would be claimed next.
+
+    Returns:
+        How many made way for those behind them.
+    """
+    values = {"kept": list(kept), "limit": limit}
+    return int(tx.execute(_FORGET_DECIDED, values).scalar_one())
 
 
 def claim(tx: Transaction, *, limit: int) -> list[Recall]:

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from sender.storage import holds
 from sender.storage.database import Transaction
-from sender.storage.holds import DATABASE_OLDER
+from sender.storage.holds import DATABASE_OLDER, NOT_RECOVERED, Hold, Level
 
 #: The reason of rows in doubt that were untouched, or under way, in the restored database.
 RESTORED = "restored"
@@ -19,15 +20,18 @@ ASK_OVER = timedelta(hours=24)
 
 _RECOVERY_LOCK = 0x7265636F  # "reco" in ASCII
 
-_HELD_SINCE = text("""
-    SELECT min(held_at) FROM hold
-    WHERE level = 'all' AND reason = :reason AND released_at IS NULL
+#: Held without it by code that knew none: then every campaign may have been sent.
+_TOUCHED_UPTO = text("""
+    SELECT coalesce(w.newest_campaign, (SELECT coalesce(max(id), 0) FROM campaign))
+    FROM high_water w
+    WHERE EXISTS (SELECT FROM hold
+                  WHERE level = 'all' AND reason = :reason AND released_at IS NULL)
 """)
 
 #: Slices in which a row can be pending or sending, of campaigns that the lost time can have seen.
 _TOUCHED = """
     slice s JOIN campaign c ON c.id = s.campaign_id
-    WHERE s.done_at IS NULL AND c.created_at < :created_before
+    WHERE s.done_at IS NULL AND c.id <= coalesce(CAST(:newest AS bigint), c.id)
 """
 _SLICES = text(f"SELECT s.id FROM {_TOUCHED} ORDER BY s.id")  # noqa: S608  # a constant
 _CAMPAIGNS = text(f"""
@@ -78,6 +82,18 @@ _LEFT = text("""
     WHERE m.state = 'in_doubt' AND m.reason = :reason
 """)
 
+_LEFT_OUT = text("SELECT id, lost_since FROM tenant WHERE lost_since IS NOT NULL ORDER BY id")
+_LEAVE_OUT = text("UPDATE tenant SET lost_since = least(lost_since, :since) WHERE id = :id")
+_TAKEN_IN = text("""
+    UPDATE tenant SET lost_since = NULL
+    WHERE id = ANY (CAST(:ids AS integer[])) AND lost_since IS NOT NULL
+""")
+_LET_GO = text("""
+    UPDATE hold SET released_at = now(), released_by = :author
+    WHERE level = 'tenant' AND subject = ANY (CAST(:ids AS bigint[])) AND reason = :reason
+      AND released_at IS NULL
+""")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TouchedCampaign:
@@ -111,21 +127,27 @@ def take_turn(tx: Transaction) -> bool:
     return bool(tx.execute(lock, {"key": _RECOVERY_LOCK}).scalar_one())
 
 
-def held_since(tx: Transaction) -> datetime | None:
-    """Since when everything is held because the database is older; ``None`` if it is not."""
-    found: datetime | None = tx.execute(_HELD_SINCE, {"reason": DATABASE_OLDER}).scalar_one()
+def newest_touched(tx: Transaction) -> int | None:
+    """The newest campaign that the lost time can have seen: those after it were created since.
+
+    By id, for no two clocks agree. ``None``: nothing is held because the database is older.
+    """
+    found: int | None = tx.execute(_TOUCHED_UPTO, {"reason": DATABASE_OLDER}).scalar_one_or_none()
     return found
 
 
-def campaigns(tx: Transaction, *, created_before: datetime) -> list[TouchedCampaign]:
-    """The campaigns in which rows are pending or sending; reads all those rows."""
-    rows = tx.execute(_CAMPAIGNS, {"created_before": created_before})
+def campaigns(tx: Transaction, *, newest: int | None) -> list[TouchedCampaign]:
+    """The campaigns up to the newest (``None``: all) in which rows are pending or sending.
+
+    Reads all those rows.
+    """
+    rows = tx.execute(_CAMPAIGNS, {"newest": newest})
     return [TouchedCampaign(**row) for row in rows.mappings()]
 
 
-def touched_slices(tx: Transaction, *, created_before: datetime) -> list[int]:
+def touched_slices(tx: Transaction, *, newest: int) -> list[int]:
     """The slices in which such rows can be."""
-    return [row.id for row in tx.execute(_SLICES, {"created_before": created_before})]
+    return [row.id for row in tx.execute(_SLICES, {"newest": newest})]
 
 
 def put_in_doubt(tx: Transaction, slices: Sequence[int]) -> int:
@@ -157,6 +179,25 @@ def known_messages(
     }
     rows = tx.execute(_KNOWN, values).mappings()
     return [KnownMessage(**row) for row in rows]
+
+
+def left_out(tx: Transaction) -> dict[int, datetime]:
+    """The tenants that recoveries went on without, and since when they lack all, by id."""
+    return {row.id: row.lost_since for row in tx.execute(_LEFT_OUT)}
+
+
+def leave_out(tx: Transaction, tenant_id: int, *, since: datetime, why: str) -> None:
+    """Go on without a tenant, and hold it until its log since then was read."""
+    tx.execute(_LEAVE_OUT, {"id": tenant_id, "since": since})
+    hold = Hold(level=Level.TENANT, subject=tenant_id, reason=NOT_RECOVERED, detail=why)
+    holds.place(tx, hold)
+
+
+def let_go(tx: Transaction, tenant_ids: Sequence[int], *, author: str) -> None:
+    """Lift the holds on tenants that were left out, and whose log was read since."""
+    values = {"ids": list(tenant_ids), "reason": NOT_RECOVERED, "author": author}
+    tx.execute(_TAKEN_IN, values)
+    tx.execute(_LET_GO, values)
 
 
 def left_in_doubt(tx: Transaction) -> int:

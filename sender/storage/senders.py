@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from sender.domain.rests import Resting, RestReason
 from sender.errors import ConfigurationError
+from sender.storage import intake
 from sender.storage.database import Transaction
 
 
@@ -61,11 +62,13 @@ def ensure(
         "kind": kind,
         "rate": segments_per_second,
     }
-    tx.execute(_INSERT, values)
+    is_new = tx.execute(_INSERT, values).rowcount == 1
     row = SenderRow(**tx.execute(_SELECT, {"address": address}).mappings().one())
     if row.tenant_id != tenant_id:
         raise ConfigurationError(f"sender {address} belongs to another tenant")
     tx.execute(_OWN_SCOPE, {"id": row.id, "scope": row.id})
+    if is_new:
+        intake.cover_new(tx, sender_id=row.id, tenant_id=tenant_id)
     return row
 
 

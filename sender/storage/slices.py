@@ -42,7 +42,7 @@ class SliceWork:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """Who waits for a run to end."""
+    """Who waits for a run to end, and what else may end it."""
 
     #: Another campaign of its sender: that has what slices the sender's pace needs in play.
     same_sender: bool = False
@@ -50,6 +50,8 @@ class Waiting:
     other_senders: bool = False
     #: A transactional slice, for which a bulk one makes way at once.
     transactional: bool = False
+    #: Whether a daily cap holds for its sender or its tenant by now.
+    capped: bool = False
 
     @property
     def any(self) -> bool:

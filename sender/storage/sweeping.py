@@ -84,7 +84,8 @@ _FINISH = text("""
 """)
 
 _COMPLETE = text("""
-    UPDATE campaign c SET state = 'COMPLETED', completed_at = clock_timestamp(), why = ''
+    UPDATE campaign c SET state = 'COMPLETED', completed_at = clock_timestamp(), why = '',
+                          author = ''
     WHERE (c.state = 'RUNNING' OR c.state = 'PAUSED' AND c.deadline_at <= now())
       AND NOT EXISTS (SELECT FROM slice s WHERE s.campaign_id = c.id AND s.done_at IS NULL)
 """)

@@ -84,6 +84,10 @@ def pacing_key(tenant_id: int, sender_id: int) -> str:
     return f"{{{tenant_id}}}:pace:{sender_id}"
 
 
+#: The pattern of all databases' marks.
+HIGH_WATER_KEYS = "high-water:*"
+
+
 def high_water_key(identity: UUID) -> str:
     """The high-water mark of the database with this identity."""
     return f"high-water:{identity}"

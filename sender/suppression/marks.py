@@ -9,8 +9,11 @@ from redis.exceptions import RedisError
 
 from sender.domain.high_water import Mark
 from sender.errors import MarkUnavailable, MarkUnreadable
-from sender.suppression.keys import high_water_key
+from sender.suppression.keys import HIGH_WATER_KEYS, high_water_key
 from sender.suppression.scripts import run_async
+
+#: A millisecond of Redis's time.
+_KEYS_AT_A_TIME = 1000
 
 
 class RedisMarks:
@@ -31,6 +34,21 @@ class RedisMarks:
         except RedisError as exc:
             raise MarkUnavailable(f"Redis cannot be asked: {type(exc).__name__}") from exc
         return None if not any(found) else _mark(identity, found)
+
+    async def knows_another(self, identity: UUID) -> bool:
+        """Whether a mark of another database is kept; goes through all keys.
+
+        Raises:
+            MarkUnavailable: Redis cannot be asked.
+        """
+        own = high_water_key(identity)
+        try:
+            async for key in self._redis.scan_iter(match=HIGH_WATER_KEYS, count=_KEYS_AT_A_TIME):
+                if key not in {own, own.encode()}:
+                    return True
+        except RedisError as exc:
+            raise MarkUnavailable(f"Redis cannot be asked: {type(exc).__name__}") from exc
+        return False
 
     async def raise_to(self, mark: Mark) -> Mark:
         """Keep this mark unless a higher one is kept; the one that is kept now.

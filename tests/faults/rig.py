@@ -74,6 +74,13 @@ class FaultySystem(System):
         arguments = ("worker", "-n", name, "--loglevel=warning", *options)
         return self.start("worker", "celery", "-A", app, *arguments, **variables)
 
+    def worker_with_clock(self, wrong_by: timedelta) -> Child:
+        """Start a worker process whose wall clock is wrong."""
+        argv = ("-A", "workers", "worker", "-n", f"wrong{next(self._numbers)}@%h")
+        wrong = {"CLOCK_WRONG_BY": str(wrong_by.total_seconds())}
+        module = "tests.faults.processes.wrong_clock"
+        return self.start("worker", module, *argv, "--loglevel=warning", **wrong)
+
     def node(self, port: int, app: str = "workers.webhooks:app", **variables: str) -> Child:
         """Start one more webhook process and wait until it answers."""
         listening = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")

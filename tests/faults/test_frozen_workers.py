@@ -1,8 +1,9 @@
-"""Workers that stand still and then go on as if nothing had been."""
+"""Workers that stand still and then go on as if nothing had been, or that live in another hour."""
 
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,7 +13,7 @@ from sender.domain.concurrency import FIRST
 from sender.local.child import Child
 from sender.local.ports import LOOPBACK
 from sender.recovery import Sweeper
-from tests.acceptance.rig import fictional
+from tests.acceptance.rig import NUMBER, fictional
 from tests.faults.rig import FaultySystem, crashing, faulty_system, until
 
 #: Longer than a request may wait to begin (2 s), and than a STOP's webhook is held (3 s).
@@ -105,6 +106,32 @@ def test_frozen_while_a_request_is_out(system: FaultySystem) -> None:
     until(lambda: campaign.progress().state == "COMPLETED", "the end")
     until(lambda: system.simulator.text_in(held, "STOP") == [200], "the STOP's answer")
     assert [len(system.simulator.creates(person)) for person in people] == [1] * PEOPLE
+    worker.kill()
+
+
+@pytest.mark.parametrize(("hours", "first"), [(1, 400), (-1, 500)], ids=["ahead", "behind"])
+def test_a_clock_that_is_an_hour_wrong(system: FaultySystem, hours: int, first: int) -> None:
+    """A fleet whose clock is wrong by an hour texts everybody once, and nobody after their STOP."""
+    people, wrong_by = fictional(first, 30), timedelta(hours=hours)
+    worker = system.worker_with_clock(wrong_by)
+    until(lambda: system.is_up(worker), "the worker", seconds=60)
+    shown = worker.program.log.read_text().partition("It is ")[2].split()[0]
+    off = datetime.fromisoformat(shown) - datetime.now(UTC)
+    assert abs(off - wrong_by) < timedelta(minutes=30)
+    system.client.set_pace(NUMBER, 5)
+    campaign = system.campaign(people)
+    until(lambda: system.states(campaign)["pending"] < len(people), "the start")
+    last = system.rows(
+        "SELECT recipient FROM message WHERE campaign_id = :id ORDER BY id DESC LIMIT 1",
+        id=campaign.id,
+    )[0].recipient
+    until(lambda: system.simulator.text_in(last, "STOP") == [200], "the STOP's answer")
+    system.client.set_pace(NUMBER, 1000)
+    until(lambda: system.states(campaign) == {"delivered": 29, "suppressed": 1}, "the end")
+    until(lambda: campaign.progress().state == "COMPLETED", "the sweep")
+    assert system.simulator.creates(last) == []
+    texted = [len(system.simulator.creates(person)) for person in people if person != last]
+    assert texted == [1] * 29
     worker.kill()
 
 

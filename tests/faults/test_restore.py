@@ -151,7 +151,13 @@ def _start_anew_on_another_disk(yesterday: Yesterday) -> None:
 
 
 @pytest.mark.parametrize(
-    "meanwhile", [_live_through, _start_anew_with_empty_redis, _start_anew_on_another_disk]
+    "meanwhile",
+    [
+        _start_anew_with_empty_redis,
+        # Who else knows is held by ../integration/test_high_water.py; these two take minutes.
+        pytest.param(_live_through, marks=pytest.mark.soak),
+        pytest.param(_start_anew_on_another_disk, marks=pytest.mark.soak),
+    ],
 )
 def test_a_restored_backup(yesterday: Yesterday, meanwhile: Callable[[Yesterday], None]) -> None:
     """Held until it is recovered; then nobody was texted twice, or after their STOP."""

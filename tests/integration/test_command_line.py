@@ -114,9 +114,12 @@ class TestBulk:
         assert "may be texted" in say("suppression", "check", NUMBER).stdout
 
     def test_review(self, say: Say, bench: Bench) -> None:
-        """A doubtful message is listed with its words, and decided."""
+        """A doubtful message is listed with its words and a masked number, and decided."""
         bench.text("why are you texting me", sid="SM1")
-        assert "why are you texting me" in say("suppression", "review", "list").stdout
+        listed = say("suppression", "review", "list").stdout
+        assert "why are you texting me" in listed
+        assert str(ANNA) not in listed + say("suppression", "review", "list", "--json").stdout
+        assert NUMBER in say("suppression", "review", "list", "--reveal").stdout
         (waiting,) = _json(say("suppression", "review", "list", "--json"))["reviews"]
         say("suppression", "review", "confirm", str(waiting["id"]), *BY)
         checked = _json(say("suppression", "check", NUMBER, "--json"))
@@ -239,7 +242,12 @@ class TestRecover:
             "PUBLIC_BASE_URL": "https://sms.example.com",
             "COLUMNS": "200",
         }
-        return lambda *words: CliRunner(env=settings).invoke(app, ["recover", *words])
+
+        def run(*words: str, state: str = "") -> Result:
+            environment = {**settings, "SENDER_STATE_DIR": state}
+            return CliRunner(env=environment).invoke(app, ["recover", *words])
+
+        return run
 
     def test_nothing_to_recover(self, recover: Say) -> None:
         """A database that nothing speaks against is left alone."""
@@ -257,6 +265,39 @@ class TestRecover:
         told = _json(recover("--since", "2026-11-24 10:00:00", "--json"))
         assert [one["id"] for one in told["campaigns"]] == [campaign]
         assert set(bench.states(campaign).values()) == {"pending"}
+
+    def test_a_dry_run_writes_nothing(self, recover: Say, bench: Bench, tmp_path: Path) -> None:
+        """Neither the account of the default tenant, nor a folder for marks."""
+        bench.execute("UPDATE tenant SET account_sid = NULL")
+        folder = tmp_path / "state"
+        shown = recover("--since", "2026-11-24 10:00:00", state=str(folder))
+        assert "would be read for: default" in shown.stdout
+        assert bench.value("SELECT account_sid FROM tenant") is None
+        assert not folder.exists()
+
+    @pytest.mark.parametrize("author", [(), ("--author", " ")])
+    def test_nobody_does_it(self, recover: Say, bench: Bench, author: tuple[str, ...]) -> None:
+        """Without an author it is wrong usage, and nothing is touched."""
+        campaign = bench.campaign(ANNA)
+        result = recover("--since", "2026-11-24 10:00:00", "--yes", *author)
+        assert result.exit_code == 2
+        assert "--author" in result.output
+        assert bench.row(campaign).state == "pending"
+
+    def test_a_tenant_that_cannot_sign_in(self, recover: Say, bench: Bench) -> None:
+        """What is left out is told, and is exit code 1; a dry run then names it alone."""
+        bench.second_tenant()
+        bench.execute("UPDATE tenant SET lost_since = now() - interval '1 day' WHERE id = 2")
+        shown = recover()
+        assert "would be read for: other." in shown.stdout
+        assert "in doubt" not in shown.stdout
+        result = recover("--yes", *BY)
+        assert result.exit_code == 1
+        assert "other stays held" in result.stdout
+        assert "sender tenants credentials" in result.stdout
+        told = recover("--yes", *BY, "--json")
+        assert told.exit_code == 1
+        assert set(json.loads(told.stdout)["left_out"]) == {"other"}
 
     def test_twilio_away(self, recover: Say, bench: Bench) -> None:
         """What cannot be brought to its end says so, and holds."""

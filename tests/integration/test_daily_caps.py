@@ -85,6 +85,27 @@ class TestTheCap:
         assert len(rig.gateway.sent) == 4
         assert _used(rig.bench) == 8
 
+    async def test_larger_than_a_day(self, rig: Rig) -> None:
+        """What no day has room for fails, and keeps no other message of its sender from going."""
+        people = crowd(20)
+        large = rig.bench.campaign(*people, body=LONG + LONG)
+        others = rig.bench.campaign(*people, body=LONG)
+        _cap(rig.bench, 100, sender=None)
+        _cap(rig.bench, 2)
+        await rig.work()
+        assert set(rig.bench.states(large).values()) == {"failed"}
+        assert {rig.bench.row(large, one).reason for one in people} == {"over_daily_cap"}
+        assert sorted(rig.bench.states(others).values()) == ["pending"] * 19 + ["sent"]
+        assert (_used(rig.bench), _used(rig.bench, "tenant")) == (2, 2)
+
+    async def test_nothing_today(self, rig: Rig) -> None:
+        """A cap of 0 is a stop for now: nothing fails of it."""
+        campaign = rig.bench.campaign(*crowd(20), body=LONG)
+        _cap(rig.bench, 0)
+        await rig.work()
+        assert set(rig.bench.states(campaign).values()) == {"pending"}
+        assert _reasons(rig.bench, campaign) == ["daily_cap"]
+
     async def test_a_tenants(self, rig: Rig) -> None:
         """A tenant's cap holds for all of its senders together, each of which rests."""
         one = rig.bench.campaign(*crowd(50))
@@ -241,6 +262,19 @@ class TestSettingIt:
         rest = _campaigns(rig.bench).progress(campaign).rests
         assert all(one.until < datetime.now(UTC) + timedelta(minutes=1) for one in rest)
 
+    async def test_the_first_cap_during_a_run(self, rig: Rig) -> None:
+        """A run that began without a cap ends as soon as it hears of one; the next one counts."""
+        rig.bench.campaign(*crowd(100), pace=20)
+        rig.gateway.begun = _once(lambda: _cap(rig.bench, 10))
+        (work,) = rig.bench.execute("SELECT id FROM slice")
+        await rig.pump.work(work.id)
+        begun = len(rig.gateway.sent)
+        # A burst, which the first request of it capped, and what the pace gave in a second or two.
+        assert 0 < begun < 100
+        await rig.work()
+        assert len(rig.gateway.sent) == begun + 10
+        assert _used(rig.bench) == 10
+
     async def test_no_cap(self, rig: Rig) -> None:
         """Without a cap everything goes, and a tenant's cap that is taken away wakes them all."""
         one = rig.bench.campaign(*crowd(50))
@@ -290,6 +324,12 @@ class TestSettingIt:
         bench.sender_id(SENDER)
         with pytest.raises(ConfigurationError, match="another tenant"):
             _campaigns(bench, OTHER_TENANT).set_daily_cap(SENDER, 5, zone=CAP_ZONE)
+
+
+def _once(act: Callable[[], object]) -> Callable[[OutboundText], object]:
+    """The first request has this done."""
+    acts = iter([act])
+    return lambda _: next(acts, lambda: None)()
 
 
 def _refused(_: OutboundText) -> Outcome:

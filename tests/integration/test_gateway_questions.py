@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from gateway_wire import Request, Script, WireServer, error, message, raw, reply, wire_server
 
-from sender.errors import ProviderUnavailable
+from sender.errors import ProviderRefused, ProviderUnavailable
 from sender.gateway import Credentials, TwilioGateway
 
 CREDENTIALS = Credentials.from_auth_token("AC" + "0" * 32, "token")
@@ -97,7 +97,7 @@ async def test_inbound_messages_are_asked_for_in_utc() -> None:
     since = datetime(2023, 8, 24, 1, 0, tzinfo=timezone(timedelta(hours=2)))
     messages = [message(SID), message("SM" + "b" * 32, direction="inbound")]
     async with asking(reply(200, _page(messages, None))) as (gateway, wire):
-        records = await gateway.list_inbound(since, to="+15550000001")
+        records = await gateway.list_from(15550000002, since)
 
     assert [record.sid[2] for record in records] == ["b"]
     query = parse_qs(urlsplit(wire.requests[0].target).query)
@@ -146,6 +146,25 @@ async def test_a_log_that_breaks_off() -> None:
         assert len(await anext(pages)) == 1
         with pytest.raises(ProviderUnavailable, match="HTTP 503"):
             await anext(pages)
+
+
+@pytest.mark.parametrize(
+    ("script", "refused"),
+    [
+        (error(401, 20003), True),
+        (error(403, 20005), True),
+        (reply(403, "<html>blocked by a proxy</html>"), False),
+        (error(429, 20429), False),
+        (error(500, 20500), False),
+    ],
+    ids=["credentials", "suspended", "a proxy's 403", "too many", "500"],
+)
+async def test_a_log_that_is_closed(script: Script, refused: bool) -> None:  # noqa: FBT001
+    """Only Twilio's own word says that an account is not let in; all else passes."""
+    async with asking(script) as (gateway, _):
+        with pytest.raises(ProviderUnavailable) as caught:
+            _ = [page async for page in gateway.pages_since(CREATED)]
+    assert isinstance(caught.value, ProviderRefused) is refused
 
 
 async def test_a_list_that_breaks_off_is_no_list() -> None:

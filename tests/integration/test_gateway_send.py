@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from uuid import UUID
@@ -35,6 +34,9 @@ from sender.domain.outcome import (
 from sender.domain.provider import HandOff
 from sender.errors import ConfigurationError
 from sender.gateway import Credentials, TwilioGateway
+from sender.gateway.answers import unfinished
+from sender.gateway.transport import LeanHttpClient, exchange
+from sender.send_clock import send_clock
 
 CREDENTIALS = Credentials.from_api_key("AC" + "0" * 32, "SK" + "1" * 32, "secret")
 SID = "SM" + "a" * 32
@@ -56,7 +58,7 @@ async def send(
     async with TwilioGateway.open(
         CREDENTIALS, base_url=url, status_callback_base=CALLBACK_BASE
     ) as gateway:
-        now = time.monotonic()
+        now = send_clock()
         return await gateway.send(text, deadline=now + limit, connect_by=now + connect)
 
 
@@ -244,7 +246,7 @@ async def test_waiting_for_a_free_connection_counts_as_connecting() -> None:
             max_connections=1,
         ) as gateway,
     ):
-        now = time.monotonic()
+        now = send_clock()
         first, second = await asyncio.gather(
             gateway.send(TEXT, deadline=now + 1.0, connect_by=now + 1.0),
             gateway.send(TEXT, deadline=now + 1.0, connect_by=now + 0.2),
@@ -262,6 +264,21 @@ async def test_too_late_touches_no_network() -> None:
 
     assert hand_off.outcome == NotBegun(why="too_late")
     assert wire.connections == 0
+
+
+async def test_the_last_look_is_where_the_bytes_are_written() -> None:
+    """A host that sleeps with a connection in hand writes nothing to it, and says so."""
+    times = iter([0.0, 0.0, 3600.0])  # the limits, the connection, the write
+    async with wire_server(reply(201, message(SID))) as wire, LeanHttpClient() as http:
+        with exchange(connect_by=2.0, deadline=10.0, clock=lambda: next(times)) as current:
+            with pytest.raises(TimeoutError) as late:
+                await http.request("POST", wire.url, data={"Body": "Sale"})
+
+            assert unfinished(late.value, current) == NotBegun(why="too_late")
+        with exchange(connect_by=send_clock() + 5, deadline=send_clock() + 5):
+            await http.request("POST", wire.url, data={"Body": "Next"})
+
+    assert [request.form["Body"] for request in wire.requests] == ["Next"]
 
 
 async def test_a_body_that_cannot_be_encoded_is_our_bug() -> None:
@@ -306,7 +323,7 @@ async def test_two_hundred_at_a_time_get_their_own_answers() -> None:
             CREDENTIALS, base_url=wire.url, status_callback_base=CALLBACK_BASE
         ) as gateway,
     ):
-        limit = time.monotonic() + 20.0
+        limit = send_clock() + 20.0
         texts = [
             OutboundText(
                 message_id=UUID(int=n),

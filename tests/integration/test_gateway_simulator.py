@@ -1,6 +1,5 @@
 """The gateway against the simulator: the two doors of a 21610, records, and signed webhooks."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -9,11 +8,12 @@ from uuid import UUID
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from simulator_rig import CONFIG, NUMBER, PERSON, SERVICE, Rig, simulated, until
+from simulator_rig import CONFIG, NUMBER, PERSON, POOL, SERVICE, Rig, simulated, until
 
 from sender.domain.message import OutboundText
 from sender.domain.number_health import NumberFault
 from sender.domain.outcome import Accepted, OptedOut, Outcome, RefusalKind, Refused
+from sender.domain.provider import ServiceRecord
 from sender.domain.receipt import Receipt, ReceiptMeaning
 from sender.gateway import (
     Credentials,
@@ -22,6 +22,7 @@ from sender.gateway import (
     parse_form,
     receipt_from_form,
 )
+from sender.send_clock import send_clock
 
 API_KEY = Credentials.from_api_key(CONFIG.account_sid, *next(iter(CONFIG.api_keys.items())))
 
@@ -35,7 +36,7 @@ async def hand_off(gateway: TwilioGateway, *, to: str = PERSON, sender: str = NU
         body="Sale! 🎉",
         validity=timedelta(hours=1),
     )
-    limit = time.monotonic() + 5
+    limit = send_clock() + 5
     return (await gateway.send(text, deadline=limit, connect_by=limit)).outcome
 
 
@@ -91,7 +92,6 @@ async def test_a_person_who_said_stop_is_seen_at_both_doors() -> None:
         at_create = await hand_off(gateway)
         by_service = await hand_off(gateway, sender=SERVICE)
         await until(lambda: received)
-        inbound = await gateway.list_inbound(since, to=NUMBER)
         theirs = await gateway.list_from(int(PERSON[1:]), since)
 
     assert at_create == OptedOut(code=21610)
@@ -99,7 +99,7 @@ async def test_a_person_who_said_stop_is_seen_at_both_doors() -> None:
     assert received[-1].sid == by_service.sid
     assert received[-1].message_id == UUID(int=7)
     assert received[-1].verdict.meaning is ReceiptMeaning.OPTED_OUT
-    assert [(text.body, text.from_) for text in inbound] == [("STOP", PERSON)]
+    assert {(text.body, text.from_) for text in theirs} == {("STOP", PERSON)}
     assert {text.to for text in theirs} == {NUMBER, CONFIG.services[SERVICE][0]}
 
 
@@ -132,3 +132,26 @@ async def receipts() -> AsyncIterator[tuple[list[Receipt], str]]:
         url = str(server.make_url("/hooks"))
         verifiers.append(SignatureVerifier([CONFIG.auth_token], url))
         yield received, url
+
+
+async def test_without_a_public_address_twilio_is_not_asked_to_call() -> None:
+    """Who cannot be called sends all the same, and asks."""
+    async with (
+        simulated() as rig,
+        TwilioGateway.open(API_KEY, base_url=rig.url, status_callback_base="") as gateway,
+    ):
+        outcome = await hand_off(gateway)
+        assert isinstance(outcome, Accepted)
+        await rig.until_status(outcome.sid, "delivered")
+        (create,) = await rig.log("create")
+        assert rig.application.statuses() == []
+        assert create["http_status"] == 201
+
+
+async def test_a_service_and_its_numbers() -> None:
+    """A Messaging Service has the numbers of its pool; one that is not there is none."""
+    async with simulated() as rig, gateway_to(rig) as gateway:
+        found = await gateway.service(SERVICE)
+        missing = await gateway.service("MG" + "f" * 32)
+    assert found == ServiceRecord(numbers=POOL, receives=True)
+    assert missing is None

@@ -1,6 +1,5 @@
 """Each tenant's messages are sent with its own credentials, and nobody's with another's."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from sender.domain.message import OutboundText
 from sender.domain.outcome import Accepted, Outcome, RefusalKind, Refused
 from sender.errors import ConfigurationError
 from sender.gateways import Gateways
+from sender.send_clock import send_clock
 from sender.storage import tenants
 from sender.storage.database import AsyncDatabase
 from sender.storage.tenants import StoredCredential
@@ -72,7 +72,7 @@ async def _send(gateways: Gateways, tenant_id: int) -> Outcome:
         body="Hello",
         validity=timedelta(hours=1),
     )
-    limit, gateway = time.monotonic() + 5, await gateways.of(tenant_id)
+    limit, gateway = send_clock() + 5, await gateways.of(tenant_id)
     return (await gateway.send(text, deadline=limit, connect_by=limit)).outcome
 
 

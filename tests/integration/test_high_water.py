@@ -49,6 +49,10 @@ class Kept:
             raise self.error
         return self.mark
 
+    async def knows_another(self, identity: UUID) -> bool:
+        """Whether it is another database's."""
+        return self.mark is not None and self.mark.identity != identity
+
     async def raise_to(self, mark: Mark) -> Mark:
         """Keep it."""
         if self.error:
@@ -244,6 +248,47 @@ class TestLook:
     async def test_a_new_database(self, bench: Bench, loop_db: AsyncDatabase) -> None:
         """A database that nobody knows anything of is new."""
         assert await HighWater(places=[Kept(), Kept()]).look(loop_db)
+        assert holds_of(bench) == []
+
+    @pytest.mark.parametrize("place", ["redis", "disk"])
+    async def test_a_backup_from_before_there_were_marks(
+        self, bench: Bench, loop_db: AsyncDatabase, loop_redis: Redis, tmp_path: Path, place: str
+    ) -> None:
+        """Migrated, it has a new identity: where another's mark alone is kept, all is held."""
+        kept: Place = RedisMarks(loop_redis) if place == "redis" else MarkFile.in_folder(tmp_path)
+        bench.campaign(ANNA)
+        bench.execute("UPDATE high_water SET unmarked = true")
+        assert not (await HighWater(places=[kept]).compare(loop_db)).why
+        await kept.raise_to(mark(5))
+        assert not await HighWater(places=[Kept(), kept]).look(loop_db)
+        assert "another's is kept" in holds_of(bench)[0].detail
+        begin_era(bench, era=7, seq=1)
+        water = HighWater(places=[kept])
+        assert await water.look(loop_db)
+        await water.close()
+
+    async def test_an_upgrade_in_place(self, bench: Bench, loop_db: AsyncDatabase) -> None:
+        """A database from before there were marks that is the only one known goes on."""
+        bench.execute("UPDATE high_water SET unmarked = true")
+        bench.execute("UPDATE high_water SET ticked_at = now() - interval '1 day'")
+        assert look(bench).unmarked
+        water = HighWater(places=[Kept()])
+        assert await water.look(loop_db)
+        assert await water.look(loop_db)
+        await water.close()
+        assert not look(bench).unmarked, "counted up, it is like any other"
+        assert holds_of(bench) == []
+
+    async def test_a_new_database_beside_an_old_mark(
+        self, bench: Bench, loop_db: AsyncDatabase, tmp_path: Path
+    ) -> None:
+        """A database that had its mark from its first day is new, whatever was served before."""
+        kept = MarkFile.in_folder(tmp_path)
+        await kept.raise_to(mark(5))
+        bench.campaign(ANNA)
+        water = HighWater(places=[kept])
+        assert await water.look(loop_db)
+        await water.close()
         assert holds_of(bench) == []
 
     async def test_no_mark_can_be_asked_for(self, loop_db: AsyncDatabase) -> None:

@@ -16,6 +16,7 @@ from sender.errors import HoldRefused, NotFound, WrongState
 from sender.holding import Holds
 from sender.sending import WINDOW
 from sender.storage import high_water
+from sender.storage.holds import Hold, Level, place
 from tests.bench import (
     ANNA,
     BERT,
@@ -166,6 +167,43 @@ class TestTenants:
         assert [one.level for one in holds.in_force()] == ["all"]
         with pytest.raises(HoldRefused, match="operator"):
             holds.release(**BY, everything=True)
+
+    @pytest.mark.parametrize("level", ["tenant", "sender", "campaign"])
+    @pytest.mark.parametrize("tenant_first", [True, False])
+    def test_only_the_operator_lifts_the_operators(
+        self,
+        bench: Bench,
+        holds: Holds,
+        operator: Holds,
+        level: str,
+        tenant_first: bool,  # noqa: FBT001  # a parameter of the test
+    ) -> None:
+        """A tenant sees what the operator holds of it, and does not lift it: whoever was first."""
+        campaign = bench.campaign(ANNA)
+        on = LEVELS[level](campaign)
+        if tenant_first:
+            assert holds.place(**BY, **on)
+        assert operator.place(**BY, **on) is not tenant_first
+        assert not holds.place(**BY, **on)
+        holds.place(author="ann", reason="mine", **on)
+        assert holds.release(**BY, **on) == 1
+        assert holds.release(**BY, **on, only=BY["reason"]) == 0
+        (left,) = holds.in_force()
+        assert left.by_operator
+        assert not bench.guard_all(campaign)
+        assert operator.release(**BY, **on) == 1
+        assert set(bench.guard_all(campaign)) == {ANNA}
+
+    def test_the_operator_lifts_a_tenants(
+        self, bench: Bench, holds: Holds, operator: Holds
+    ) -> None:
+        """What a tenant holds, and what the program does, both of them may lift."""
+        campaign = bench.campaign(ANNA)
+        holds.place(**BY, campaign=campaign)
+        assert operator.release(**BY, campaign=campaign) == 1
+        refused = Hold(level=Level.TENANT, subject=TENANT, reason="refused_20003", detail="")
+        bench.db.run(place, refused)
+        assert holds.release(**BY, tenant="default") == 1
 
     def test_nobody_holds_another_tenant(self, bench: Bench, holds: Holds) -> None:
         """What is another tenant's is not there to be held, seen or released."""

@@ -258,15 +258,17 @@ class TestCommand:
         return result.stdout
 
     def test_list_show_forget(self, bench: Bench) -> None:
-        """For people and for programs."""
+        """For people and for programs; a list has whole numbers only for who asks."""
         assert "no number is skipped" in self._say(bench, "list")
         assert "nothing speaks against it" in self._say(bench, "show", f"+{ANNA}")
         bench.guard_all(campaign := bench.campaign(ANNA))
         fail(bench, campaign, 30006)
-        assert f"+{ANNA}" in self._say(bench, "list")
+        assert "+1•••••2001" in self._say(bench, "list")
+        assert f"+{ANNA}" in self._say(bench, "list", "--reveal")
         assert "30006" in self._say(bench, "show", f"+{ANNA}")
-        listed = json.loads(self._say(bench, "list", "--json"))["numbers"]
-        assert [one["recipient"] for one in listed] == [ANNA]
+        for reveal, number in (([], "+1•••••2001"), (["--reveal"], f"+{ANNA}")):
+            listed = json.loads(self._say(bench, "list", "--json", *reveal))["numbers"]
+            assert [one["recipient"] for one in listed] == [number]
         said = self._say(bench, "forget", f"+{ANNA}", "--author", "ann")
         assert "text it again" in said
         shown = json.loads(self._say(bench, "show", f"+{ANNA}", "--json"))["number"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -26,6 +25,7 @@ from sender.domain.outcome import (
     Throttled,
 )
 from sender.domain.template import TemplateError
+from sender.send_clock import send_clock
 from sender.sending import WINDOW
 from sender.settlement import Handed, Settlement
 from sender.storage.database import AsyncDatabase, Transaction
@@ -77,10 +77,10 @@ class TestSending:
     async def test_one_deadline(self, rig: Rig) -> None:
         """Every request of a window has one deadline, 10 s after its guard began, to begin in 2."""
         rig.bench.campaign(ANNA, BERT)
-        before = time.monotonic()
+        before = send_clock()
         await rig.work()
         ((deadline, connect_by),) = set(rig.gateway.limits)
-        assert before + 10 <= deadline <= time.monotonic() + 10
+        assert before + 10 <= deadline <= send_clock() + 10
         assert deadline - connect_by == pytest.approx(8)
 
     async def test_a_done_slice_is_not_worked_on(self, rig: Rig) -> None:
@@ -368,6 +368,18 @@ class _SlowToPutBack(AsyncDatabase):
         return await super().run(work, *args, **kwargs)
 
 
+@dataclass(frozen=True)
+class _AwayAtTheClose(AsyncDatabase):
+    """It is away, once, when a slice is to be given back."""
+
+    away: list[Exception]
+
+    async def run(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if work.__name__ == "_give_back" and self.away:
+            raise self.away.pop()
+        return await super().run(work, *args, **kwargs)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _HinderedSettlement(Settlement):
     """Its database fails it with these, one at a time."""
@@ -460,6 +472,15 @@ class TestStopping:
         await rig.work()
         assert rig.gateway.recipients.count(BERT) == 1
         assert await asyncio.wait_for(rig.pump.permits.take(64), timeout=20) == 64
+
+    async def test_a_slice_is_given_back_after_an_absence(self, rig: Rig) -> None:
+        """A slice whose closing fails is closed as soon as Postgres is there again."""
+        rig.bench.campaign(ANNA)
+        away = OperationalError("UPDATE", {}, Exception("the server is away"))
+        db = _AwayAtTheClose(rig.pump.db.engine, [away])
+        await replace(rig, pump=replace(rig.pump, db=db)).work()
+        assert db.away == []
+        assert rig.bench.value("SELECT owner IS NULL AND done_at IS NOT NULL FROM slice")
 
     async def test_a_run_that_raises(self, rig: Rig) -> None:
         """A run that raises, from its first step on, gives its slice back to rest."""

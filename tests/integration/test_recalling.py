@@ -10,7 +10,8 @@ from sender.campaigns import Campaigns
 from sender.domain.provider import MessageRecord
 from sender.errors import ProviderUnavailable
 from sender.gateway import NOT_PASSED_ON, callback_verdict
-from sender.recalling import Recaller
+from sender.recalling import DECIDED_AT_A_TIME, Recaller
+from sender.storage import recalls
 from sender.storage.database import AsyncDatabase
 from tests.bench import (
     ACCOUNT,
@@ -22,6 +23,7 @@ from tests.bench import (
     SENDER,
     TENANT,
     Bench,
+    crowd,
     new_sid,
 )
 
@@ -199,6 +201,63 @@ class TestCanceledCampaign:
         campaigns.cancel(campaign)
         assert await recaller(_Provider(status="canceled")).recall() == 1
         assert bench.row(campaign).state == "canceled"
+
+
+class TestLongList:
+    """A list of which nobody reads the whole."""
+
+    def _forget(self, bench: Bench, *, limit: int) -> int:
+        return bench.db.run(recalls.forget_decided, kept=NOT_PASSED_ON, limit=limit)
+
+    def _listed(self, bench: Bench, *people: int) -> int:
+        """A campaign on the list, in this order."""
+        campaign = _accepted(bench, *people)
+        for place, person in enumerate(people):
+            bench.execute(
+                "INSERT INTO recall (message_id, next_try) "
+                "VALUES (:id, now() - interval '1 minute' + make_interval(secs => :place))",
+                id=bench.row(campaign, person).id,
+                place=place,
+            )
+        return campaign
+
+    def _line(self, bench: Bench) -> list[int]:
+        """Who is due, in turn."""
+        found = bench.execute(
+            "SELECT m.recipient FROM recall r JOIN message m ON m.id = r.message_id "
+            "WHERE r.next_try <= now() ORDER BY r.next_try"
+        )
+        return [row.recipient for row in found]
+
+    def test_only_its_head_is_looked_at(self, bench: Bench) -> None:
+        """What was decided is forgotten when its turn comes, a few at a time."""
+        campaign = self._listed(bench, *(people := crowd(5)))
+        bench.execute("UPDATE message SET state = 'delivered' WHERE campaign_id = :id", id=campaign)
+        assert self._forget(bench, limit=2) == 2
+        assert self._line(bench) == people[2:]
+        bench.execute("UPDATE recall SET next_try = now() + interval '1 hour'")
+        assert self._forget(bench, limit=2) == 0
+        assert bench.value("SELECT count(*) FROM recall") == 3
+
+    def test_a_doubt_does_not_hold_up_the_line(self, bench: Bench) -> None:
+        """What cannot be asked for yet steps back for those behind it, and stays on the list."""
+        campaign = self._listed(bench, ANNA, BERT, CARL)
+        bench.put(campaign, "in_doubt", ANNA, sid=None)
+        assert self._forget(bench, limit=2) == 1
+        assert self._line(bench) == [BERT, CARL]
+        assert bench.value("SELECT count(*) FROM recall") == 3
+
+    async def test_a_round_works_through_all_that_is_decided(
+        self, bench: Bench, recaller: Recall
+    ) -> None:
+        """However many before it were decided, one that is still there is taken back."""
+        bench.campaign(*crowd(DECIDED_AT_A_TIME + 100), run=False)
+        bench.execute("INSERT INTO recall (message_id) SELECT id FROM message")
+        campaign = _accepted(bench, ANNA)
+        bench.execute("INSERT INTO recall (message_id) VALUES (:id)", id=bench.row(campaign).id)
+        assert await recaller(_Provider(kept={_sid(ANNA)})).recall() == 1
+        assert bench.row(campaign).state == "canceled"
+        assert bench.value("SELECT count(*) FROM recall") == 0
 
 
 class TestStop:

@@ -3,23 +3,31 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from sender.campaigns import Campaigns
-from sender.domain.consent import Suppression
+from sender.domain.consent import PLATFORM, Suppression
 from sender.domain.high_water import Mark
 from sender.domain.provider import MessageRecord
 from sender.errors import (
+    ConfigurationError,
+    HoldRefused,
     MarkUnavailable,
+    ProviderRefused,
     ProviderUnavailable,
     RecoveryRefused,
     RecoveryUnfinished,
+    SenderError,
 )
 from sender.gateway.codes import callback_verdict
 from sender.high_water import HighWater, Place
+from sender.holding import Holds
 from sender.inbound import Inbound
+from sender.mark_file import MarkFile
 from sender.recovery import Sweeper
 from sender.restoring import SLACK, Recovery, RecoveryReport
 from sender.storage import doubts, high_water, holds, restoring
@@ -49,10 +57,15 @@ class Log:
 
     pages: dict[int, list[list[MessageRecord]]] = field(default_factory=dict)
     away: bool = False
+    #: Tenants who cannot sign in, and why.
+    locked_out: dict[int, SenderError] = field(default_factory=dict)
     asked: list[tuple[int, datetime]] = field(default_factory=list)
 
     async def of(self, tenant_id: int) -> "LogOf":
         """A tenant's log."""
+        why = self.locked_out.get(tenant_id)
+        if isinstance(why, ConfigurationError):
+            raise why
         return LogOf(self, tenant_id)
 
 
@@ -68,6 +81,8 @@ class LogOf:
         self.log.asked.append((self.tenant_id, since))
         for page in self.log.pages.get(self.tenant_id, []):
             yield page
+        if why := self.log.locked_out.get(self.tenant_id):
+            raise why
         if self.log.away:
             raise ProviderUnavailable("Twilio is away")
 
@@ -93,6 +108,10 @@ class Kept:
     async def read(self, _: object) -> Mark | None:
         """The mark."""
         return self.mark
+
+    async def knows_another(self, identity: UUID) -> bool:
+        """Whether it is another database's."""
+        return self.mark is not None and self.mark.identity != identity
 
     async def raise_to(self, mark: Mark) -> Mark:
         """Keep it."""
@@ -124,7 +143,14 @@ def record(number: int, **facts: Any) -> MessageRecord:
 def heard(number: int, body: str, recipient: int = ANNA, **facts: Any) -> MessageRecord:
     """A text of Anna's to us."""
     address = {"from_": f"+{recipient}", "to": SENDER}
-    return record(number, direction="inbound", body=body, status="received", **address, **facts)
+    told = {"direction": "inbound", "body": body, "status": "received"}
+    return record(number, **address | told | facts)
+
+
+def _in_force(bench: Bench) -> list[tuple[str, int, str]]:
+    """The holds: on what, why."""
+    found = bench.execute("SELECT level, subject, reason FROM hold WHERE released_at IS NULL")
+    return [tuple(row) for row in found]
 
 
 class TestRecovery:
@@ -339,6 +365,67 @@ class TestRecovery:
         assert (report.doubted, report.left_in_doubt) == (0, 1)
         assert bench.value("SELECT count(*) FROM hold WHERE released_at IS NULL") == 0
 
+    @pytest.mark.parametrize(
+        "why", [ConfigurationError("no credentials"), ProviderRefused("code 20003")], ids=repr
+    )
+    async def test_a_tenant_that_cannot_sign_in(
+        self, bench: Bench, recovery: Recovery, log: Log, why: SenderError
+    ) -> None:
+        """It alone stays held, and keeps nobody waiting; once its log is read, it is let go."""
+        bench.second_tenant()
+        theirs = bench.campaign(ANNA, sender=OTHER_SENDER, tenant_id=OTHER_TENANT)
+        log.pages[OTHER_TENANT] = [[heard(2, "STOP", account_sid=OTHER_ACCOUNT, to=OTHER_SENDER)]]
+        log.locked_out[OTHER_TENANT] = why
+        first = await self.recover(recovery)
+        assert first.left_out == {"other": str(why)}
+        assert _in_force(bench) == [("tenant", OTHER_TENANT, "not_recovered")]
+        assert set(bench.guard_all(bench.campaign(BERT))) == {BERT}
+        later = bench.campaign(ANNA, BERT, sender=OTHER_SENDER, tenant_id=OTHER_TENANT)
+        assert bench.guard_all(later) == {}
+        assert not (await self.recover(recovery)).opt_outs
+        assert _in_force(bench) == [("tenant", OTHER_TENANT, "not_recovered")]
+        log.locked_out.clear()
+        log.asked.clear()
+        plan = await recovery.plan()
+        assert (plan.whole, plan.tenants, plan.since) == (False, ["other"], first.since)
+        report = await self.recover(recovery)
+        assert (report.opt_outs, report.doubted, report.left_out) == (1, 0, {})
+        assert log.asked == [(OTHER_TENANT, first.since)]
+        assert _in_force(bench) == []
+        assert set(bench.guard_all(later)) == {BERT}
+        assert bench.row(theirs).state == "in_doubt"
+        with pytest.raises(RecoveryRefused, match="not older"):
+            await recovery.plan()
+
+    async def test_left_out_and_restored_again(
+        self, bench: Bench, recovery: Recovery, log: Log, place: Kept
+    ) -> None:
+        """A tenant that was left out lacks what it lacked before, when all is recovered anew."""
+        bench.second_tenant()
+        log.locked_out[OTHER_TENANT] = ProviderRefused("code 20005")
+        first = await self.recover(recovery)
+        assert place.mark is not None
+        place.mark = replace(place.mark, seq=place.mark.seq + 1)
+        log.locked_out.clear()
+        log.asked.clear()
+        second = await self.recover(recovery)
+        assert second.since > first.since
+        assert log.asked == [(TENANT, second.since), (OTHER_TENANT, first.since)]
+        assert _in_force(bench) == []
+
+    async def test_only_a_recovery_lifts_that(
+        self, bench: Bench, recovery: Recovery, log: Log
+    ) -> None:
+        """Not even the operator sends to people whose STOPs may be missing."""
+        bench.second_tenant()
+        log.locked_out[OTHER_TENANT] = ProviderRefused("code 20003")
+        await self.recover(recovery)
+        operator = Holds(db=bench.db, tenant_id=PLATFORM)
+        assert operator.release(tenant="other", author="ann", reason="they wait") == 0
+        with pytest.raises(HoldRefused, match="sender recover"):
+            operator.release(tenant="other", author="ann", reason="no", only="not_recovered")
+        assert _in_force(bench) == [("tenant", OTHER_TENANT, "not_recovered")]
+
     async def test_the_mark_cannot_be_kept(
         self, bench: Bench, recovery: Recovery, place: Kept
     ) -> None:
@@ -374,16 +461,26 @@ class TestRecovery:
     async def test_a_campaign_made_after_the_restore(
         self, bench: Bench, recovery: Recovery
     ) -> None:
-        """What was created while everything was held was sent by nobody, and waits."""
-        bench.db.run(
-            holds.place, Hold(level=Level.ALL, subject=0, reason="database_older", detail="")
-        )
-        bench.execute("UPDATE hold SET held_at = now() - interval '10 minutes'")
+        """What was created while everything was held was sent by nobody, and waits.
+
+        Whatever the clock of its creator's host shows.
+        """
+        before = bench.campaign(BERT)
+        bench.execute("UPDATE campaign SET created_at = now() + interval '1 h'")
+        bench.db.run(high_water.hold, bench.db.run(high_water.read), "older")
         later = bench.campaign(ANNA)
-        assert (await recovery.plan()).campaigns == []
+        bench.execute(
+            "UPDATE campaign SET created_at = now() - interval '1 h' WHERE id = :id", id=later
+        )
+        bench.db.run(high_water.hold, bench.db.run(high_water.read), "older, seen again")
+        assert [one.id for one in (await recovery.plan()).campaigns] == [before]
         await self.recover(recovery)
-        assert bench.states(later) == {ANNA: "pending"}
+        assert (bench.states(before), bench.states(later)) == (
+            {BERT: "in_doubt"},
+            {ANNA: "pending"},
+        )
         assert set(bench.guard_all(later)) == {ANNA}
+        assert bench.value("SELECT newest_campaign FROM high_water") is None
 
     async def test_doubts_of_a_restore_come_last(self, bench: Bench, recovery: Recovery) -> None:
         """They were asked for in bulk: by itself each is asked late, after those of today."""
@@ -457,6 +554,23 @@ class TestRecovery:
         assert (await self.recover(recovery)).since == since - SLACK
         with pytest.raises(RecoveryRefused, match="--since"):
             await recovery.plan()
+
+    async def test_a_backup_from_before_there_were_marks(
+        self, bench: Bench, recovery: Recovery, tmp_path: Path
+    ) -> None:
+        """It does not tell when it was made: somebody says so, or nothing is recovered."""
+        campaign = bench.campaign(ANNA)
+        bench.execute("UPDATE high_water SET unmarked = true")
+        kept = MarkFile.in_folder(tmp_path)
+        await kept.raise_to(Mark(identity=uuid4(), era=0, seq=9))
+        anew = replace(recovery, water=HighWater(places=[kept]))
+        with pytest.raises(RecoveryRefused, match=r"another's is kept.*--since"):
+            await self.recover(anew)
+        since = datetime.now(UTC) - timedelta(days=90)
+        assert (await anew.recover(author="ann", since=since)).since == since - SLACK
+        assert bench.row(campaign).state == "in_doubt"
+        assert _in_force(bench) == []
+        assert not (await HighWater(places=[kept]).compare(anew.db)).why
 
     async def test_when_the_backup_was_made(self, bench: Bench, recovery: Recovery) -> None:
         """What the last tick proves is not argued away, and no backup was made tomorrow."""

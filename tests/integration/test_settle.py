@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from sender.domain.message import TRANSITIONS, Guarded, State, sources_of
-from sender.storage.messages import Evidence, Move
+from sender.storage.messages import Evidence, Move, Oddity
 from tests.bench import ANNA, BERT, NOBODY, Bench, crowd, new_sid
 
 
@@ -40,7 +40,7 @@ class TestSettle:
         """An accepted row is sent, keeps its SID and the provider's word, and has no lease."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
-        assert bench.db.run(bench.messages.settle, [_sent(licence)]) == {licence.message_id}
+        assert bench.db.run(bench.messages.settle, [_sent(licence)]) == {licence.message_id: None}
         row = bench.row(campaign)
         assert (row.state, row.reason, row.sid, row.provider_status) == (
             "sent",
@@ -118,7 +118,7 @@ class TestSettle:
 
     def test_nothing_to_settle(self, bench: Bench) -> None:
         """An empty batch is no error."""
-        assert bench.db.run(bench.messages.settle, []) == set()
+        assert bench.db.run(bench.messages.settle, []) == {}
 
 
 class TestSweeperWasFirst:
@@ -180,6 +180,43 @@ class TestCallbackWasFirst:
         bench.db.run(bench.messages.settle, [_move(licence, State.IN_DOUBT, reason="reset")])
         assert bench.row(campaign).state == "sent"
         assert bench.value("SELECT count(*) FROM doubt") == 0
+
+
+class TestAgainstWhatIsKnown:
+    """An answer that comes after something else was learnt."""
+
+    def test_a_person_had_found_it_not_sent(self, bench: Bench) -> None:
+        """The provider's late acceptance beats the verdict: the row is sent, and that is odd."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        bench.put(campaign, "failed", reason="verdict_not_sent")
+        settled = bench.db.run(bench.messages.settle, [_sent(licence)])
+        assert settled == {licence.message_id: Oddity.CONTRADICTS_VERDICT}
+        row = bench.row(campaign)
+        assert (row.state, row.reason, row.sid) == ("sent", "accepted", new_sid(1))
+        assert not bench.db.run(bench.messages.settle, [_sent(licence)])
+
+    @pytest.mark.parametrize("state", [State.PENDING, State.IN_DOUBT, State.FAILED])
+    def test_nothing_less_beats_a_verdict(self, bench: Bench, state: State) -> None:
+        """What proves no acceptance leaves a person's verdict alone, and the row ended."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        bench.put(campaign, "failed", reason="verdict_not_sent")
+        assert not bench.db.run(bench.messages.settle, [_move(licence, state, reason="reset")])
+        assert bench.row(campaign).reason == "verdict_not_sent"
+
+    @pytest.mark.parametrize(
+        ("state", "end"),
+        [("sending", "sent"), ("in_doubt", "sent"), ("sent", "sent"), ("delivered", "delivered")],
+    )
+    def test_another_sid(self, bench: Bench, state: str, end: str) -> None:
+        """The first SID stays; a second one is odd, whatever the row had come to."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        bench.put(campaign, state, sid=new_sid(1))
+        settled = bench.db.run(bench.messages.settle, [_sent(licence, 2)])
+        assert settled == {licence.message_id: Oddity.SECOND_SID}
+        assert (bench.row(campaign).state, bench.row(campaign).sid) == (end, new_sid(1))
 
 
 class TestPutBack:

@@ -158,6 +158,31 @@ class TestOffer:
                 assert _offer(bench) == []
             eventually(lambda: _offer(bench) == [_only_slice(bench)])
 
+    def test_a_slice_that_is_taken_meanwhile(self, bench: Bench) -> None:
+        """A slice that a worker takes while it is being offered stays that worker's."""
+        bench.campaign(ANNA)
+        slice_id = _only_slice(bench)
+        with bench.live_worker() as worker, ThreadPoolExecutor() as kickers:
+            with bench.db.transaction() as tx:
+                assert TABLE.lease(tx, slice_id, owner=worker, lease=LEASE)
+                offered = kickers.submit(_offer, bench)
+                eventually(bench.waiting_for_locks)
+            assert offered.result() == []
+            assert bench.value("SELECT owner FROM slice") == worker
+
+    def test_a_slice_that_is_given_back_meanwhile(self, bench: Bench) -> None:
+        """A slice whose worker gives it back while it is being offered rests as it was asked to."""
+        bench.campaign(ANNA)
+        slice_id = _only_slice(bench)
+        with bench.live_worker() as worker, ThreadPoolExecutor() as kickers:
+            assert _lease(bench, slice_id, worker)
+            bench.execute("UPDATE slice SET leased_until = now()")
+            with bench.db.transaction() as tx:
+                TABLE.close(tx, slice_id, owner=worker, rest=timedelta(minutes=1))
+                offered = kickers.submit(_offer, bench)
+                eventually(bench.waiting_for_locks)
+            assert offered.result() == []
+
     def test_a_slow_sender_has_one_slice_in_play(self, bench: Bench) -> None:
         """A sender has no more slices in play, over all its campaigns, than its pace needs."""
         _sliced(bench, 5, pace=1), _sliced(bench, 5, pace=1)

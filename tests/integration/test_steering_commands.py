@@ -1,4 +1,4 @@
-"""``sender campaign``, ``holds`` and ``doubts``, as somebody types them."""
+"""``sender campaign``, ``caps``, ``holds`` and ``doubts``, as somebody types them."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sender.cli import app
-from sender.errors import NotFound, VerdictRefused, WrongState
+from sender.errors import ConfigurationError, NotFound, VerdictRefused, WrongState
 from tests.bench import ANNA, BERT, SENDER, Bench
 
 Result = Any  # typer names no class for it
@@ -141,6 +141,22 @@ class TestCampaign:
         assert (done["state"], done["canceled"]) == ("CANCELED", 2)
         with pytest.raises(WrongState, match="is CANCELED"):
             say("campaign", "resume", campaign)
+
+    def test_who_did_it(self, say: Say, bench: Bench) -> None:
+        """Who paused, resumed or canceled a campaign stands beside its state and the reason."""
+        campaign = bench.campaign(ANNA)
+        by = ("--author", "ann")
+        say("campaign", "pause", campaign, "--why", "lunch", *by)
+        assert "PAUSED: lunch (by ann)" in say("campaign", "list").stdout
+        say("campaign", "resume", campaign, "--author", "bob")
+        assert "RUNNING (by bob)" in say("campaign", "show", campaign).stdout
+        say("campaign", "cancel", campaign, "--why", "typo", *by)
+        told = _json(say("campaign", "show", campaign, "--json"))
+        assert (told["state"], told["why"], told["author"]) == ("CANCELED", "typo", "ann")
+
+    def test_what_is_not_there(self, say: Say, bench: Bench) -> None:
+        """A campaign that does not exist is told."""
+        campaign = bench.campaign(ANNA)
         with pytest.raises(NotFound):
             say("campaign", "show", campaign + 1)
 
@@ -155,6 +171,53 @@ class TestCampaign:
         (failed,) = [json.loads(line) for line in lines.splitlines()]
         assert (failed["recipient"], failed["provider_code"]) == (f"+{BERT}", 30007)
         assert say("campaign", "results", campaign, "--state", "lost").exit_code == 2
+
+
+class TestCaps:
+    """How much may go a day."""
+
+    def test_set_list_remove(self, say: Say) -> None:
+        """A sender's and a tenant's are set with their zone, listed and taken away."""
+        assert "nothing is capped" in say("caps", "list").stdout
+        assert "2000 segments" in say("caps", "set", 2000, "--sender", SENDER).stdout
+        say("caps", "set", 9000, "--all-senders", "--zone", "Europe/Berlin")
+        assert "all together" in say("caps", "list").stdout
+        tenants, senders = _json(say("caps", "list", "--json"))["caps"]
+        assert (tenants["sender"], tenants["segments"]) == (None, 9000)
+        assert (senders["sender"], senders["used"], senders["zone"]) == (
+            SENDER,
+            0,
+            "America/Los_Angeles",
+        )
+        assert "no cap any more" in say("caps", "remove", "--sender", SENDER).stdout
+        assert not _json(say("caps", "remove", "--sender", SENDER, "--json"))["removed"]
+        assert [one["segments"] for one in _json(say("caps", "list", "--json"))["caps"]] == [9000]
+
+    def test_whose(self, say: Say, bench: Bench) -> None:
+        """A tenant sees and caps its own alone; a misspelt sender is not entered by a removal."""
+        bench.second_tenant()
+        say("caps", "set", 5, "--sender", SENDER)
+        say("caps", "set", 7, "--all-senders", "--tenant", "other")
+        (theirs,) = _json(say("caps", "list", "--tenant", "other", "--json"))["caps"]
+        assert theirs["segments"] == 7
+        with pytest.raises(ConfigurationError, match="another tenant"):
+            say("caps", "set", 5, "--sender", SENDER, "--tenant", "other")
+        assert "no cap" in say("caps", "remove", "--sender", "+14155559999").stdout
+        assert bench.value("SELECT count(*) FROM sender") == 1
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("set", "5"),
+            ("set", "5", "--sender", SENDER, "--all-senders"),
+            ("set", "--all-senders"),
+            ("set", "--all-senders", "--", "-1"),
+            ("remove",),
+        ],
+    )
+    def test_wrong_usage(self, say: Say, words: tuple[str, ...]) -> None:
+        """Exactly one is capped, at no less than nothing."""
+        assert say("caps", *words).exit_code == 2
 
 
 class TestDoubts:

@@ -11,6 +11,8 @@ from sender.errors import NotFound, VerdictRefused
 from sender.gateway.codes import callback_verdict
 from sender.receipts import CONTRADICTION, Counted, Receipts
 from sender.storage import cursors, doubts
+from sender.storage.database import AsyncDatabase
+from tests.answers import settle
 from tests.bench import (
     ACCOUNT,
     ANNA,
@@ -22,6 +24,7 @@ from tests.bench import (
     SENDER,
     TENANT,
     Bench,
+    accepted,
     new_sid,
 )
 from tests.pump_rig import Rig
@@ -242,6 +245,30 @@ class TestLaterWord:
         judge.resolve(message_id, sent=False, **BY)
         bench.db.run(receipts.apply_block, _told(message_id, "failed", 21610))
         assert (bench.row(campaign).state, bench.is_suppressed()) == ("suppressed", True)
+
+    async def test_a_late_answer_beats_not_sent(
+        self, bench: Bench, judge: Doubts, loop_db: AsyncDatabase
+    ) -> None:
+        """The answer to our own request, settled after the verdict, counts and is an alarm."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        message_id = _doubt(bench, campaign)
+        judge.resolve(message_id, sent=False, **BY)
+        await settle(bench, loop_db, licence, accepted(1))
+        assert (bench.row(campaign).state, bench.row(campaign).sid) == ("sent", new_sid(1))
+        (alarm,) = bench.execute("SELECT kind, detail FROM alarm")
+        assert alarm.kind == "answer_contradicts_verdict"
+        assert alarm.detail == {"message_id": str(message_id), "sid": new_sid(1)}
+
+    async def test_a_second_sid(self, bench: Bench, loop_db: AsyncDatabase) -> None:
+        """An answer that names another message than a callback did before it is an alarm."""
+        campaign = bench.campaign(ANNA)
+        licence = bench.guard_all(campaign)[ANNA]
+        bench.put(campaign, "delivered", sid=new_sid(1))
+        await settle(bench, loop_db, licence, accepted(2))
+        assert (bench.row(campaign).state, bench.row(campaign).sid) == ("delivered", new_sid(1))
+        (alarm,) = bench.execute("SELECT kind, detail FROM alarm")
+        assert (alarm.kind, alarm.detail["sid"]) == ("answer_second_sid", new_sid(2))
 
     def test_an_ordinary_failure_stays(self, bench: Bench, receipts: Receipts) -> None:
         """Only a person's word gives way: what Twilio failed is not revived by a late callback."""

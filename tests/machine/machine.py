@@ -109,7 +109,7 @@ class SendMachine(RuleBasedStateMachine):
         """Everything that is held is released."""
         for one in self.world.campaigns:
             self.bench.db.run(holds.release, Level.CAMPAIGN, one.id, author="test")
-        self.bench.db.run(holds.release, Level.SENDER, self.bench.sender_id(), author="test")
+        self.bench.db.run(holds.release, Level.SENDER, self.world.sender_id, author="test")
 
     # What a worker does.
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sender.domain.concurrency import FIRST, PAUSE, Allowance
+from sender.domain.concurrency import FIRST, LONGEST_PAUSE, PAUSE, Allowance
 from sender.domain.outcome import (
     Accepted,
     Ambiguous,
@@ -22,6 +22,7 @@ from sender.domain.outcome import (
 
 TAKEN = Accepted(sid="SM1", provider_status="queued")
 TOO_MUCH = Throttled(code=20429, retry_after=None)
+ASKED = Throttled(code=20429, retry_after=timedelta(seconds=7))
 NOTHING = timedelta()
 BOUND = 64
 
@@ -188,17 +189,31 @@ class TestCutting:
 class TestPausing:
     """When the whole fleet is told to leave the account alone."""
 
-    @pytest.mark.parametrize("limit", [1, 16])
-    @pytest.mark.parametrize("begun", [1.0, 9.0])
-    def test_as_long_as_asked(self, limit: int, begun: float) -> None:
-        """What ``Retry-After`` asks for is kept, whenever the request began."""
-        allowance = Allowance(bound=BOUND, size=limit, cut_at=5.0)
-        asked = Throttled(code=20429, retry_after=timedelta(seconds=7))
-        assert allowance.pause(asked, begun=begun, chance=0.5) == timedelta(seconds=7)
-
     def test_a_cut_is_enough_at_first(self) -> None:
-        """Without a word from the provider nobody pauses while there is something to cut."""
-        assert Allowance.first(BOUND).pause(TOO_MUCH, begun=1.0, chance=0.5) == NOTHING
+        """One refusal among many answers pauses nobody, whatever it asks for."""
+        allowance = Allowance.first(BOUND)
+        for number in range(1, 20):
+            assert allowance.pause(ASKED, begun=3.0 * number, chance=0.5) == NOTHING
+            allowance = _round(allowance, 1, at=3.0 * number)
+            allowance = _round(allowance, at=3.0 * number + 1.5)
+
+    def test_a_cut_that_was_not_enough(self) -> None:
+        """What begins after a cut and is refused before anything was let through pauses all."""
+        cut = _round(Allowance.first(BOUND), FIRST, at=1.0)
+        assert cut.pause(ASKED, begun=3.0, chance=0.5) == timedelta(seconds=7)
+        assert cut.pause(TOO_MUCH, begun=3.0, chance=0.0) == PAUSE
+
+    def test_what_began_before_the_cut(self) -> None:
+        """What was refused together asks for nothing more."""
+        cut = _round(Allowance.first(BOUND), 1, at=1.0)
+        assert cut.pause(ASKED, begun=1.0, chance=0.5) == NOTHING
+
+    @pytest.mark.parametrize(("begun", "pause"), [(1.0, ASKED.retry_after), (3.0, NOTHING)])
+    def test_what_was_let_through(self, begun: float, pause: timedelta) -> None:
+        """An answer proves a cut only if it began after it."""
+        cut = _round(Allowance.first(BOUND), FIRST, at=1.0)
+        answered = cut.after(TAKEN, begun=begun, at=4.0, in_flight=1)
+        assert answered.pause(ASKED, begun=3.5, chance=0.5) == pause
 
     @pytest.mark.parametrize(("chance", "longer"), [(0.0, 1.0), (1.0, 1.5)])
     def test_when_nothing_is_left_to_cut(self, chance: float, longer: float) -> None:
@@ -206,6 +221,12 @@ class TestPausing:
         least = Allowance(bound=BOUND, size=1.9, cut_at=5.0)
         assert least.pause(TOO_MUCH, begun=6.0, chance=chance) == PAUSE * longer
         assert least.pause(TOO_MUCH, begun=4.0, chance=chance) == NOTHING
+
+    def test_never_for_long(self) -> None:
+        """However long is asked for, the next refusal says so again."""
+        least = Allowance(bound=BOUND, size=1.0)
+        asked = Throttled(code=20429, retry_after=timedelta(hours=1))
+        assert least.pause(asked, begun=6.0, chance=0.5) == LONGEST_PAUSE
 
     @pytest.mark.parametrize(
         "outcome",

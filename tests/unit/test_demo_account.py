@@ -135,6 +135,7 @@ def tables(
         name="demo",
         state=CampaignState.COMPLETED,
         why="",
+        author="",
         fingerprint="",
         file_rows=len(messages),
         recipients=len(messages),

@@ -1,16 +1,16 @@
 """The limits of one exchange: nothing is begun too late, and no limit means no wait at all."""
 
-import time
 from datetime import UTC, datetime
 
 import pytest
 
 from sender.gateway.transport import Exchange
+from sender.send_clock import send_clock
 
 
 def limits(*, connect: float, total: float) -> Exchange:
     """An exchange with so many seconds left to begin, and in all."""
-    now = time.monotonic()
+    now = send_clock()
     return Exchange(connect_by=now + connect, deadline=now + total)
 
 
@@ -20,6 +20,18 @@ def test_a_connection_that_comes_too_late_is_not_used() -> None:
     with pytest.raises(TimeoutError):
         late.begin()
     assert late.begun_at is None
+
+
+def test_a_host_that_slept_begins_nothing() -> None:
+    """A connection that was waited for through the host's sleep is not used."""
+    now = 100.0
+    current = Exchange(connect_by=102.0, deadline=110.0, clock=lambda: now)
+    assert current.timeout().total == 10
+    now += 3600
+    with pytest.raises(TimeoutError):
+        current.begin()
+    with pytest.raises(TimeoutError):
+        current.timeout()
 
 
 def test_a_connection_in_time_marks_the_beginning() -> None:

@@ -12,6 +12,7 @@ from sender.permits import Permits
 
 TAKEN = Accepted(sid="SM1", provider_status="queued")
 TOO_MUCH = Throttled(code=20429, retry_after=None)
+ASKED = Throttled(code=20429, retry_after=timedelta(seconds=2))
 NOTHING = timedelta()
 
 
@@ -163,21 +164,23 @@ async def test_many_at_once() -> None:
 class TestPauses:
     """What the fleet is told."""
 
-    def test_once_for_what_was_refused_together(self) -> None:
-        """A window's refusals ask for the same pause: it is told once."""
-        asked = Throttled(code=20429, retry_after=timedelta(seconds=2))
+    def test_only_when_a_cut_was_not_enough(self) -> None:
+        """The first refusals cut; those of the next round pause everybody, told once."""
         account = _account(Permits(64))
-        told = [account.answered(asked, begun=1.0, at=2.0 + n / 1000) for n in range(50)]
-        assert told == [timedelta(seconds=2)] + [NOTHING] * 49
+        for begun, times_told in ((1.0, 0), (3.0, 1)):
+            told = [account.answered(ASKED, begun=begun, at=begun + 1 + n / 1000) for n in range(8)]
+            assert told.count(ASKED.retry_after) == times_told
+            assert told.count(NOTHING) == 8 - times_told
 
     def test_again_when_it_is_longer(self) -> None:
         """A longer pause, or one asked for later, is told."""
         account = _account(Permits(64))
-        for at, seconds, told in ((2, 2, True), (2, 9, True), (3, 2, False), (10, 5, True)):
+        _answer(account, ASKED, at=1)
+        for at, seconds, told in ((3, 2, True), (5, 9, True), (7, 2, False), (15, 5, True)):
             asked = Throttled(code=20429, retry_after=timedelta(seconds=seconds))
             assert bool(_answer(account, asked, at=at)) is told
 
-    @pytest.mark.parametrize("outcome", [TAKEN, TOO_MUCH])
+    @pytest.mark.parametrize("outcome", [TAKEN, TOO_MUCH, ASKED])
     def test_mostly_none(self, outcome: Outcome) -> None:
-        """An answer that asks for no pause tells nobody anything."""
+        """One answer alone tells nobody anything."""
         assert _answer(_account(Permits(64)), outcome, at=2) == NOTHING

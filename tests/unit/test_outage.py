@@ -6,6 +6,7 @@ import pytest
 
 from sender.domain.outage import FIRST_REST, LONG_ENOUGH, LONGEST_REST, Streak
 from sender.domain.outcome import (
+    TOO_LATE,
     Accepted,
     Ambiguous,
     NotBegun,
@@ -51,6 +52,15 @@ def test_a_429_changes_nothing(failures: int) -> None:
     """A provider that limits requests is there, and need not be well."""
     streak = _failed(failures)
     assert streak.after(Throttled(code=20429, retry_after=None), at=0.0) == streak
+
+
+@pytest.mark.parametrize("failures", [0, 1, LONG_ENOUGH])
+def test_our_own_lateness_changes_nothing(failures: int) -> None:
+    """What was too late before it was begun says nothing about the provider, good or bad."""
+    streak = _failed(failures)
+    for _ in range(2 * LONG_ENOUGH):
+        streak = streak.after(NotBegun(why=TOO_LATE), at=0.0)
+    assert streak == _failed(failures)
 
 
 @pytest.mark.parametrize(

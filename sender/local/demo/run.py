@@ -37,6 +37,8 @@ TESTING_SIZE, STOPS_PER_STATE = 2_000, 20
 #: What a slow machine with one core needs, and a fixed part for the worker that is killed.
 _SLOWEST = timedelta(seconds=1) / 20
 _AT_LEAST = timedelta(seconds=90)
+#: What a person may have set for their own system, and must not reach the demo's.
+_NOT_OURS = ("CELERY_BROKER_URL", "SENDER_INTAKE", "TWILIO_API_KEY", "TWILIO_API_SECRET")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +147,7 @@ class _Demo:
                 # On loopback a dead worker's bytes arrive at once: a STOP need not wait for
                 # them for the two minutes that a real network may take.
                 "SENDER_DOUBT_HORIZON_SECONDS": "15",
-                # What a person may have set for their own system must not reach the demo's.
-                **dict.fromkeys(("CELERY_BROKER_URL", "TWILIO_API_KEY", "TWILIO_API_SECRET"), ""),
+                **dict.fromkeys(_NOT_OURS, ""),
             },
         )
 

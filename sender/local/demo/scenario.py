@@ -124,7 +124,9 @@ def _texts_while_running(drawing: "_Drawing") -> Iterator[PlannedText]:
     for share, people in _in_steps(early, (0.55, 0.75, 1.0)):
         yield from _texts(people, at=share, bodies=STOPS, then=cycle((None, None, *STARTS)))
     yield from _texts(drawing.part(0.004, least=6), at=0.3, bodies=HELPS)
-    yield from _texts(drawing.part(0.006, least=12), at=0.4, bodies=CHATTER)
+    # An unclear reply holds what that person was not sent yet until somebody has read it, and here
+    # nobody does: the campaign would not end.
+    yield from _texts(drawing.part(0.006, least=12), at=1.0, bodies=CHATTER)
 
 
 def _stops_around_requests(drawing: "_Drawing") -> Iterator[Rule]:

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0004"
-down_revision = "0002"
+revision = "0005"
+down_revision = "0004"
 
 INCIDENTS = """
 -- Its message's; NULL only where a process of an older release opened it meanwhile.

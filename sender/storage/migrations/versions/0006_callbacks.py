@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 MISSED = """
 -- How we came to know: by callback, asked for (fetched), or by Event Streams (event).

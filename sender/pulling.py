@@ -1,0 +1,184 @@
+"""The puller: reads from Twilio's log what people texted to our senders, and applies it.
+
+What a webhook brought already is left alone; what none brought goes the same way as if one came
+now. A sender's watermark moves only over what was applied and committed. Gaps end here.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from sender.domain.intake import (
+    LOG_SETTLES,
+    Blind,
+    IntakeMode,
+    Rhythm,
+    Source,
+    blind_number,
+    blind_service,
+    read_since,
+)
+from sender.domain.phone import SenderKind
+from sender.domain.provider import MessageRecord, ServiceRecord
+from sender.errors import SenderError
+from sender.hearing import Hearing
+from sender.heartbeat import report
+from sender.storage import inbound, intake, pools
+from sender.storage.database import AsyncDatabase, DatabaseError, Transaction
+from sender.storage.intake import DueSender, Gap
+
+log = structlog.get_logger(__name__)
+
+#: Senders read in one round, one after the other for each tenant.
+AT_A_TIME = 500
+#: Tenants whose logs are read at the same time.
+TENANTS_AT_A_TIME = 4
+#: How long a round goes on: gaps are ended, and signs of life given, between rounds.
+ROUND_FOR = timedelta(seconds=20)
+#: A webhook that did not come within this will not come.
+LATE = timedelta(minutes=1)
+
+
+class ProviderLog(Protocol):
+    """Twilio's log of messages."""
+
+    def pages_since(
+        self, since: datetime, *, to: str | None = None
+    ) -> AsyncIterator[list[MessageRecord]]:
+        """Messages to a number, by the page; raises ``ProviderUnavailable``."""
+
+    async def service(self, sid: str) -> ServiceRecord | None:
+        """A Messaging Service, ``None`` if there is none; raises ``ProviderUnavailable``."""
+
+
+class ProviderLogs(Protocol):
+    """Each tenant's log."""
+
+    async def of(self, tenant_id: int) -> ProviderLog:
+        """The tenant's log; ``ConfigurationError`` where it cannot sign in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Puller:
+    """Reads what is due, in whichever consumer has the turn."""
+
+    db: AsyncDatabase
+    providers: ProviderLogs
+    hearing: Hearing
+    rhythm: Rhythm
+    #: How long Twilio's log needs to be complete.
+    settles: timedelta = LOG_SETTLES
+
+    async def round(self) -> int:
+        """Read the senders that are due, and end the gaps that were read past; how many were read.
+
+        Twilio's errors are kept with the sender and it is asked again later; its hold stays.
+
+        Raises:
+            DatabaseError: what was not committed is read again.
+        """
+        read = await self._pull() if await self.db.run(intake.due, limit=1) else 0
+        if read is None:
+            return 0
+        for gap in await self.db.run(self._after_round):
+            report(gap)
+        if ended := await self.db.run(intake.close_gaps):
+            log.info("intake_gap_ended", senders=ended)
+        return read
+
+    def _after_round(self, tx: Transaction) -> list[Gap]:
+        """Where pulls are the only source: the sign of life, and whom it does not stand for."""
+        if self.rhythm.mode is not IntakeMode.PULL:
+            return []
+        good_for = self.rhythm.sources[Source.PULL]
+        gaps = [intake.beat(tx, Source.PULL, good_for), *intake.hold_failing(tx, good_for)]
+        return [gap for gap in gaps if gap is not None]
+
+    async def _pull(self) -> int | None:
+        """Read for a while; ``None`` where another consumer has the turn, alive or not."""
+        give_up_at = time.monotonic() + ROUND_FOR.total_seconds()
+        async with self.db.session() as session:
+            if not await session.run(intake.take_turn):
+                return None
+            by_tenant: dict[int, list[DueSender]] = {}  # who waits longest comes first
+            for one in await self.db.run(intake.due, limit=AT_A_TIME):
+                by_tenant.setdefault(one.tenant_id, []).append(one)
+            few = asyncio.Semaphore(TENANTS_AT_A_TIME)
+            reading = [self._tenant(some, few, give_up_at) for some in by_tenant.values()]
+            results = await asyncio.gather(*reading, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return sum(one for one in results if isinstance(one, int))
+
+    async def _tenant(
+        self, senders: Sequence[DueSender], few: asyncio.Semaphore, give_up_at: float
+    ) -> int:
+        """Read a tenant's senders; the first failure puts off those that are left."""
+        async with few:
+            for number, sender in enumerate(senders):
+                if time.monotonic() > give_up_at:
+                    return number
+                try:
+                    await self._sender(await self.providers.of(sender.tenant_id), sender)
+                except DatabaseError:
+                    raise
+                except Exception as exc:  # noqa: BLE001  # whatever it is, the hold stays
+                    # Only our own errors' texts: another's may quote what a person wrote.
+                    why = str(exc) if isinstance(exc, SenderError) else type(exc).__name__
+                    log.warning("pull_failed", tenant=sender.tenant_id, error=why)
+                    await self.db.run(intake.failed, [one.id for one in senders[number:]], why)
+                    return number
+            return len(senders)
+
+    async def _sender(self, provider: ProviderLog, sender: DueSender) -> None:
+        """Read one sender up to now, but for what may not be in the log yet."""
+        asked_at = await self.db.run(intake.now)
+        if sender.kind == SenderKind.MESSAGING_SERVICE:
+            blind = await self._members(provider, sender)
+        else:
+            heard = await self._texts(provider, sender, asked_at)
+            blind = blind_number(SenderKind(sender.kind), heard=heard)
+        await self.db.run(
+            intake.pulled,
+            sender.id,
+            upto=asked_at - self.settles,
+            blind=blind,
+            every=self.rhythm.pull_every,
+            settles=self.settles,
+        )
+
+    async def _members(self, provider: ProviderLog, sender: DueSender) -> Blind | None:
+        """A service's inbound messages are its numbers', which are read as senders themselves."""
+        service = await provider.service(sender.address)
+        if service is not None:
+            await self.db.run(
+                pools.enter_members,
+                tenant_id=sender.tenant_id,
+                service_id=sender.id,
+                numbers=service.numbers,
+            )
+        return blind_service(service)
+
+    async def _texts(self, provider: ProviderLog, sender: DueSender, now: datetime) -> bool:
+        """Apply what nobody has told us of yet; whether the sender was ever texted."""
+        since = read_since(watermark=sender.watermark, campaign=sender.campaign, at=now)
+        new: list[MessageRecord] = []
+        heard = sender.heard
+        async for page in provider.pages_since(since, to=sender.address):
+            records = [record for record in page if record.inbound]
+            known = await self.db.run(inbound.known, [record.sid for record in records])
+            new += [record for record in records if record.sid not in known]
+            heard = heard or bool(records)
+        opt_outs = await self.hearing.hear(new)
+        if new:
+            log.info("inbound_pulled", sender=sender.id, messages=len(new), opt_outs=len(opt_outs))
+        late = [one for one in new if one.date_created < now - LATE]
+        if late and sender.watermark and self.rhythm.mode is IntakeMode.BOTH:
+            log.warning("webhooks_missed", sender=sender.id, messages=len(late))
+        return heard

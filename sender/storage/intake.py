@@ -1,0 +1,330 @@
+"""Signs of life of the intake, its gaps, and how far Twilio's log was read for each sender.
+
+A *silent* source stops everything by itself: the guard reads it (`holds.SILENT`). What it leaves
+behind is a *gap*: STOPs may be missing, so each sender is held until the log was read past its
+end. The sign of life that ends a silence opens the gap in the same transaction, so that there is
+no moment between the two in which anything goes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from sender.domain.intake import Blind, Source
+from sender.storage.database import Transaction
+from sender.storage.holds import INTAKE_GAP, SILENT
+
+#: Whoever opens or ends gaps does it alone ("gaps" in ASCII); who pulls, too ("pull").
+_GAPS_LOCK, _PULL_LOCK = 0x67617073, 0x70756C6C
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """STOPs may be missing since then."""
+
+    since: datetime
+    #: What was silent, or could not be asked.
+    cause: str
+    #: How many senders are held because of it.
+    senders: int
+
+
+_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+_SILENCE = text("""
+    SELECT string_agg(source, ', ' ORDER BY source) AS cause, min(beaten_at) AS since
+    FROM intake_source WHERE good_until < clock_timestamp()
+""")
+#: A gap that is open already stays as it is.
+_OPEN = text("""
+    INSERT INTO intake_sender AS i (sender_id, gap_since, gap_noticed_at, gap_cause)
+    SELECT s.id, :since, clock_timestamp(), :cause FROM sender s
+    WHERE (CAST(:tenant_id AS integer) IS NULL OR s.tenant_id = :tenant_id)
+      AND NOT EXISTS (
+        SELECT FROM intake_sender g WHERE g.sender_id = s.id AND g.gap_since IS NOT NULL)
+    ON CONFLICT (sender_id) DO UPDATE
+    SET gap_since = excluded.gap_since, gap_noticed_at = excluded.gap_noticed_at,
+        gap_cause = excluded.gap_cause, next_pull = least(i.next_pull, clock_timestamp())
+    WHERE i.gap_since IS NULL
+""")
+#: On whoever has a gap, also where its hold was lifted while the silence goes on.
+_HOLD = text("""
+    INSERT INTO hold (level, subject, reason, detail)
+    SELECT 'sender', s.id, :reason,
+           'STOPs may be missing since ' || to_char(i.gap_since AT TIME ZONE 'UTC',
+               'YYYY-MM-DD HH24:MI:SS') || ' UTC (' || i.gap_cause || ')'
+           || CASE WHEN i.blind <> '' OR s.kind = 'alphanumeric'
+                   THEN '; blind: `sender intake release`, or `allow`' ELSE '' END
+    FROM intake_sender i JOIN sender s ON s.id = i.sender_id
+    WHERE i.gap_since IS NOT NULL
+      AND (CAST(:tenant_id AS integer) IS NULL OR s.tenant_id = :tenant_id)
+      AND NOT EXISTS (
+        SELECT FROM hold h WHERE h.level = 'sender' AND h.subject = s.id
+          AND h.reason = :reason AND h.released_at IS NULL)
+    ORDER BY s.id
+    ON CONFLICT (level, subject, reason) WHERE released_at IS NULL DO NOTHING
+""")
+_BEAT = text("""
+    UPDATE intake_source
+    SET beaten_at = clock_timestamp(), good_until = clock_timestamp() + :good_for
+    WHERE source = :source AND good_until >= clock_timestamp()
+""")
+_RESUME = text("""
+    UPDATE intake_source
+    SET beaten_at = clock_timestamp(), good_until = clock_timestamp() + :good_for,
+        resumed_at = clock_timestamp()
+    WHERE source = :source
+""")
+_PULL_SOON = text("""
+    UPDATE intake_sender SET next_pull = clock_timestamp() + :after
+    WHERE next_pull > clock_timestamp() + :after AND (NOT :gaps_only OR gap_since IS NOT NULL)
+""")
+_EXPECT = text("""
+    INSERT INTO intake_source (source, good_until) VALUES (:source, clock_timestamp() + :good_for)
+    ON CONFLICT DO NOTHING
+""")
+_NO_OTHERS = text("DELETE FROM intake_source WHERE NOT source = ANY (CAST(:wanted AS text[]))")
+
+
+def demand(tx: Transaction, sources: Mapping[Source, timedelta]) -> Gap | None:
+    """Have these sources live, and no others, from now on; each process says so as it starts.
+
+    One that nobody demanded before has as long as a sign of life is good for to give its first.
+    What another's silence has left behind stays a gap; it is returned if nobody noticed it yet.
+    """
+    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    gap = _notice(tx)
+    for source, good_for in sources.items():
+        tx.execute(_EXPECT, {"source": source.value, "good_for": good_for})
+    tx.execute(_NO_OTHERS, {"wanted": [source.value for source in sources]})
+    return gap
+
+
+def beat(tx: Transaction, source: Source, good_for: timedelta) -> Gap | None:
+    """Give a sign of life; the gap, if that is the first after a silence and nobody noticed it."""
+    values = {"source": source.value, "good_for": good_for}
+    if tx.execute(_BEAT, values).rowcount:
+        return None
+    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    gap = _notice(tx)
+    tx.execute(_RESUME, values)
+    tx.execute(_PULL_SOON, {"after": timedelta(), "gaps_only": True})
+    return gap
+
+
+def notice(tx: Transaction) -> Gap | None:
+    """Hold all senders while a source is silent; the gap, if it is new."""
+    if not tx.execute(text(f"SELECT {SILENT}")).scalar_one():
+        return None
+    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    return _notice(tx)
+
+
+def _notice(tx: Transaction) -> Gap | None:
+    found = tx.execute(_SILENCE).one()
+    if found.cause is None:
+        return None
+    return _open(tx, since=found.since, cause=f"no sign of life: {found.cause}", tenant_id=None)
+
+
+def _open(tx: Transaction, *, since: datetime, cause: str, tenant_id: int | None) -> Gap | None:
+    values = {"since": since, "cause": cause, "tenant_id": tenant_id}
+    senders = tx.execute(_OPEN, values).rowcount
+    tx.execute(_HOLD, {"reason": INTAKE_GAP, "tenant_id": tenant_id})
+    return Gap(since=since, cause=cause, senders=senders) if senders else None
+
+
+#: Tenants of whom a sender could not be read for too long.
+_FAILING = text("""
+    SELECT s.tenant_id, coalesce(min(i.pulled_at), now()) AS since
+    FROM intake_sender i JOIN sender s ON s.id = i.sender_id
+    WHERE i.failures > 0 AND i.blind = ''
+      AND (i.pulled_at IS NULL OR i.pulled_at < clock_timestamp() - CAST(:patience AS interval))
+    GROUP BY s.tenant_id
+""")
+
+
+def hold_failing(tx: Transaction, patience: timedelta) -> list[Gap]:
+    """Hold tenants whose log could not be read for so long, where only that brings STOPs."""
+    failing = tx.execute(_FAILING, {"patience": patience}).all()
+    if not failing:
+        return []
+    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    gaps = [
+        _open(tx, since=one.since, cause="Twilio's log cannot be read", tenant_id=one.tenant_id)
+        for one in failing
+    ]
+    return [gap for gap in gaps if gap is not None]
+
+
+_COVER_NEW = text("""
+    INSERT INTO intake_sender (sender_id, gap_since, gap_noticed_at, gap_cause)
+    SELECT :sender_id, i.gap_since, i.gap_noticed_at, i.gap_cause
+    FROM intake_sender i JOIN sender s ON s.id = i.sender_id
+    WHERE s.tenant_id = :tenant_id AND i.gap_since IS NOT NULL
+    ORDER BY i.gap_since LIMIT 1
+    ON CONFLICT DO NOTHING
+""")
+
+
+def cover_new(tx: Transaction, *, sender_id: int, tenant_id: int) -> None:
+    """Hold a new sender like its tenant's others: a STOP to one of them counts for it, too."""
+    if tx.execute(_COVER_NEW, {"sender_id": sender_id, "tenant_id": tenant_id}).rowcount:
+        tx.execute(_HOLD, {"reason": INTAKE_GAP, "tenant_id": tenant_id})
+
+
+def pull_soon(tx: Transaction, after: timedelta) -> None:
+    """Have every sender read so much later at the latest."""
+    tx.execute(_PULL_SOON, {"after": after, "gaps_only": False})
+
+
+#: A gap ends for all of a tenant's senders at once: a STOP to one counts for all. A blind one has
+#: nothing that could be read; its own gap ends with the others' if somebody allowed that.
+_CLOSE = text(f"""
+    WITH needed AS (
+        SELECT s.tenant_id, greatest(
+                   max(i.gap_noticed_at), (SELECT max(resumed_at) FROM intake_source)) AS upto
+        FROM intake_sender i JOIN sender s ON s.id = i.sender_id
+        WHERE i.gap_since IS NOT NULL GROUP BY s.tenant_id
+    ),
+    caught_up AS (
+        SELECT n.tenant_id FROM needed n
+        WHERE NOT {SILENT} AND NOT EXISTS (
+            SELECT FROM sender s LEFT JOIN intake_sender i ON i.sender_id = s.id
+            WHERE s.tenant_id = n.tenant_id AND s.kind <> 'alphanumeric'
+              AND coalesce(i.blind, '') = ''
+              AND (i.pulled_upto IS NULL OR i.pulled_upto < n.upto))
+    ),
+    closed AS (
+        UPDATE intake_sender i SET gap_since = NULL, gap_noticed_at = NULL, gap_cause = ''
+        FROM sender s
+        WHERE s.id = i.sender_id AND s.tenant_id IN (SELECT tenant_id FROM caught_up)
+          AND i.gap_since IS NOT NULL
+          AND (i.blind = '' AND s.kind <> 'alphanumeric' OR i.allowed_at IS NOT NULL)
+        RETURNING i.sender_id
+    )
+    UPDATE hold SET released_at = clock_timestamp(), released_by = 'the puller',
+                    release_reason = 'Twilio''s log was read past the gap'
+    WHERE level = 'sender' AND reason = :reason AND released_at IS NULL
+      AND subject IN (SELECT sender_id FROM closed)
+""")  # noqa: S608  # built from a constant
+_HAS_GAPS = text("SELECT EXISTS (SELECT FROM intake_sender WHERE gap_since IS NOT NULL)")
+
+
+def close_gaps(tx: Transaction) -> int:
+    """End the gaps that were read past, and lift their holds; how many."""
+    if not tx.execute(_HAS_GAPS).scalar_one():
+        return 0
+    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    return tx.execute(_CLOSE, {"reason": INTAKE_GAP}).rowcount
+
+
+_HELD = text("SELECT count(*) FROM intake_sender WHERE gap_since IS NOT NULL")
+
+
+def senders_in_gap(tx: Transaction) -> int:
+    """How many senders wait for the end of a gap."""
+    return int(tx.execute(_HELD).scalar_one())
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueSender:
+    """A sender whose inbound messages are to be read now."""
+
+    id: int
+    tenant_id: int
+    address: str
+    kind: str
+    #: Up to when they were; ``None``: never.
+    watermark: datetime | None
+    #: When its tenant's oldest campaign under way was created, where there is no watermark.
+    campaign: datetime | None
+    #: Whether an inbound message to it was ever seen; asked of short codes only.
+    heard: bool
+
+
+_DUE = text("""
+    SELECT s.id, s.tenant_id, s.address, s.kind, i.pulled_upto AS watermark,
+           CASE WHEN i.pulled_upto IS NULL THEN (
+               SELECT min(c.created_at) FROM campaign c
+               WHERE c.tenant_id = s.tenant_id AND c.state NOT IN ('COMPLETED', 'CANCELED')
+           ) END AS campaign,
+           s.kind <> 'short_code'
+               OR EXISTS (SELECT FROM inbound m WHERE m.sender_id = s.id) AS heard
+    FROM sender s JOIN tenant t ON t.id = s.tenant_id
+    LEFT JOIN intake_sender i ON i.sender_id = s.id
+    WHERE t.account_sid IS NOT NULL AND s.kind <> 'alphanumeric'
+      AND coalesce(i.next_pull, '-infinity') <= clock_timestamp()
+    ORDER BY i.next_pull NULLS FIRST, s.id LIMIT :limit
+""")
+
+
+def take_turn(tx: Transaction) -> bool:
+    """Be the one who pulls until the session ends; ``False``: another one is."""
+    lock = text("SELECT pg_try_advisory_lock(:key)")
+    return bool(tx.execute(lock, {"key": _PULL_LOCK}).scalar_one())
+
+
+def now(tx: Transaction) -> datetime:
+    """Postgres's clock, by which watermarks are."""
+    found: datetime = tx.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found
+
+
+def due(tx: Transaction, *, limit: int) -> list[DueSender]:
+    """Senders to be read now, those who wait longest first."""
+    return [DueSender(**row) for row in tx.execute(_DUE, {"limit": limit}).mappings()]
+
+
+#: After a gap it is asked again as soon as an answer can reach past its end.
+_PULLED = text("""
+    INSERT INTO intake_sender AS i (sender_id, pulled_upto, pulled_at, blind, next_pull)
+    VALUES (:sender_id, :upto, clock_timestamp(), :blind, clock_timestamp() + :every)
+    ON CONFLICT (sender_id) DO UPDATE
+    SET pulled_upto = greatest(i.pulled_upto, excluded.pulled_upto),
+        pulled_at = excluded.pulled_at, blind = excluded.blind, failures = 0, failure = '',
+        next_pull = CASE
+            WHEN i.gap_since IS NULL OR excluded.blind <> '' THEN excluded.next_pull
+            ELSE least(excluded.next_pull, greatest(
+                clock_timestamp() + interval '1 second',
+                :settles + greatest(
+                    i.gap_noticed_at, (SELECT max(resumed_at) FROM intake_source)))) END
+""")
+_FAILED = text("""
+    INSERT INTO intake_sender AS i (sender_id, failures, failure, next_pull)
+    VALUES (:sender_id, 1, :why, clock_timestamp() + interval '1 second')
+    ON CONFLICT (sender_id) DO UPDATE
+    SET failures = i.failures + 1, failure = excluded.failure,
+        next_pull = clock_timestamp()
+            + least(interval '1 minute', interval '1 second' * 2 ^ least(i.failures, 6))
+""")
+
+
+def pulled(
+    tx: Transaction,
+    sender_id: int,
+    *,
+    upto: datetime,
+    blind: Blind | None,
+    every: timedelta,
+    settles: timedelta,
+) -> None:
+    """Move a sender's watermark, once all that was read is applied and committed.
+
+    Args:
+        tx: the transaction.
+        sender_id: whose.
+        upto: everything that Twilio received before was read.
+        blind: why nothing can be read; it then says nothing.
+        every: until it is read again.
+        settles: how long Twilio's log needs; after a gap it is read again that long after its end.
+    """
+    values = {"sender_id": sender_id, "upto": upto, "blind": blind.value if blind else ""}
+    tx.execute(_PULLED, {**values, "every": every, "settles": settles})
+
+
+def failed(tx: Transaction, sender_ids: Sequence[int], why: str) -> None:
+    """Read these again later, each time twice as late, at most a minute."""
+    for sender_id in sender_ids:
+        tx.execute(_FAILED, {"sender_id": sender_id, "why": why})

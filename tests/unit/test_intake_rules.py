@@ -1,0 +1,104 @@
+"""How far back Twilio's log is read, what must live, and which senders are blind."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sender.config import Settings
+from sender.domain.intake import (
+    FIRST_LOOK,
+    HISTORY,
+    OVERLAP,
+    Blind,
+    IntakeMode,
+    Rhythm,
+    Source,
+    blind_number,
+    blind_service,
+    read_since,
+)
+from sender.domain.phone import SenderKind
+from sender.domain.provider import ServiceRecord
+from sender.errors import ConfigurationError
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+URLS = {"DATABASE_URL": "postgresql://db", "REDIS_URL": "redis://redis/0"}
+
+
+@pytest.mark.parametrize(
+    ("watermark", "campaign", "since"),
+    [
+        (NOW - timedelta(hours=1), None, NOW - timedelta(hours=1) - OVERLAP),
+        (NOW - timedelta(hours=1), NOW - timedelta(days=9), NOW - timedelta(hours=1) - OVERLAP),
+        (None, NOW - timedelta(days=9), NOW - timedelta(days=9) - OVERLAP),
+        (None, NOW - timedelta(minutes=1), NOW - FIRST_LOOK - OVERLAP),
+        (None, None, NOW - FIRST_LOOK - OVERLAP),
+        (NOW - timedelta(days=999), None, NOW - HISTORY),
+        (None, NOW - timedelta(days=999), NOW - HISTORY),
+    ],
+)
+def test_how_far_back(
+    watermark: datetime | None, campaign: datetime | None, since: datetime
+) -> None:
+    """From the watermark with overlap; without one from the campaign's creation; within bounds."""
+    assert read_since(watermark=watermark, campaign=campaign, at=NOW) == since
+
+
+def _rhythm(mode: IntakeMode) -> Rhythm:
+    return Rhythm(mode=mode, silence=timedelta(seconds=30), pull_every=timedelta(seconds=60))
+
+
+def test_what_must_live() -> None:
+    """Whatever brings STOPs: a pull's sign of life is good until two more were missed."""
+    half_minute = timedelta(seconds=30)
+    assert _rhythm(IntakeMode.BOTH).sources == {
+        Source.WEBHOOK: half_minute,
+        Source.CONSUMER: half_minute,
+    }
+    assert _rhythm(IntakeMode.WEBHOOK).sources == {Source.WEBHOOK: half_minute}
+    assert _rhythm(IntakeMode.PULL).sources == {Source.PULL: timedelta(seconds=150)}
+    assert [mode for mode in IntakeMode if not _rhythm(mode).pulls] == [IntakeMode.WEBHOOK]
+
+
+def test_signs_of_life_come_several_times_within_the_silence() -> None:
+    """One or two that get lost hold nobody."""
+    rhythm = _rhythm(IntakeMode.BOTH)
+    assert rhythm.beat_every * 6 <= rhythm.silence
+
+
+@pytest.mark.parametrize(
+    ("service", "blind"),
+    [
+        (None, Blind.UNKNOWN_SERVICE),
+        (ServiceRecord(numbers=("+1",), receives=False), Blind.DROPS_INBOUND),
+        (ServiceRecord(numbers=(), receives=True), Blind.NO_NUMBERS),
+        (ServiceRecord(numbers=("+1",), receives=True), None),
+    ],
+)
+def test_a_blind_service(service: ServiceRecord | None, blind: Blind | None) -> None:
+    """A service is blind that is unknown, drops inbound messages, or has no number."""
+    assert blind_service(service) is blind
+
+
+@pytest.mark.parametrize("kind", SenderKind)
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_blind_number(kind: SenderKind, heard: bool) -> None:  # noqa: FBT001  # a parameter
+    """A name is blind, and a short code until it was heard of; an ordinary number never is."""
+    found = blind_number(kind, heard=heard)
+    match kind:
+        case SenderKind.ALPHANUMERIC:
+            assert found is Blind.ONE_WAY
+        case SenderKind.SHORT_CODE:
+            assert found is (None if heard else Blind.SHORT_CODE_UNHEARD)
+        case _:
+            assert found is None
+
+
+def test_a_public_address_is_needed_for_webhooks_only() -> None:
+    """Who pulls alone need not be reachable; who does not, must be."""
+    account = {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "token"}
+    Settings.from_variables({**URLS, **account, "SENDER_INTAKE": "pull"}).require_twilio()
+    with pytest.raises(ConfigurationError, match="PUBLIC_BASE_URL"):
+        Settings.from_variables({**URLS, **account}).require_twilio()
+    with pytest.raises(ConfigurationError, match="SENDER_INTAKE"):
+        Settings.from_variables({**URLS, "SENDER_INTAKE": "fax"})
