@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -38,10 +39,13 @@ from workers import metrics
 from workers.beating import beating
 from workers.bodies import TooLarge, read_body
 from workers.refusals import Refusals, Refused
+from workers.seldom import Seldom
 
 log = structlog.get_logger(__name__)
 
 _NOT_STORED = 503
+#: The database is not asked more often for what waits, whoever asks us.
+SCRAPE_EVERY = timedelta(seconds=5)
 #: Of a batch of events, a few hundred: each is about a kilobyte.
 LARGEST_BATCH = 1024 * 1024
 
@@ -57,7 +61,11 @@ def create_app(
         runtime = Runtime(settings=settings(), parts=parts or Parts())
         logs.configure(runtime.settings.log_level)
         async with runtime.webhooks() as use_cases, beating(use_cases.heartbeat):
-            yield {"use_cases": use_cases, "refusals": Refusals(db=use_cases.db)}
+            yield {
+                "use_cases": use_cases,
+                "refusals": Refusals(db=use_cases.db),
+                "scrapes": Seldom(SCRAPE_EVERY),
+            }
 
     routes = [
         Route("/twilio/inbound", inbound, methods=["POST"]),
@@ -265,7 +273,8 @@ async def readyz(request: Request) -> Response:
 
 async def figures(request: Request) -> Response:
     """This process's figures for Prometheus, and what waits; no numbers, no texts."""
-    await metrics.refresh(_use_cases(request).db)
+    if request.state.scrapes.is_time("waiting"):
+        await metrics.refresh(_use_cases(request).db)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -371,7 +371,8 @@ async def test_what_waits_is_a_figure(bench: Bench, tenancy: Tenancy, redis_url:
         assert found['sender_waiting{what="enforcement"}'] == 1
         assert found['sender_waiting{what="provider_time"}'] == 1
         assert 3600 <= found['sender_waiting_oldest_seconds{what="forward"}'] < 3700
-        bench.execute("ALTER TABLE forward RENAME TO elsewhere")
+    bench.execute("ALTER TABLE forward RENAME TO elsewhere")
+    async with running(create_app(settings=lambda: settings)) as twilio:
         found = await _figures(twilio)
         assert found['sender_waiting{what="forward"}'] != found['sender_waiting{what="forward"}']
 
