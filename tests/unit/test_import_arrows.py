@@ -65,6 +65,7 @@ USE_CASES = frozenset(
     {
         "sender.alerting",
         "sender.campaigns",
+        "sender.chasing",
         "sender.doubting",
         "sender.holding",
         "sender.inbound",
@@ -85,9 +86,11 @@ USE_CASES = frozenset(
         "sender.erasing",
         "sender.exporting",
         "sender.fleet",
+        "sender.forwarding",
         "sender.importing",
         "sender.reviewing",
         "sender.sealing",
+        "sender.streaming",
         "sender.tenancy",
         "sender.tracing",
         "sender.verifying",
@@ -155,7 +158,8 @@ ARROWS = {
     # One tenant's list as users see it: nothing but the use cases side by side.
     "sender.suppression_list": RUNTIME,
     "sender.parts": RUNTIME | {"sender.suppression_list"},
-    "sender.runtime": RUNTIME | {"sender.parts", "sender.suppression_list"},
+    "sender.assembly": RUNTIME | {"sender.parts"},
+    "sender.runtime": RUNTIME | {"sender.assembly", "sender.parts", "sender.suppression_list"},
     "sender.api": RUNTIME | {"sender.parts", "sender.runtime", "sender.suppression_list"},
     "sender": RUNTIME | {"sender.api", "sender.suppression_list"},
     # It runs and audits the whole system, the simulator included.
