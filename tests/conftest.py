@@ -1,14 +1,19 @@
 """Real servers for the tests, and no way to any other machine.
 
 Two environment variables name servers on this machine to use instead of the embedded ones:
-`TEST_DATABASE_URL` (``postgresql+psycopg://…``, a role that may create databases) and
-`TEST_REDIS_URL` (without a database index; databases 14 and 15 are emptied). A server that is
-missing fails the tests that need it.
+`TEST_DATABASE_URL` (``postgresql+psycopg://…``, PostgreSQL 15 or newer, a role that may create
+databases) and `TEST_REDIS_URL` (without a database index; databases 14 and 15 are emptied). A
+server that is missing fails the tests that need it.
+
+Temporary files are kept in memory where the machine offers that: the servers do all that they do
+on a disk, and a thousand databases are made and dropped in a tenth of the time. `TMPDIR` says
+otherwise.
 """
 
 import ipaddress
 import itertools
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -25,6 +30,17 @@ from psycopg import sql
 from sqlalchemy import URL, make_url
 
 from sender.local.servers import LocalPostgres, LocalRedis
+
+_MEMORY = Path("/dev/shm")  # noqa: S108  # Linux's file system in memory
+#: What the servers of files that run side by side need, and room to spare.
+_ENOUGH_BYTES = 4 * 1024**3
+if (
+    "TMPDIR" not in os.environ
+    and os.access(_MEMORY, os.W_OK)
+    and shutil.disk_usage(_MEMORY).free >= _ENOUGH_BYTES
+):
+    os.environ["TMPDIR"] = str(_MEMORY)  # child processes look there, too
+    tempfile.tempdir = None  # asked anew
 
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -150,7 +166,7 @@ def _database(server_url: str, template: str = "template1") -> Iterator[str]:
     """Create a database as a copy of `template`; drop it afterwards, whoever is connected."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     url = make_url(server_url)
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
     _execute(url, create.format(sql.Identifier(name), sql.Identifier(template)))
     try:
         yield url.set(database=name).render_as_string(hide_password=False)
