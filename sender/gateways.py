@@ -10,6 +10,7 @@ from typing import Self
 
 from sender.accounts import Account, Accounts
 from sender.gateway import (
+    BlockLog,
     ConsentsGateway,
     Credentials,
     Form,
@@ -68,6 +69,11 @@ class Gateways:
         """A tenant's way to Twilio's Consent API; raises as `of` does."""
         account = await self.db.run(self.accounts.of, tenant_id)
         return ConsentsGateway(self.factory.client(_credentials(account)))
+
+    async def blocks(self, tenant_id: int) -> BlockLog:
+        """A tenant's people whom Twilio did not text because they opted out; raises as `of` does."""
+        account = await self.db.run(self.accounts.of, tenant_id)
+        return BlockLog(self.factory.client(_credentials(account)))
 
 
 def _credentials(account: Account) -> Credentials:

@@ -59,3 +59,28 @@ class ServiceRecord:
     numbers: tuple[str, ...]
     #: Whether it takes inbound messages; otherwise the provider does not even log them.
     receives: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedRequest:
+    """A create request that the provider refused at once because the person has opted out.
+
+    It left no message; an alert tells of it.
+    """
+
+    #: The alert's.
+    sid: str
+    to: str
+    from_: str
+    service_sid: str
+    #: The provider's clock, aware, whole seconds.
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusals:
+    """Such requests, and how far back that is all of them."""
+
+    requests: tuple[RefusedRequest, ...]
+    #: Older ones, or some of which too little is told, were left out.
+    left_out: int

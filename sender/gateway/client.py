@@ -1,7 +1,7 @@
 """Twilio's Messages resource through its SDK: hand off, ask, cancel."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from logging import getLogger
@@ -9,27 +9,18 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from aiohttp import ClientError
 from twilio.base.exceptions import (  # type: ignore[import-untyped]  # the SDK ships no types
     TwilioException,
 )
 from twilio.rest import Client  # type: ignore[import-untyped]
-from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyped]
-    MessageInstance,
-)
 
 from sender.domain.message import OutboundText
 from sender.domain.outcome import TOO_LATE, NotBegun, Outcome, Refused
 from sender.domain.provider import HandOff, MessageRecord, ServiceRecord
-from sender.errors import ConfigurationError, ProviderRefused, ProviderUnavailable
+from sender.errors import ConfigurationError
 from sender.gateway.answers import accepted, clock_offset, refused, unfinished, vendor_code
-from sender.gateway.codes import (
-    NOT_FOUND,
-    TOO_LATE_TO_CANCEL,
-    callback_verdict,
-    is_toll_free,
-    refuses_account,
-)
+from sender.gateway.asking import PAGE_SIZE, asking, record_of
+from sender.gateway.codes import NOT_FOUND, TOO_LATE_TO_CANCEL
 from sender.gateway.transport import Exchange, LeanHttpClient, exchange
 from sender.send_clock import send_clock
 
@@ -46,27 +37,10 @@ _CALLBACK_OVERRIDES: Final = "#ct=2000&rt=4000&rc=5&rp=all"
 
 #: Twilio's limits for ValidityPeriod, seconds (error 21624 outside).
 _SHORTEST_VALIDITY, _LONGEST_VALIDITY = 1, 36_000
-#: Twilio's limit (error 20007 above); the SDK would ask for more.
-_PAGE_SIZE: Final = 1000
-#: The same for the numbers of a Messaging Service.
+#: Twilio's limit for the numbers of a Messaging Service.
 _POOL_PAGE_SIZE: Final = 100
 #: Its statuses of a message that it has taken and not passed on: until then it can be canceled.
 NOT_PASSED_ON: Final = frozenset({"accepted", "scheduled", "queued"})
-#: For questions, which may be repeated freely; a list may take many pages.
-_ASK_SECONDS: Final = 30.0
-
-#: Everything a question can fail with: the SDK's errors, the wire's, and answers that make no
-#: sense to the SDK.
-FOREIGN_ERRORS: Final = (
-    TwilioException,
-    ClientError,
-    OSError,
-    TimeoutError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,9 +186,9 @@ class TwilioGateway:
         Raises:
             ProviderUnavailable: no readable answer; nothing follows from it.
         """
-        with _asking("fetch a message"):
+        with asking("fetch a message"):
             try:
-                return _record(await self._client.messages(sid).fetch_async())
+                return record_of(await self._client.messages(sid).fetch_async())
             except TwilioException as error:
                 if vendor_code(error) == NOT_FOUND:
                     return None
@@ -270,21 +244,21 @@ class TwilioGateway:
         filters: dict[str, Any] = {"date_sent_after": _day(since)}
         if to is not None:
             filters["to"] = to
-        with _asking("list messages"):
-            page = await self._client.messages.page_async(page_size=_PAGE_SIZE, **filters)
-            found = [_record(message) for message in page]
+        with asking("list messages"):
+            page = await self._client.messages.page_async(page_size=PAGE_SIZE, **filters)
+            found = [record_of(message) for message in page]
         while True:
             yield [record for record in found if record.date_created >= since]
-            with _asking("list messages"):
+            with asking("list messages"):
                 page = await page.next_page_async()
                 if page is None:
                     return
-                found = [_record(message) for message in page]
+                found = [record_of(message) for message in page]
 
     async def _list(self, **filters: Any) -> list[MessageRecord]:
-        with _asking("list messages"):
-            found = await self._client.messages.list_async(page_size=_PAGE_SIZE, **filters)
-            return [_record(message) for message in found]
+        with asking("list messages"):
+            found = await self._client.messages.list_async(page_size=PAGE_SIZE, **filters)
+            return [record_of(message) for message in found]
 
     async def service(self, sid: str) -> ServiceRecord | None:
         """A Messaging Service and the numbers in its pool, ``None`` if there is none.
@@ -293,7 +267,7 @@ class TwilioGateway:
             ProviderUnavailable: no complete readable answer.
         """
         resource = self._client.messaging.v1.services(sid)
-        with _asking("show a Messaging Service"):
+        with asking("show a Messaging Service"):
             try:
                 service = await resource.fetch_async()
             except TwilioException as error:
@@ -314,7 +288,7 @@ class TwilioGateway:
         Raises:
             ProviderUnavailable: no readable answer; the message may be canceled or not.
         """
-        with _asking("cancel a message"):
+        with asking("cancel a message"):
             try:
                 await self._client.messages(sid).update_async(status="canceled")
             except TwilioException as error:
@@ -338,6 +312,7 @@ def _sdk_client(credentials: Credentials, base_url: str, http_client: LeanHttpCl
     if base_url != TWILIO_API:  # a simulator or a proxy stands in for all of Twilio
         client.accounts.base_url = base_url.rstrip("/")
         client.messaging.base_url = base_url.rstrip("/")
+        client.monitor.base_url = base_url.rstrip("/")
     return client
 
 
@@ -359,40 +334,3 @@ def _check_url(url: str) -> None:
 def _validity_seconds(validity: timedelta) -> int:
     seconds = int(validity.total_seconds())
     return max(_SHORTEST_VALIDITY, min(_LONGEST_VALIDITY, seconds))
-
-
-@contextmanager
-def _asking(what: str) -> Iterator[None]:
-    deadline = send_clock() + _ASK_SECONDS
-    with exchange(connect_by=deadline, deadline=deadline) as current:
-        try:
-            yield
-        except FOREIGN_ERRORS as error:
-            status = f" (HTTP {current.status})" if current.status else ""
-            code = vendor_code(error)
-            if current.status and refuses_account(current.status, code):
-                raise ProviderRefused(f"Twilio refused to {what}{status}: code {code}") from error
-            raise ProviderUnavailable(
-                f"Twilio could not {what}{status}: {type(error).__name__}"
-            ) from error
-
-
-def _record(message: MessageInstance) -> MessageRecord:
-    if not message.sid or message.date_created is None:
-        raise ValueError("a message record without a SID or a date")
-    return MessageRecord(
-        sid=message.sid,
-        account_sid=message.account_sid or "",
-        direction=message.direction or "",
-        from_=message.from_,
-        to=message.to or "",
-        body=message.body or "",
-        status=message.status or "",
-        error_code=message.error_code,
-        date_created=message.date_created,
-        service_sid=message.messaging_service_sid,
-        num_media=int(message.num_media or 0),
-        verdict=callback_verdict(
-            message.status or "", message.error_code, toll_free=is_toll_free(message.from_)
-        ),
-    )
