@@ -71,7 +71,7 @@ class Gateways:
         return ConsentsGateway(self.factory.client(_credentials(account)))
 
     async def blocks(self, tenant_id: int) -> BlockLog:
-        """A tenant's people whom Twilio did not text because they opted out; raises as `of` does."""
+        """Whom Twilio did not text because they have opted out; raises as `of` does."""
         account = await self.db.run(self.accounts.of, tenant_id)
         return BlockLog(self.factory.client(_credentials(account)))
 

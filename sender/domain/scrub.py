@@ -93,7 +93,7 @@ def blocks_since(mark: datetime | None, *, at: datetime) -> datetime:
 
 def retry_after(tries: int) -> timedelta:
     """How long a scrub that failed so often rests."""
-    return min(FIRST_RETRY * 2 ** min(tries, 10), LONGEST_RETRY)
+    return min(FIRST_RETRY * (1 << min(tries, 10)), LONGEST_RETRY)
 
 
 def is_told(known: Iterable[ConsentEvent], *, scope: int, at: datetime) -> bool:

@@ -1,6 +1,7 @@
 """The monitor's alerts: all that Twilio keeps of a create request that it refused."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -43,7 +44,7 @@ class Alerts:
     def __init__(self) -> None:
         self._kept: dict[str, Alert] = {}
 
-    def note(self, refusal: Refusal, form: dict[str, str]) -> None:
+    def note(self, refusal: Refusal, form: Mapping[str, str]) -> None:
         """Keep one about a refused create request."""
         alert = Alert(code=refusal.code, variables=urlencode(form))
         self._kept[alert.sid] = alert
