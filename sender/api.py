@@ -9,6 +9,7 @@ from sender.campaigns import Campaigns, Plan
 from sender.config import Settings
 from sender.domain.admission import CAP_ZONE
 from sender.domain.campaign import Progress
+from sender.domain.incident import Cause
 from sender.doubting import Doubts
 from sender.holding import Holds
 from sender.numbers import Numbers
@@ -16,8 +17,11 @@ from sender.parts import ApiRuntime
 from sender.runtime import Runtime
 from sender.storage.campaigns import CampaignSummary, LeftOut, Obstacles, Result
 from sender.storage.daily_caps import DailyCap
+from sender.storage.reports import CampaignReport
+from sender.storage.stories import Incident
 from sender.storage.tenants import DEFAULT_NAME
 from sender.suppression_list import SuppressionList
+from sender.tracing import SHOWN, IncidentCase, RecipientTrace, Tracing
 
 __all__ = ["Campaign", "Client", "connect"]
 
@@ -28,6 +32,7 @@ class Campaign:
 
     id: int
     _campaigns: Campaigns
+    _tracing: Tracing
 
     def enqueue(self, *, start_at: datetime | None = None) -> "Campaign":
         """Offer it to the workers, now or at an aware ``start_at``; returns itself.
@@ -72,6 +77,10 @@ class Campaign:
             state: only messages in this state, e.g. ``"in_doubt"``.
         """
         return self._campaigns.results(self.id, state=state)
+
+    def report(self) -> CampaignReport:
+        """What became of it: outcomes with reasons, deliveries, 21610s by cause, alerts."""
+        return self._tracing.report(self.id)
 
     def rejects(self) -> list[LeftOut]:
         """The audience rows that became no message: line, value as typed, reason."""
@@ -146,7 +155,7 @@ class Client:
 
     def campaign(self, campaign_id: int) -> Campaign:
         """The handle on a campaign by id; whether it exists shows when it is used."""
-        return Campaign(campaign_id, self._runtime.campaigns)
+        return Campaign(campaign_id, self._runtime.campaigns, self._runtime.tracing)
 
     def campaigns(self, *, limit: int = 20) -> list[CampaignSummary]:
         """The newest campaigns, the newest first."""
@@ -204,6 +213,45 @@ class Client:
     def suppression(self) -> SuppressionList:
         """The tenant's suppression list: ask, add, lift, import, export, review, verify."""
         return self._runtime.suppression
+
+    def trace(self, number: str) -> RecipientTrace:
+        """Everything about a recipient across campaigns, in time order: why sent, why not.
+
+        Args:
+            number: with its country, ``+14155550123``.
+
+        Raises:
+            InvalidRecipient: it is no telephone number, or has no country.
+        """
+        return self._runtime.tracing.trace(number)
+
+    def incidents(
+        self,
+        *,
+        campaign: int | None = None,
+        cause: Cause | None = None,
+        since: datetime | None = None,
+        limit: int = SHOWN,
+    ) -> list[Incident]:
+        """The 21610s that got past the suppression list, newest first.
+
+        Args:
+            campaign: only this one's.
+            cause: only those put down to this, e.g. ``Cause.WEBHOOK_MISSED``.
+            since: an aware time: only those whose request began later.
+            limit: so many at most.
+        """
+        return self._runtime.tracing.incidents(
+            campaign=campaign, cause=cause, since=since, limit=limit
+        )
+
+    def incident(self, incident_id: int) -> IncidentCase:
+        """One 21610 with its evidence in time order, and how its cause was decided.
+
+        Raises:
+            NotFound: there is no such incident.
+        """
+        return self._runtime.tracing.incident(incident_id)
 
     @property
     def numbers(self) -> Numbers:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from sender.domain.block_rate import BlockLimits
+from sender.domain.intake import IntakeMode, Rhythm
 from sender.errors import ConfigurationError
 
 #: From before the guard to the last byte of the answer: pool wait, connect, write, read.
@@ -125,6 +127,32 @@ class Settings(BaseModel):
         description="a folder that survives both servers: the high-water mark is kept there as "
         "well as in Redis, so that a restored database is recognised",
     )
+    block_alert_percent: float = Field(
+        default=1.0,
+        ge=0,
+        le=100,
+        validation_alias="SENDER_BLOCK_ALERT_PERCENT",
+        description="from this share of 21610s among a campaign's answers on there is an alert, "
+        "but not for fewer than 20; 0: never",
+    )
+    block_hold_percent: float = Field(
+        default=20.0,
+        ge=0,
+        le=100,
+        validation_alias="SENDER_BLOCK_HOLD_PERCENT",
+        description="a campaign is held when 50 of its latest answers are 21610s and make up this "
+        "share of them; 0: never",
+    )
+    alert_url: str = Field(
+        default="",
+        validation_alias="SENDER_ALERT_URL",
+        description="where alerts are posted, signed, with retries for a day; a public host",
+    )
+    alert_secret: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="SENDER_ALERT_SECRET",
+        description="shared with that host: the signature's key",
+    )
     log_level: str = Field(
         default="INFO",
         validation_alias="SENDER_LOG_LEVEL",
@@ -165,6 +193,30 @@ class Settings(BaseModel):
         if not self.celery_broker_url:
             object.__setattr__(self, "celery_broker_url", _database_one(self.redis_url))
         return self
+
+    @model_validator(mode="after")
+    def _signed_alerts(self) -> Self:
+        if self.alert_url and not self.alert_secret.get_secret_value():
+            raise ValueError("SENDER_ALERT_URL needs SENDER_ALERT_SECRET, which signs what is sent")
+        if self.alert_url and urlsplit(self.alert_url).scheme not in {"http", "https"}:
+            raise ValueError("SENDER_ALERT_URL is no http(s) address")
+        return self
+
+    @property
+    def block_limits(self) -> BlockLimits:
+        """See ``block_alert_percent`` and ``block_hold_percent``."""
+        return BlockLimits(
+            alert_share=self.block_alert_percent / 100, hold_share=self.block_hold_percent / 100
+        )
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """How STOPs come in, and how often signs of life do."""
+        return Rhythm(
+            mode=IntakeMode(self.intake),
+            silence=timedelta(seconds=self.intake_silence_seconds),
+            pull_every=timedelta(seconds=self.pull_seconds),
+        )
 
     @property
     def doubt_horizon(self) -> timedelta:
@@ -256,6 +308,9 @@ def _explain(exc: ValidationError) -> str:
     }
     lines = []
     for error in exc.errors(include_input=False):
-        name = str(error["loc"][0]) if error["loc"] else ""
+        if not error["loc"]:  # of several settings together: it names them itself
+            lines.append(error["msg"].removeprefix("Value error, "))
+            continue
+        name = str(error["loc"][0])
         lines.append(f"{name}: {error['msg']} ({by_alias.get(name, '')})")
     return "; ".join(lines)

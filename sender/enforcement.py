@@ -21,6 +21,7 @@ from uuid import UUID
 
 import structlog
 
+from sender import causes
 from sender.crashing import CrashPoint, Passing, pass_by
 from sender.domain.consent import (
     ALL_SENDERS,
@@ -30,7 +31,6 @@ from sender.domain.consent import (
     ReasonClass,
     Suppression,
 )
-from sender.domain.incident import trace
 from sender.domain.provider import MessageRecord, RefusedRequest
 from sender.domain.scrub import is_told
 from sender.storage import consent, incidents, message_facts, senders, tenants
@@ -211,14 +211,10 @@ class Enforcement:
         facts: message_facts.MessageFacts,
         known: list[ConsentEvent],
     ) -> None:
-        found = trace(
-            known,
-            began_at=report.began_at,
-            guarded_at=facts.guarded_at,
-            texted_before=message_facts.texted_before(tx, facts),
-        )
+        found = causes.first_trace(tx, facts, began_at=report.began_at, known=known)
         incident = incidents.NewIncident(
             tenant_id=facts.tenant_id,
+            campaign_id=facts.campaign_id,
             message_id=facts.id,
             sender_id=facts.sender_id,
             recipient=facts.recipient,
@@ -228,7 +224,8 @@ class Enforcement:
             cause=found.cause,
             detail=found.detail,
         )
-        incidents.open_incident(tx, incident)
+        if incidents.open_incident(tx, incident):
+            causes.tell(tx, facts, found)
 
 
 def _block_event(

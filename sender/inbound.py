@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sender import causes
 from sender.domain.consent import (
     ALL_SENDERS,
     CLOSED_BY_START,
@@ -12,6 +13,7 @@ from sender.domain.consent import (
     Suppression,
 )
 from sender.domain.inbound import InboundText
+from sender.domain.incident import Because
 from sender.domain.keywords import Keyword, classify, is_provider_keyword
 from sender.domain.phone import SenderKind, digits, sender_kind
 from sender.domain.replies import CONFIRM_WITHIN, Heard, reply
@@ -117,7 +119,8 @@ class Inbound:
             for scope in _scopes_of_opt_out(facts):
                 event = _opt_out(facts, recipient, scope, reason)
                 event_ids.append(self.enforcement.opt_out(tx, event))
-            incidents.retrace_races(tx, tenant_id=facts.tenant.id, recipient=recipient)
+            because = Because.STOP_RECEIVED
+            causes.retrace(tx, tenant_id=facts.tenant.id, recipient=recipient, because=because)
         elif facts.keyword is Keyword.START:
             for scope in _scopes_of_opt_in(facts):
                 consent.append(tx, _opt_in(facts, recipient, scope))

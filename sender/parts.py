@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from sender.alerting import Alerting
 from sender.audience import admit
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
@@ -21,6 +22,7 @@ from sender.heartbeat import Heartbeat
 from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.inbound import Inbound
+from sender.investigating import Investigation
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
 from sender.pulling import Puller
@@ -40,6 +42,7 @@ from sender.suppression import (
     RedisCache,
 )
 from sender.suppression_list import SuppressionList
+from sender.tracing import Tracing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,7 @@ class ApiRuntime:
     numbers: Numbers
     holds: Holds
     doubts: Doubts
+    tracing: Tracing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,8 @@ class ConsumerRuntime:
     enforcement: Enforcement
     mirror: Mirror
     times: ProviderTimes
+    investigation: Investigation
+    alerting: Alerting
     sealer: Sealer
     heartbeat: Heartbeat
     puller: Puller

@@ -7,7 +7,9 @@ from typing import Protocol
 
 import structlog
 
+from sender import causes
 from sender.domain.consent import Suppression
+from sender.domain.incident import Because
 from sender.domain.keywords import Keyword
 from sender.domain.provider import MessageRecord
 from sender.errors import ConfigurationError, ProviderUnavailable
@@ -105,6 +107,7 @@ def _apply(
     person = {"tenant_id": undated.tenant_id, "recipient": undated.recipient}
     consent.lock_person(tx, **person)
     inbound.set_provider_time(tx, undated.sid, at)
+    causes.retrace(tx, **person, because=Because.KEYWORD_DATED)
     active = consent.refold(tx, **person)
     known = {(event.tenant_id, event.scope) for event in consent.history(tx, **person)}
     return known, sorted(active, key=lambda one: one.scope)

@@ -13,6 +13,7 @@ import structlog
 from sender import feedback
 from sender.closing import by_slices, close_out
 from sender.crashing import CrashPoint, Passing, pass_by
+from sender.domain.block_rate import BlockLimits
 from sender.domain.consent import Suppression
 from sender.domain.message import sources_of
 from sender.domain.provider import MessageRecord
@@ -29,6 +30,7 @@ from sender.storage.doubts import Doubt
 from sender.storage.messages import Evidence, MessageTable
 from sender.storage.slices import SliceTable
 from sender.storage.sweeping import Swept
+from sender.watching import watch_blocks
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +86,8 @@ class Sweeper:
     """Turns what nobody works on any more into a state that says so."""
 
     db: Database
+    #: From which share of 21610s on a campaign is told of, and held.
+    limits: BlockLimits = field(default_factory=BlockLimits)
     #: When every open slice was last searched, by ``time.monotonic()``.
     _searched_at: float = -math.inf
 
@@ -98,6 +102,7 @@ class Sweeper:
                 completed=self.db.run(sweeping.complete),
             )
             hold_filtered(self.db)
+            watch_blocks(self.db, self.limits)
         notice_silence(self.db)
         if any(vars(swept).values()):
             log.info("swept", **vars(swept))

@@ -12,13 +12,14 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from sender.accounts import Account, Accounts
+from sender.alerting import Alerting
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
 from sender.config import Settings, environment_variable
 from sender.crashing import Passing, crash_at, pass_by
 from sender.credentials import Secrets, Vault
 from sender.domain.consent import PLATFORM
-from sender.domain.intake import IntakeMode, Rhythm, Source
+from sender.domain.intake import Source
 from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
@@ -35,6 +36,7 @@ from sender.holding import Holds
 from sender.importing import Imports
 from sender.inbound import Inbound
 from sender.intake import Intake
+from sender.investigating import Investigation
 from sender.liveness import living
 from sender.mark_file import MarkFile
 from sender.mirroring import Mirror
@@ -69,6 +71,7 @@ from sender.suppression import (
 )
 from sender.suppression_list import SuppressionList
 from sender.tenancy import Tenancy
+from sender.tracing import Tracing
 from sender.verifying import Verification
 
 #: Status callbacks come twice a message: gathered this long, they share a transaction.
@@ -111,6 +114,7 @@ class Runtime:
             numbers=Numbers(db=db, tenant_id=tenant_id),
             holds=Holds(db=db, tenant_id=tenant_id),
             doubts=Doubts(db=db, tenant_id=tenant_id, horizon=self.settings.doubt_horizon),
+            tracing=Tracing(db=db, tenant_id=tenant_id),
         )
 
     def platform(self) -> SuppressionList:
@@ -203,7 +207,8 @@ class Runtime:
 
     def sweeper(self) -> Sweeper:
         """Sweeps what was abandoned."""
-        return Sweeper(db=self._sync_db(SWEEPER_CONNECTIONS))
+        db = self._sync_db(SWEEPER_CONNECTIONS)
+        return Sweeper(db=db, limits=self.settings.block_limits)
 
     @asynccontextmanager
     async def worker(self, name: str) -> AsyncIterator[WorkerRuntime]:
@@ -211,7 +216,7 @@ class Runtime:
         settings, parts, passing = self.settings, self.parts, self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack, settings.slice_threads + SPARE_CONNECTIONS)
-            await demand(db, self._rhythm)
+            await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(settings.redis_url)
             stack.push_async_callback(redis.aclose)
@@ -261,7 +266,7 @@ class Runtime:
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
-            await demand(db, self._rhythm)
+            await demand(db, self.settings.rhythm)
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
             enforcement = self._enforcement(passing)
@@ -277,7 +282,7 @@ class Runtime:
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
                 cache=RedisCache(redis),
                 passing=passing,
-                heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self._rhythm),
+                heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self.settings.rhythm),
             )
 
     @asynccontextmanager
@@ -286,7 +291,7 @@ class Runtime:
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
             db = await self._open_db(stack)
-            await demand(db, self._rhythm)
+            await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
@@ -294,30 +299,24 @@ class Runtime:
             sets = RedisSets(connect_sync(self.settings.redis_url))
             water = self._water(redis)
             stack.push_async_callback(water.close)
+            alerting = await stack.enter_async_context(Alerting.open(db, self.settings))
             yield ConsumerRuntime(
                 db=db,
                 water=water,
                 enforcement=enforcement,
                 mirror=Mirror(db=self._sync_db(), sets=sets),
                 times=ProviderTimes(db=db, providers=gateways, cache=cache),
+                investigation=Investigation(db=db, providers=gateways),
+                alerting=alerting,
                 sealer=Sealer(db=self._sync_db()),
-                heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=self._rhythm),
+                heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=self.settings.rhythm),
                 puller=Puller(
                     db=db,
                     providers=gateways,
                     hearing=Hearing(db=db, inbound=Inbound(enforcement=enforcement), cache=cache),
-                    rhythm=self._rhythm,
+                    rhythm=self.settings.rhythm,
                 ),
             )
-
-    @property
-    def _rhythm(self) -> Rhythm:
-        settings = self.settings
-        return Rhythm(
-            mode=IntakeMode(settings.intake),
-            silence=timedelta(seconds=settings.intake_silence_seconds),
-            pull_every=timedelta(seconds=settings.pull_seconds),
-        )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:
         """What is known of the database: in Redis, and on disk where a folder is given."""

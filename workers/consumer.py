@@ -2,8 +2,8 @@
 
 It finishes the enforcement of opt-outs that are stored but not enforced, keeps the Redis set
 equal to Postgres, fetches the provider times of STOPs and STARTs, pulls from Twilio's log what
-webhooks missed, seals the consent log, and recognises a database that was restored. It may be ended
-and restarted at any instant.
+webhooks missed, asks it about incidents, tells of alerts, seals the consent log, and recognises a
+database that was restored. It may be ended and restarted at any instant.
 """
 
 import asyncio
@@ -29,6 +29,10 @@ log = structlog.get_logger(__name__)
 ENFORCE_EVERY = timedelta(milliseconds=100)
 MIRROR_EVERY = timedelta(milliseconds=250)
 DATE_EVERY = timedelta(milliseconds=500)
+#: One question to Twilio for each of a few incidents.
+INVESTIGATE_EVERY = timedelta(seconds=5)
+#: An alert is for people; its first delivery is soon enough.
+ALERT_EVERY = timedelta(seconds=2)
 #: A link a minute: `verify` asks twice for each, and a year has half a million minutes.
 SEAL_EVERY = timedelta(minutes=1)
 #: STOPs are stored while no worker runs, so that the mark must rise then as well.
@@ -72,6 +76,8 @@ def _duties(
         (enforce, ENFORCE_EVERY),
         (mirror, MIRROR_EVERY),
         (use_cases.times.fetch, DATE_EVERY),
+        (use_cases.investigation.investigate, INVESTIGATE_EVERY),
+        (use_cases.alerting.deliver, ALERT_EVERY),
         (seal, SEAL_EVERY),
     ]
     if heartbeat.is_demanded:

@@ -11,6 +11,7 @@ from sender.cli import (
     codes,
     doubts,
     holds,
+    incidents,
     intake,
     numbers,
     platform,
@@ -18,6 +19,7 @@ from sender.cli import (
     restoring,
     suppression,
     tenants,
+    tracing,
     workers,
 )
 from sender.cli.showing import FAILED
@@ -38,6 +40,8 @@ app.add_typer(caps.app, name="caps")
 app.add_typer(holds.app, name="holds")
 app.add_typer(intake.app, name="intake")
 app.add_typer(doubts.app, name="doubts")
+app.add_typer(incidents.app, name="incidents")
+app.add_typer(tracing.app)
 app.add_typer(workers.app)
 app.add_typer(restoring.app)
 app.add_typer(suppression.app, name="suppression")

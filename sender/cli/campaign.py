@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sender.api import Campaign, Client
+from sender.cli import reporting
 from sender.cli.opening import Tenant, client_of
 from sender.cli.showing import AsJson, console, fields_of, show_json, show_table, shown
 from sender.domain.campaign import Progress
@@ -17,6 +18,7 @@ from sender.storage.campaigns import CampaignSummary, Obstacles, Result
 from sender.storage.tenants import DEFAULT_NAME
 
 app = typer.Typer(help="Watch and steer campaigns.", no_args_is_help=True)
+app.add_typer(reporting.app)
 
 Id = Annotated[int, typer.Argument(metavar="CAMPAIGN", help="Its id, as `list` shows it.")]
 Why = Annotated[str, typer.Option(help="Kept beside its state.")]

@@ -1,6 +1,5 @@
 """``sender doubts …``: messages whose outcome nobody knows, for a person to look into."""
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
@@ -8,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from sender.cli.opening import Tenant, client_of
+from sender.cli.opening import Tenant, age_of, client_of
 from sender.cli.showing import (
     AsJson,
     Author,
@@ -31,8 +30,6 @@ app = typer.Typer(
 
 #: Lines of a list for people; programs get all.
 _SHOWN = 50
-_AGE = re.compile(r"(\d+)([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole numbers, and the text.")]
 
@@ -49,7 +46,7 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """Those in doubt, and those given up on after 48 hours (unknown), the oldest first."""
-    age = _age(older_than)
+    age = age_of(older_than)
     found = client_of(ctx, tenant).doubts.waiting(campaign=campaign, older_than=age)
     if json:
         show_json({"doubts": [_open(one, reveal=reveal) for one in found]})
@@ -111,13 +108,6 @@ def resolve(
     else:
         what = "1 message" if decided == 1 else f"{decided} messages"
         console.print(f"{what}: on record as {'sent' if sent else 'not sent'}, by {author}")
-
-
-def _age(text: str) -> timedelta:
-    found = _AGE.fullmatch(text)
-    if not found:
-        raise typer.BadParameter(f"{text!r} is no age: write 30m, 36h or 2d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def _line(one: OpenDoubt, *, reveal: bool) -> tuple[object, ...]:

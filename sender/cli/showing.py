@@ -23,9 +23,10 @@ Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole numbers.")]
 #: Columns that are kept in one line, whatever else has to be folded.
 _WHOLE = frozenset(
     {"when", "since", "at", "number", "review", "batch", "id", "created", "message", "age"}
+    | {"time", "clock", "cause"}
 )
 #: Columns of figures.
-_FIGURES = frozenset({"messages", "recipients", "checks", "share"})
+_FIGURES = frozenset({"messages", "recipients", "checks", "share", "incidents"})
 
 console = Console(highlight=False)
 

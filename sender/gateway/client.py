@@ -210,20 +210,17 @@ class TwilioGateway:
         records = await self._list(to=f"+{recipient}")
         return [r for r in records if not r.inbound and r.date_created >= since]
 
-    async def list_inbound(self, since: datetime, *, to: str | None = None) -> list[MessageRecord]:
-        """Messages people sent us at or after ``since``, in no promised order.
+    async def list_from(self, recipient: int, since: datetime) -> list[MessageRecord]:
+        """Messages that one person sent us at or after ``since``, in no promised order.
 
         Args:
+            recipient: E.164 digits.
             since: aware.
-            to: one of our numbers; ``None`` for all of the account's.
 
         Raises:
             ProviderUnavailable: no complete readable answer.
         """
-        filters: dict[str, Any] = {"date_sent_after": _day(since)}
-        if to is not None:
-            filters["to"] = to
-        records = await self._list(**filters)
+        records = await self._list(from_=f"+{recipient}", date_sent_after=_day(since))
         return [r for r in records if r.inbound and r.date_created >= since]
 
     async def pages_since(

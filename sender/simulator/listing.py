@@ -88,10 +88,11 @@ def page_of(messages: Messages, request: ListRequest, account_sid: str) -> dict[
 def _select(messages: Messages, request: ListRequest) -> tuple[list[MessageRow], bool]:
     """The rows of the page, and whether more follow."""
     chosen: list[MessageRow] = []
-    for row in reversed(messages.rows(to=request.filters.to)):
+    filters = request.filters
+    for row in reversed(messages.rows(to=filters.to, sender=filters.sender)):
         if request.before is not None and row.ordinal >= request.before:
             continue
-        if not request.filters.admit(row):
+        if not filters.admit(row):
             continue
         if len(chosen) == request.page_size:
             return chosen, True

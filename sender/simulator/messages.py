@@ -99,6 +99,7 @@ class Messages:
         self._rows: list[MessageRow] = []
         self._by_sid: dict[str, MessageRow] = {}
         self._by_to: defaultdict[str, list[MessageRow]] = defaultdict(list)
+        self._by_person: defaultdict[str, list[MessageRow]] = defaultdict(list)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -109,6 +110,8 @@ class Messages:
         self._rows.append(row)
         self._by_sid[row.sid] = row
         self._by_to[row.to].append(row)
+        if row.direction is Direction.INBOUND:
+            self._by_person[row.number].append(row)
 
     def get(self, sid: str) -> MessageRow | None:
         """The row with this SID."""
@@ -118,9 +121,14 @@ class Messages:
         """Whether this very row is still stored; a reset forgets rows with timers running."""
         return self._by_sid.get(row.sid) is row
 
-    def rows(self, *, to: str | None = None) -> Sequence[MessageRow]:
-        """The rows (to one recipient), oldest first; not a copy."""
-        return self._rows if to is None else self._by_to.get(to, [])
+    def rows(self, *, to: str | None = None, sender: str | None = None) -> Sequence[MessageRow]:
+        """The rows (to one recipient, or a person's texts), oldest first; not a copy.
+
+        With a ``sender`` that is no person, all: whoever asks looks for it among them.
+        """
+        if to is not None:
+            return self._by_to.get(to, [])
+        return self._by_person.get(sender or "", self._rows)
 
 
 def new_sid() -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
@@ -122,3 +122,14 @@ class EnforcementTable:
     def all_open(self, tx: Transaction) -> list[int]:
         """Every opt-out that is stored and not enforced yet, oldest first."""
         return [row.event_id for row in tx.execute(_OPEN)]
+
+
+_TIMES = text("""
+    SELECT event_id, enforced_at FROM enforcement
+    WHERE event_id = ANY (CAST(:ids AS bigint[])) AND enforced_at IS NOT NULL
+""")
+
+
+def times_of(tx: Transaction, event_ids: Sequence[int]) -> dict[int, datetime]:
+    """When those of these opt-outs that are enforced were."""
+    return {row.event_id: row.enforced_at for row in tx.execute(_TIMES, {"ids": list(event_ids)})}

@@ -125,3 +125,14 @@ def set_provider_time(tx: Transaction, sid: str, at: datetime) -> None:
 def postpone_lookup(tx: Transaction, sid: str) -> None:
     """Ask again later, each time twice as late, at most hourly."""
     tx.execute(_POSTPONE, {"sid": sid})
+
+
+_PULLED = text("""
+    SELECT sid FROM inbound
+    WHERE sid = ANY (CAST(:sids AS text[])) AND raw = '{}' AND erased_at IS NULL
+""")
+
+
+def pulled(tx: Transaction, sids: Sequence[str]) -> frozenset[str]:
+    """Those texts that came out of the provider's log: no webhook has described them."""
+    return frozenset(row.sid for row in tx.execute(_PULLED, {"sids": list(sids)}))

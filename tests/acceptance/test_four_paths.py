@@ -95,6 +95,9 @@ def test_a_21610_on_create_suppresses_and_is_traced(system: System) -> None:
     reasons = {one.reason for one in system.client.suppression.check(f"+{person}")}
     assert reasons == {"provider_block"}
     assert [one["code"] for one in system.simulator.creates(person)] == [21610]
+    traced = system.client.trace(f"+{person}")
+    assert [one.causes[0].cause for one in traced.incidents] == ["imported_opted_out"]
+    assert [one.why[:25] for one in traced.messages] == ["Not sent: Twilio refused "]
     again = system.campaign([person]).wait(timeout=SHORT)
     assert again.states == {"suppressed": 1}
     assert len(system.simulator.creates(person)) == 1

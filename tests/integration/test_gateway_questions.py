@@ -97,11 +97,22 @@ async def test_inbound_messages_are_asked_for_in_utc() -> None:
     since = datetime(2023, 8, 24, 1, 0, tzinfo=timezone(timedelta(hours=2)))
     messages = [message(SID), message("SM" + "b" * 32, direction="inbound")]
     async with asking(reply(200, _page(messages, None))) as (gateway, wire):
-        records = await gateway.list_inbound(since, to="+15550000001")
+        records = await gateway.list_from(15550000002, since)
 
     assert [record.sid[2] for record in records] == ["b"]
     query = parse_qs(urlsplit(wire.requests[0].target).query)
     assert query["DateSent>"] == ["2023-08-23T00:00:00Z"]
+
+
+async def test_what_one_person_sent_us() -> None:
+    """One person's messages to any of our senders, and none of ours to them."""
+    messages = [message(SID), message("SM" + "b" * 32, direction="inbound")]
+    async with asking(reply(200, _page(messages, None))) as (gateway, wire):
+        records = await gateway.list_from(15550000002, CREATED)
+
+    assert [record.sid[2] for record in records] == ["b"]
+    query = parse_qs(urlsplit(wire.requests[0].target).query)
+    assert (query["From"], "To" in query) == (["+15550000002"], False)
 
 
 async def test_a_whole_log_comes_by_the_page() -> None:

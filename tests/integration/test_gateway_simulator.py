@@ -92,14 +92,15 @@ async def test_a_person_who_said_stop_is_seen_at_both_doors() -> None:
         at_create = await hand_off(gateway)
         by_service = await hand_off(gateway, sender=SERVICE)
         await until(lambda: received)
-        inbound = await gateway.list_inbound(since, to=NUMBER)
+        theirs = await gateway.list_from(int(PERSON[1:]), since)
 
     assert at_create == OptedOut(code=21610)
     assert isinstance(by_service, Accepted)
     assert received[-1].sid == by_service.sid
     assert received[-1].message_id == UUID(int=7)
     assert received[-1].verdict.meaning is ReceiptMeaning.OPTED_OUT
-    assert [(text.body, text.from_) for text in inbound] == [("STOP", PERSON)]
+    assert {(text.body, text.from_) for text in theirs} == {("STOP", PERSON)}
+    assert {text.to for text in theirs} == {NUMBER, CONFIG.services[SERVICE][0]}
 
 
 async def test_a_sent_message_cannot_be_canceled() -> None:

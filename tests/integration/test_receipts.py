@@ -12,7 +12,7 @@ from sender.domain.receipt import Receipt, ReceiptMeaning
 from sender.gateway import receipt_from_form
 from sender.receipts import Counted, Receipts, Refusal
 from sender.settlement import Handed, Settlement
-from sender.storage import consent, incidents
+from sender.storage import consent
 from sender.storage.database import AsyncDatabase
 from tests.bench import (
     ACCOUNT,
@@ -22,7 +22,6 @@ from tests.bench import (
     OTHER_ACCOUNT,
     OTHER_SENDER,
     SENDER,
-    TENANT,
     Bench,
     consent_event,
     hand_off,
@@ -270,8 +269,11 @@ class TestOptedOut:
         """A STOP long after a 21610 explains nothing."""
         _, message_id = _sending(bench)
         _apply(bench, _callback(message_id, "failed", 21610))
-        bench.execute("UPDATE incident SET began_at = now() - interval '1 hour'")
-        bench.db.run(incidents.retrace_races, tenant_id=TENANT, recipient=ANNA)
+        bench.execute(
+            "UPDATE incident SET began_at = now() - interval '1 hour', created_at = now()"
+            " - interval '1 hour'"
+        )
+        bench.stop(sid="SM1")
         assert bench.value("SELECT cause FROM incident") == "imported_opted_out"
 
     async def test_accepted_first(self, bench: Bench, loop_db: AsyncDatabase) -> None:

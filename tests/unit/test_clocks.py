@@ -13,6 +13,7 @@ from tests.unit.test_import_arrows import Module, modules
 
 #: Module → what it tells by the wall clock.
 TELLS_THE_TIME = {
+    "sender.alerting": "the time in the signature of an alert that is posted",
     "sender.campaigns": "when a campaign was made, and whether a start that was asked for is past",
     "sender.gateway.answers": "how far Twilio's clock is from ours",
     "sender.gateway.client": "when a request began, to be put beside a STOP's time",

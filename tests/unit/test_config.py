@@ -112,6 +112,22 @@ def test_what_twilio_needs(missing: str) -> None:
         _settings(**(TWILIO | {missing: ""})).require_twilio()
 
 
+@pytest.mark.parametrize(
+    ("url", "secret", "said"),
+    [("https://x.example", "", "^SENDER_ALERT_URL needs SENDER_ALERT_SECRET"), ("x", "s", "http")],
+)
+def test_alerts_are_signed(url: str, secret: str, said: str) -> None:
+    """An address for alerts is one, and comes with the secret that signs them."""
+    with pytest.raises(ConfigurationError, match=said):
+        _settings(SENDER_ALERT_URL=url, SENDER_ALERT_SECRET=secret)
+
+
+def test_the_limits_of_21610s() -> None:
+    """They are given in percent, and kept as shares."""
+    limits = _settings(SENDER_BLOCK_HOLD_PERCENT="0").block_limits
+    assert (limits.alert_share, limits.hold_share) == (0.01, 0)
+
+
 def test_a_process_has_one_set() -> None:
     """Settings do not change while a process lives."""
     settings = _settings()

@@ -162,12 +162,12 @@ def test_code_in_the_text_uses_the_api_as_it_is(code: str) -> None:
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))
 def test_a_link_leads_somewhere(target: str) -> None:
-    """A link names a file of the tree or a heading of the README."""
-    if target.startswith("#"):
-        headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
-        assert target[1:] in {heading.lower().replace(" ", "-") for heading in headings}
-    else:
-        assert (ROOT / target).is_file()
+    """A link names a file of the tree, or a heading of the README or of such a file."""
+    file, _, heading = target.partition("#")
+    text = (ROOT / file).read_text() if file else README
+    if heading:
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        assert heading in {one.lower().replace(" ", "-") for one in headings}
 
 
 def test_every_promise_names_its_tests() -> None:

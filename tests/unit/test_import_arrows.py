@@ -31,6 +31,7 @@ FOUNDATION = frozenset(
         "sender.audience",
         "sender.batching",
         "sender.budgets",
+        "sender.causes",
         "sender.closing",
         "sender.config",
         "sender.crashing",
@@ -48,6 +49,7 @@ FOUNDATION = frozenset(
         "sender.listfile",
         "sender.log_matching",
         "sender.permits",
+        "sender.posting",
         "sender.recipients",
         "sender.send_clock",
         "sender.settlement",
@@ -55,15 +57,18 @@ FOUNDATION = frozenset(
         "sender.storage",
         "sender.texts",
         "sender.turns",
+        "sender.watching",
     }
 )
 USE_CASES = frozenset(
     {
+        "sender.alerting",
         "sender.campaigns",
         "sender.doubting",
         "sender.holding",
         "sender.inbound",
         "sender.intake",
+        "sender.investigating",
         "sender.mirroring",
         "sender.numbers",
         "sender.optouts",
@@ -82,6 +87,7 @@ USE_CASES = frozenset(
         "sender.reviewing",
         "sender.sealing",
         "sender.tenancy",
+        "sender.tracing",
         "sender.verifying",
         "sender.sending",
     }
@@ -105,7 +111,9 @@ ARROWS = {
     "sender.accounts": {"sender.credentials", "sender.errors", "sender.storage"},
     "sender.gateways": {"sender.accounts", "sender.gateway", "sender.storage"},
     "sender.recipients": {"sender.domain", "sender.errors"},
-    "sender.config": {"sender.errors"},
+    "sender.config": {"sender.domain", "sender.errors"},
+    "sender.posting": frozenset[str](),
+    "sender.watching": {"sender.domain", "sender.storage"},
     "sender.crashing": {"sender.errors"},
     "sender.audience": {"sender.domain", "sender.errors"},
     "sender.gateway": {"sender.domain", "sender.errors", "sender.send_clock"},
@@ -114,7 +122,8 @@ ARROWS = {
     # audience: `from_select` makes one from the user's own query, which only storage may run.
     "sender.storage": {"sender.domain", "sender.errors", "sender.audience"},
     "sender.logs": {"sender.gateway"},
-    "sender.enforcement": {"sender.crashing", "sender.domain", "sender.storage"},
+    "sender.causes": {"sender.domain", "sender.storage"},
+    "sender.enforcement": {"sender.causes", "sender.crashing", "sender.domain", "sender.storage"},
     "sender.liveness": {"sender.errors", "sender.high_water", "sender.storage"},
     "sender.hearing": {"sender.domain", "sender.enforcement", "sender.storage"},
     "sender.heartbeat": {"sender.domain", "sender.storage"},

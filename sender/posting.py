@@ -1,0 +1,91 @@
+"""POSTs to an address that a user gave: signed, bounded in time, to public hosts only."""
+
+import hashlib
+import hmac
+import ipaddress
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+
+#: From the look-up of the name to the status line.
+WITHIN = timedelta(seconds=10)
+#: ``t=<unix seconds>,v1=<hex>``: HMAC-SHA256 under the shared secret of ``<unix seconds>.<body>``.
+#: The time lets a receiver refuse a POST that somebody else repeats later.
+SIGNATURE = "Sender-Signature"
+_TAKEN = range(200, 300)
+
+
+def signature(secret: str, body: bytes, *, at: datetime) -> str:
+    """What the signature header of a body says."""
+    seconds = int(at.timestamp())
+    signed = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256)
+    return f"t={seconds},v1={signed.hexdigest()}"
+
+
+class _PrivateAddressError(OSError):
+    """The host is inside our own network: an address there must not be reached through us."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poster:
+    """Posts JSON; holds its connections."""
+
+    session: ClientSession
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, *, allow_private: bool = False) -> AsyncIterator["Poster"]:
+        """One that lasts for the block.
+
+        Args:
+            allow_private: for tests, whose receivers are on this machine.
+        """
+        connector = TCPConnector(socket_factory=_any_socket if allow_private else _public_socket)
+        timeout = ClientTimeout(total=WITHIN.total_seconds())
+        async with ClientSession(
+            connector=connector, timeout=timeout, cookie_jar=DummyCookieJar(), trust_env=False
+        ) as session:
+            yield cls(session=session)
+
+    async def post(self, url: str, body: bytes, *, secret: str, at: datetime) -> str:
+        """Post a body once; empty when it was taken (2xx), else why not. It never raises.
+
+        Redirects are not followed: they could lead inside. Names are not trusted either; the
+        address that is connected to is what counts.
+        """
+        headers = {"Content-Type": "application/json", SIGNATURE: signature(secret, body, at=at)}
+        try:
+            async with self.session.post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                return "" if answer.status in _TAKEN else f"HTTP {answer.status}"
+        except TimeoutError:
+            return f"no answer within {WITHIN.total_seconds():g} s"
+        except ClientError as exc:
+            private = isinstance(getattr(exc, "os_error", None), _PrivateAddressError)
+            return "the address is not public" if private else type(exc).__name__
+        except (OSError, ValueError) as exc:
+            return type(exc).__name__
+
+
+def _any_socket(address: Any) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def _public_socket(address: Any) -> socket.socket:
+    if not is_public(address[4][0]):
+        raise _PrivateAddressError("not a public address")
+    return _any_socket(address)
+
+
+def is_public(host: str) -> bool:
+    """Whether an IP address is one of the public internet's."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    inner = getattr(address, "ipv4_mapped", None) or address
+    return bool(inner.is_global and not inner.is_multicast)
