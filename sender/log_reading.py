@@ -73,7 +73,7 @@ class LogReading:
             DatabaseError: what was not committed is read again.
         """
         asked_at = await self.db.run(intake.now)
-        if sender.kind == SenderKind.MESSAGING_SERVICE:
+        if sender.is_service:
             heard = Heard(blind=await self._members(provider, sender))
         else:
             heard = await self._texts(provider, sender, asked_at)

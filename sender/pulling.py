@@ -51,7 +51,8 @@ class Puller:
     settles: timedelta = LOG_SETTLES
 
     @property
-    def _reading(self) -> LogReading:
+    def reading(self) -> LogReading:
+        """How one sender is read."""
         return LogReading(
             db=self.db, hearing=self.hearing, rhythm=self.rhythm, settles=self.settles
         )
@@ -107,7 +108,7 @@ class Puller:
                 if time.monotonic() > give_up_at:
                     return number
                 try:
-                    await self._reading.read(await self.providers.of(sender.tenant_id), sender)
+                    await self.reading.read(await self.providers.of(sender.tenant_id), sender)
                 except DatabaseError:
                     raise
                 except Exception as exc:  # noqa: BLE001  # whatever it is, the hold stays

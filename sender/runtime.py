@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -35,6 +34,7 @@ from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.importing import Imports
 from sender.inbound import Inbound
+from sender.installed import version
 from sender.intake import Intake
 from sender.investigating import Investigation
 from sender.liveness import living
@@ -53,6 +53,7 @@ from sender.reconcile import ProviderTimes
 from sender.recovery import Kicker, Resolver, Sweeper
 from sender.restoring import Recovery, RecoveryPlan, RecoveryReport
 from sender.reviewing import Reviews
+from sender.scrubbing import Scrubber
 from sender.sealing import Sealer
 from sender.sending import Pump
 from sender.settling import Settler
@@ -106,7 +107,8 @@ class Runtime:
         tenant_id = DEFAULT_TENANT
         if tenant != DEFAULT_NAME:
             tenant_id = _id_of(db, tenant)
-        campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit)
+        scrubs = self.settings.scrub == "on"
+        campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit, scrubs=scrubs)
         return ApiRuntime(
             db=db,
             campaigns=campaigns,
@@ -257,7 +259,7 @@ class Runtime:
             recaller = Recaller(
                 db=db, messages=parts.messages, providers=gateways, kept=NOT_PASSED_ON
             )
-            pulse = Pulse(db=db, worker_id=owner, version=_version(), every=parts.pulse_every)
+            pulse = Pulse(db=db, worker_id=owner, version=version(), every=parts.pulse_every)
             yield WorkerRuntime(pump=pump, resolver=resolver, recaller=recaller, pulse=pulse)
 
     @asynccontextmanager
@@ -300,6 +302,22 @@ class Runtime:
             water = self._water(redis)
             stack.push_async_callback(water.close)
             alerting = await stack.enter_async_context(Alerting.open(db, self.settings))
+            puller = Puller(
+                db=db,
+                providers=gateways,
+                hearing=Hearing(db=db, inbound=Inbound(enforcement=enforcement), cache=cache),
+                rhythm=self.settings.rhythm,
+            )
+            scrubber = Scrubber(
+                db=db,
+                providers=gateways,
+                reading=puller.reading,
+                enforcement=enforcement,
+                messages=self.parts.messages,
+                cache=cache,
+                patience=timedelta(seconds=self.settings.scrub_patience_seconds),
+            )
+            stack.push_async_callback(scrubber.close)
             yield ConsumerRuntime(
                 db=db,
                 water=water,
@@ -310,18 +328,14 @@ class Runtime:
                 alerting=alerting,
                 sealer=Sealer(db=self._sync_db()),
                 heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=self.settings.rhythm),
-                puller=Puller(
-                    db=db,
-                    providers=gateways,
-                    hearing=Hearing(db=db, inbound=Inbound(enforcement=enforcement), cache=cache),
-                    rhythm=self.settings.rhythm,
-                ),
+                puller=puller,
+                scrubber=scrubber,
             )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:
         """What is known of the database: in Redis, and on disk where a folder is given."""
         folder = self.settings.state_dir
-        made = MarkFile.in_folder if writes else _to_read
+        made = MarkFile.in_folder if writes else MarkFile.to_read
         files = [made(Path(folder))] if folder else []
         return HighWater(places=[RedisMarks(redis), *files])
 
@@ -373,25 +387,12 @@ class Runtime:
         return Accounts(default=own, vault=vault, variable=environment_variable)
 
 
-def _version() -> str:
-    """Of this package; empty where it runs without being installed."""
-    try:
-        return version("bulk-sms-sender")
-    except PackageNotFoundError:
-        return ""
-
-
 def _id_of(db: Database, tenant: str) -> int:
     try:
         return db.run(tenants.by_name, tenant).id
     except NotFound:
         db.close()
         raise
-
-
-def _to_read(folder: Path) -> MarkFile:
-    """The marks in a folder that is not written to, nor made."""
-    return MarkFile(folder=folder)
 
 
 def _claim_account(tx: Transaction, account_sid: str) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType
 
 from sender.domain.consent import ConsentEvent, Direction, ReasonClass
 
@@ -47,8 +46,6 @@ SAME_BLOCK = timedelta(seconds=15)
 #: Between two attempts while Twilio cannot be asked: doubled up to the longest.
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(seconds=30)
 
-NOTHING: Mapping[str, int] = MappingProxyType({})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scrub:
@@ -58,11 +55,11 @@ class Scrub:
     #: Why it was skipped or who lifted it; while it waits, what it failed with last.
     why: str
     #: Opt-outs that we did not know, by `ScrubSource`: people who would have been texted.
-    drift: Mapping[str, int] = NOTHING
+    drift: Mapping[str, int]
     #: What Twilio could not show, where that is known.
-    unseen: str = ""
+    unseen: str
     asked_at: datetime
-    ended_at: datetime | None = None
+    ended_at: datetime | None
 
 
 def why_skipped(*, is_on: bool, transactional: bool, wanted: bool | None) -> str:

@@ -6,7 +6,7 @@ Sources: twilio.com/docs/messaging/api/message-resource, twilio.com/docs/usage/m
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -17,8 +17,6 @@ from sender.domain.provider import MessageRecord, Refusals, RefusedRequest
 from sender.gateway.asking import PAGE_SIZE, asking, record_of
 from sender.gateway.codes import TABLE, Answer
 
-#: Messages of one sender that are read at most, the newest: a page takes Twilio most of a second.
-MOST_MESSAGES: Final = 20 * PAGE_SIZE
 #: Alerts that are fetched at most, the newest; each is a request.
 MOST_ALERTS: Final = 1000
 #: Twilio gives no more of a list.
@@ -37,13 +35,11 @@ class BlockLog:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def messages_from(
-        self, sender: str, since: datetime
-    ) -> AsyncIterator[list[MessageRecord]]:
-        """What was sent from a number or name at or after ``since``, by the page, newest first.
+    async def messages_from(self, sender: str) -> AsyncGenerator[list[MessageRecord]]:
+        """What was sent from a number or name, by the page, newest first, without end.
 
         Without Twilio's filter on sent dates, which a message that failed before it was sent does
-        not have. Ends at the first page that is older as a whole, and after ``MOST_MESSAGES``.
+        not have. It has none on statuses or codes.
 
         Raises:
             ProviderRefused: the account is not let in.
@@ -52,13 +48,8 @@ class BlockLog:
         with asking("list messages"):
             page = await self._client.messages.page_async(from_=sender, page_size=PAGE_SIZE)
             found = [record_of(message) for message in page]
-        read = 0
         while found:
-            new = [record for record in found if record.date_created >= since]
-            yield new
-            read += len(found)
-            if not new or read >= MOST_MESSAGES:
-                return
+            yield found
             with asking("list messages"):
                 page = await page.next_page_async()
                 found = [] if page is None else [record_of(message) for message in page]

@@ -22,6 +22,8 @@ class AlertKind(StrEnum):
     BLOCK_JUMP = "block_jump"
     #: A 21610 of somebody whom our own list had: stop sending, and report it.
     LIST_LOST_DATA = "list_lost_data"
+    #: A campaign is held because Twilio could not be asked for opt-outs before it.
+    SCRUB_FAILED = "scrub_failed"
 
 
 @dataclass(frozen=True, kw_only=True)

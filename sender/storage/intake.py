@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from sender.domain.intake import Blind, Source
+from sender.domain.phone import SenderKind
 from sender.storage.database import Transaction
 from sender.storage.holds import INTAKE_GAP, SILENT
 
@@ -242,6 +243,11 @@ class DueSender:
     campaign: datetime | None
     #: Whether an inbound message to it was ever seen; asked of short codes only.
     heard: bool
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a pool of numbers, which are read as senders themselves."""
+        return self.kind == SenderKind.MESSAGING_SERVICE
 
 
 _READ = """

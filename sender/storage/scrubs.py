@@ -32,6 +32,8 @@ class Waiting:
     campaign_id: int
     tenant_id: int
     sender_id: int
+    #: The From number or Messaging Service SID.
+    sender: str
     #: How often it failed.
     tries: int
     #: How long it has been running without.
@@ -104,23 +106,26 @@ _PUT_DOWN = text("""
 #: Claimed by being put off: whoever claims them and dies leaves them to the next.
 _CLAIM = text("""
     UPDATE campaign_scrub k SET next_at = clock_timestamp() + :lease
-    FROM campaign c
+    FROM campaign c JOIN sender f ON f.id = c.sender_id
     WHERE c.id = k.campaign_id AND k.campaign_id IN (
         SELECT w.campaign_id FROM campaign_scrub w JOIN campaign r ON r.id = w.campaign_id
         WHERE w.outcome = 'waiting' AND w.next_at <= clock_timestamp() AND r.state = 'RUNNING'
+          AND r.tenant_id <> ALL (CAST(:busy AS integer[]))
         ORDER BY w.next_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
-    RETURNING k.campaign_id, c.tenant_id, c.sender_id, k.tries,
+    RETURNING k.campaign_id, c.tenant_id, c.sender_id, f.address AS sender, k.tries,
               clock_timestamp() - greatest(c.started_at, k.asked_at) AS waited
 """)
 _ANY = text("SELECT EXISTS (SELECT FROM campaign_scrub WHERE outcome = 'waiting')")
 
 
-def claim(tx: Transaction, *, lease: timedelta, limit: int) -> list[Waiting]:
-    """Take the scrubs that are due, for so long; most often there is none."""
+def claim(
+    tx: Transaction, *, lease: timedelta, limit: int, busy: Sequence[int] = ()
+) -> list[Waiting]:
+    """Take the scrubs that are due, but for these tenants', for so long; mostly there is none."""
     if not tx.execute(_ANY).scalar_one():
         return []
     tx.execute(_PUT_DOWN)
-    rows = tx.execute(_CLAIM, {"lease": lease, "limit": limit}).mappings()
+    rows = tx.execute(_CLAIM, {"lease": lease, "limit": limit, "busy": list(busy)}).mappings()
     return [Waiting(**row) for row in rows]
 
 
