@@ -94,6 +94,7 @@ class Scrubber:
     cache: SuppressionCache
     #: How long Twilio may be away before a campaign is held as one whose scrub has failed.
     patience: timedelta
+    most_messages: int = MOST_MESSAGES
     _under_way: dict[int, asyncio.Task[None]] = field(default_factory=dict)
 
     async def round(self) -> int:
@@ -216,7 +217,7 @@ class Scrubber:
                 read += len(page)
                 if not new:
                     break
-                if read >= MOST_MESSAGES:
+                if read >= self.most_messages:
                     oldest = min(record.date_created for record in page)
                     unseen = (f"failures of {address} before {oldest:%Y-%m-%d %H:%M}Z",)
                     break

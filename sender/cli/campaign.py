@@ -14,7 +14,7 @@ from sender.cli.opening import Tenant, client_of
 from sender.cli.showing import AsJson, console, fields_of, show_json, show_table, shown
 from sender.domain.campaign import Progress
 from sender.domain.message import State
-from sender.domain.scrub import Scrub, ScrubOutcome
+from sender.domain.scrub import Scrub, ScrubOutcome, ScrubSource
 from sender.storage.campaigns import CampaignSummary, Obstacles, Result
 from sender.storage.tenants import DEFAULT_NAME
 
@@ -190,7 +190,7 @@ def _scrubbed(scrub: Scrub) -> str:
     """What the scrub before it came to."""
     if scrub.outcome is not ScrubOutcome.DONE:
         return f"scrub {scrub.outcome}" + (f": {scrub.why}" if scrub.why else "")
-    drift = ", ".join(f"{source} {people}" for source, people in scrub.drift.items())
+    drift = ", ".join(f"{source} {scrub.drift.get(source, 0)}" for source in ScrubSource)
     unseen = f"; Twilio could not show: {scrub.unseen}" if scrub.unseen else ""
     return f"scrub found opt-outs that were not known: {drift}{unseen}"
 

@@ -17,12 +17,7 @@ from sqlalchemy.sql.expression import bindparam
 from sender.domain.scrub import Scrub, ScrubOutcome
 from sender.storage import holds
 from sender.storage.database import Transaction
-from sender.storage.holds import Hold, Level
-
-#: The reason of the hold on a campaign that waits for its scrub.
-WAITS = "scrub"
-#: The same once that has taken too long. The scrub is tried on, and lifts it, or a person does.
-FAILED = "scrub_failed"
+from sender.storage.holds import SCRUB, Hold, Level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +63,13 @@ def ask(tx: Transaction, campaign_id: int) -> None:
     """Have a (locked) campaign wait for its scrub."""
     tx.execute(_ASK, {"id": campaign_id})
     detail = "waits until Twilio was asked for opt-outs that are not known here"
-    holds.place(tx, _hold(campaign_id, WAITS, detail))
+    holds.place(tx, Hold(level=Level.CAMPAIGN, subject=campaign_id, reason=SCRUB, detail=detail))
 
 
 def skip(tx: Transaction, campaign_id: int, why: str) -> None:
     """Have a (locked) campaign go without one; why stands beside it."""
     tx.execute(_SKIP, {"id": campaign_id, "why": why})
     tx.execute(_LET_GO, {"ids": [campaign_id]})
-
-
-def _hold(campaign_id: int, reason: str, detail: str) -> Hold:
-    return Hold(level=Level.CAMPAIGN, subject=campaign_id, reason=reason, detail=detail)
 
 
 #: Those that a person let go, or that have ended: nobody waits any more.
