@@ -19,7 +19,13 @@ from sender.domain.consent import Suppression
 from sender.domain.message import State, sources_of
 from sender.domain.provider import MessageRecord, Refusals
 from sender.domain.receipt import ReceiptMeaning, state_of
-from sender.domain.scrub import ScrubSource, blocks_since, retry_after
+from sender.domain.scrub import (
+    ALERTS_OVERLAP,
+    FAILURES_OVERLAP,
+    ScrubSource,
+    blocks_since,
+    retry_after,
+)
 from sender.drift import may_be_texted, people_of
 from sender.enforcement import BlockReport, Enforcement, LostBlock, SuppressionCache
 from sender.errors import ProviderRefused, SenderError
@@ -131,14 +137,19 @@ class Scrubber:
     async def _tenant(self, tenant_id: int, waiting: Sequence[Waiting]) -> None:
         """Scrub for all that wait, or put them off."""
         try:
-            await self._scrub(tenant_id, waiting)
+            await self._try(tenant_id, waiting)
         except DatabaseError as exc:  # they are due again once the lease is over
             log.warning("scrub_not_kept", tenant=tenant_id, error=told(exc))
+
+    async def _try(self, tenant_id: int, waiting: Sequence[Waiting]) -> None:
+        try:
+            await self._scrub(tenant_id, waiting)
+        except DatabaseError:
+            raise
         except Exception as exc:  # noqa: BLE001  # whatever it is, they wait, and somebody is told
             # Only our own errors' texts: another's may quote what a person wrote.
             why = str(exc) if isinstance(exc, SenderError) else type(exc).__name__
-            with contextlib.suppress(DatabaseError):
-                await self._put_off(waiting, why)
+            await self._put_off(waiting, why)
 
     async def _scrub(self, tenant_id: int, waiting: Sequence[Waiting]) -> None:
         by_sender: dict[int, list[Waiting]] = {}
@@ -207,7 +218,8 @@ class Scrubber:
     ) -> _Found:
         """Apply the blocks among a number's messages since it was last read."""
         asked_at = await self.db.run(intake.now)
-        since = blocks_since(await self.db.run(scrubs.blocks_upto, sender_id), at=asked_at)
+        upto = await self.db.run(scrubs.blocks_upto, sender_id)
+        since = blocks_since(upto, at=asked_at, overlap=FAILURES_OVERLAP)
         newly_out = read = 0
         unseen: tuple[str, ...] = ()
         async with few, contextlib.aclosing(log_.messages_from(address)) as pages:
@@ -261,7 +273,8 @@ class Scrubber:
         A key that may not read alerts holds nobody: nothing else of Twilio's needs them.
         """
         asked_at = await self.db.run(intake.now)
-        since = blocks_since(await self.db.run(scrubs.alerts_upto, tenant_id), at=asked_at)
+        upto = await self.db.run(scrubs.alerts_upto, tenant_id)
+        since = blocks_since(upto, at=asked_at, overlap=ALERTS_OVERLAP)
         try:
             found = await log_.refusals(since)
         except ProviderRefused as exc:
@@ -274,7 +287,9 @@ class Scrubber:
             await self.cache.add(await self.db.run(self.enforcement.record_lost_block, lost))
         after = await self.db.run(may_be_texted, tenant_id, sender_ids, before)
         await self.db.run(scrubs.alerts_read, tenant_id, asked_at)
-        unseen = (f"{found.left_out} alerts",) if found.left_out else ()
+        unseen: tuple[str, ...] = (f"{found.left_out} alerts",) if found.left_out else ()
+        if not found.whole:
+            unseen += ("older alerts",)
         return _Found(drift={ScrubSource.ALERTS: len(before) - len(after)}, unseen=unseen)
 
 

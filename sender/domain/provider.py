@@ -79,8 +79,10 @@ class RefusedRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusals:
-    """Such requests, and how far back that is all of them."""
+    """Such requests, as far as they could be read."""
 
     requests: tuple[RefusedRequest, ...]
-    #: Older ones, or some of which too little is told, were left out.
+    #: Alerts about more of them that were too many, or do not say whom they were to.
     left_out: int
+    #: Whether the list of alerts went back as far as was asked.
+    whole: bool

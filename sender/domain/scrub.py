@@ -39,8 +39,10 @@ SWITCHED_OFF, NOT_WANTED, TRANSACTIONAL = "switched_off", "not_wanted", "transac
 
 #: How far back the first look for blocks goes: Twilio keeps its alerts no longer.
 FIRST_LOOK = timedelta(days=30)
-#: Read again before the mark: a message fails seconds after its creation, and alerts come late.
-OVERLAP = timedelta(minutes=15)
+#: Failed messages are read again so long before the mark: a block shows seconds after creation.
+FAILURES_OVERLAP = timedelta(minutes=2)
+#: The same for alerts, which Twilio buffers.
+ALERTS_OVERLAP = timedelta(minutes=15)
 #: Twilio's clock against ours, and a request's length: within it two reports are of one block.
 SAME_BLOCK = timedelta(seconds=15)
 #: Between two attempts while Twilio cannot be asked: doubled up to the longest.
@@ -77,15 +79,16 @@ def why_skipped(*, is_on: bool, transactional: bool, wanted: bool | None) -> str
     return TRANSACTIONAL if transactional else ""
 
 
-def blocks_since(mark: datetime | None, *, at: datetime) -> datetime:
+def blocks_since(mark: datetime | None, *, at: datetime, overlap: timedelta) -> datetime:
     """From when on blocks are looked for.
 
     Args:
         mark: up to when they were; ``None``: never.
         at: the present.
+        overlap: read again before it.
     """
     oldest = at - FIRST_LOOK
-    return oldest if mark is None else max(mark - OVERLAP, oldest)
+    return oldest if mark is None else max(mark - overlap, oldest)
 
 
 def retry_after(tries: int) -> timedelta:

@@ -69,7 +69,8 @@ class BlockLog:
         few = asyncio.Semaphore(_AT_A_TIME)
         fetched = await asyncio.gather(*(self._alert(sid, few) for sid in sids[:MOST_ALERTS]))
         readable = tuple(one for one in fetched if one is not None)
-        return Refusals(requests=readable, left_out=len(sids) - len(readable))
+        whole = len(alerts) < _MOST_LISTED
+        return Refusals(requests=readable, left_out=len(sids) - len(readable), whole=whole)
 
     async def _alert(self, sid: str, few: asyncio.Semaphore) -> RefusedRequest | None:
         async with few:

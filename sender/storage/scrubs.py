@@ -53,7 +53,7 @@ _LET_GO = text("""
 """)
 _LIFT_FAILED = text("""
     UPDATE hold SET released_at = clock_timestamp(), released_by = 'the scrub',
-                    release_reason = 'Twilio was asked'
+                    release_reason = :why
     WHERE level = 'campaign' AND subject = ANY (CAST(:ids AS bigint[]))
       AND reason = 'scrub_failed' AND released_at IS NULL
 """)
@@ -69,30 +69,32 @@ def ask(tx: Transaction, campaign_id: int) -> None:
 def skip(tx: Transaction, campaign_id: int, why: str) -> None:
     """Have a (locked) campaign go without one; why stands beside it."""
     tx.execute(_SKIP, {"id": campaign_id, "why": why})
-    tx.execute(_LET_GO, {"ids": [campaign_id]})
+    _lift(tx, [campaign_id], why)
+
+
+def _lift(tx: Transaction, campaign_ids: Sequence[int], why: str) -> None:
+    ids = {"ids": list(campaign_ids)}
+    tx.execute(_LET_GO, ids)
+    tx.execute(_LIFT_FAILED, {**ids, "why": why})
 
 
 #: Those that a person let go, or that have ended: nobody waits any more.
-_PUT_DOWN = text("""
-    WITH put_down AS (
-        UPDATE campaign_scrub k
-        SET ended_at = clock_timestamp(),
-            outcome = CASE WHEN c.completed_at IS NULL THEN 'lifted' ELSE 'dropped' END,
-            why = CASE WHEN c.completed_at IS NULL THEN coalesce(
-                (SELECT h.released_by || ': ' || h.release_reason FROM hold h
-                 WHERE h.level = 'campaign' AND h.subject = c.id
-                   AND h.reason IN ('scrub', 'scrub_failed') AND h.released_at IS NOT NULL
-                 ORDER BY h.released_at DESC LIMIT 1), '') ELSE k.why END
-        FROM campaign c
-        WHERE c.id = k.campaign_id AND k.outcome = 'waiting'
-          AND (c.completed_at IS NOT NULL OR NOT EXISTS (
-              SELECT FROM hold h WHERE h.level = 'campaign' AND h.subject = c.id
-                AND h.reason IN ('scrub', 'scrub_failed') AND h.released_at IS NULL))
-        RETURNING c.id, k.outcome
-    )
-    DELETE FROM hold h USING put_down
-    WHERE put_down.outcome = 'dropped' AND h.level = 'campaign' AND h.subject = put_down.id
-      AND h.reason = 'scrub' AND h.released_at IS NULL
+_LIFTED = text("""
+    UPDATE campaign_scrub k
+    SET ended_at = clock_timestamp(), outcome = 'lifted', why = coalesce(
+        (SELECT h.released_by || ': ' || h.release_reason FROM hold h
+         WHERE h.level = 'campaign' AND h.subject = k.campaign_id
+           AND h.reason IN ('scrub', 'scrub_failed') AND h.released_at IS NOT NULL
+         ORDER BY h.released_at DESC LIMIT 1), '')
+    WHERE k.outcome = 'waiting' AND NOT EXISTS (
+        SELECT FROM hold h WHERE h.level = 'campaign' AND h.subject = k.campaign_id
+          AND h.reason IN ('scrub', 'scrub_failed') AND h.released_at IS NULL)
+""")
+_DROP = text("""
+    UPDATE campaign_scrub k SET ended_at = clock_timestamp(), outcome = 'dropped'
+    FROM campaign c
+    WHERE c.id = k.campaign_id AND k.outcome = 'waiting' AND c.completed_at IS NOT NULL
+    RETURNING c.id
 """)
 #: Claimed by being put off: whoever claims them and dies leaves them to the next.
 _CLAIM = text("""
@@ -115,7 +117,8 @@ def claim(
     """Take the scrubs that are due, but for these tenants', for so long; mostly there is none."""
     if not tx.execute(_ANY).scalar_one():
         return []
-    tx.execute(_PUT_DOWN)
+    tx.execute(_LIFTED)
+    _lift(tx, [row.id for row in tx.execute(_DROP)], "the campaign has ended")
     rows = tx.execute(_CLAIM, {"lease": lease, "limit": limit, "busy": list(busy)}).mappings()
     return [Waiting(**row) for row in rows]
 
@@ -145,10 +148,9 @@ def end(
     tx: Transaction, campaign_ids: Sequence[int], *, drift: Mapping[str, int], unseen: str
 ) -> None:
     """Let these go: what Twilio told is in force."""
-    ids = {"ids": list(campaign_ids)}
-    tx.execute(_END, {**ids, "drift": dict(drift), "unseen": unseen})
-    tx.execute(_LET_GO, ids)
-    tx.execute(_LIFT_FAILED, ids)
+    values = {"ids": list(campaign_ids), "drift": dict(drift), "unseen": unseen}
+    tx.execute(_END, values)
+    _lift(tx, campaign_ids, "Twilio was asked")
 
 
 def put_off(

@@ -9,7 +9,6 @@ from sender.domain.scrub import (
     FIRST_LOOK,
     LONGEST_RETRY,
     NOT_WANTED,
-    OVERLAP,
     SAME_BLOCK,
     SWITCHED_OFF,
     TRANSACTIONAL,
@@ -45,13 +44,13 @@ def test_what_is_said_for_a_campaign_decides(
     ("mark", "since"),
     [
         (None, NOW - FIRST_LOOK),
-        (NOW - timedelta(hours=3), NOW - timedelta(hours=3) - OVERLAP),
+        (NOW - timedelta(hours=3), NOW - timedelta(hours=4)),
         (NOW - timedelta(days=90), NOW - FIRST_LOOK),
     ],
 )
 def test_blocks_are_read_from_the_mark(mark: datetime | None, since: datetime) -> None:
     """With an overlap, and never further back than the first time."""
-    assert blocks_since(mark, at=NOW) == since
+    assert blocks_since(mark, at=NOW, overlap=timedelta(hours=1)) == since
 
 
 def test_each_retry_is_later() -> None:
