@@ -5,9 +5,9 @@ the campaign was enqueued is committed: campaigns that wait together share one r
 """
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,7 +17,7 @@ import structlog
 
 from sender.domain.consent import Suppression
 from sender.domain.message import State, sources_of
-from sender.domain.provider import MessageRecord, Refusals
+from sender.domain.provider import MessageRecord, Refusals, RefusedRequest
 from sender.domain.receipt import ReceiptMeaning, state_of
 from sender.domain.scrub import (
     ALERTS_OVERLAP,
@@ -42,8 +42,9 @@ log = structlog.get_logger(__name__)
 AT_A_TIME = 500
 #: How long a scrub is its consumer's: as long later another one takes it from a lost one.
 LEASE = timedelta(minutes=1)
-#: Numbers of a tenant that are read at the same time.
-NUMBERS_AT_A_TIME = 4
+#: Readings at the same time, and those of one tenant: the consumer's connections to Postgres have
+#: STOPs to enforce, and no tenant's long log keeps all others waiting.
+READINGS_AT_A_TIME, OF_A_TENANT = 6, 3
 #: Messages of a number that are read at most, the newest: Twilio cannot be asked for failed ones
 #: alone, and takes most of a second for a thousand.
 MOST_MESSAGES = 20_000
@@ -102,6 +103,7 @@ class Scrubber:
     patience: timedelta
     most_messages: int = MOST_MESSAGES
     _under_way: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READINGS_AT_A_TIME))
 
     async def round(self) -> int:
         """Begin the scrubs that are due; how many campaigns wait for them. Does not wait itself.
@@ -157,9 +159,9 @@ class Scrubber:
             by_sender.setdefault(one.sender_id, []).append(one)
         provider = await self.providers.of(tenant_id)
         blocks = await self.providers.blocks(tenant_id)
-        few = asyncio.Semaphore(NUMBERS_AT_A_TIME)
+        few = asyncio.Semaphore(OF_A_TENANT)
         refused, *found = await _all(
-            self._refusals(blocks, tenant_id, list(by_sender)),
+            self._refusals(blocks, tenant_id, list(by_sender), few),
             *(self._sender(provider, blocks, ones[0], few) for ones in by_sender.values()),
         )
         for ones, heard in zip(by_sender.values(), found, strict=True):
@@ -208,7 +210,7 @@ class Scrubber:
     async def _inbound(
         self, provider: ProviderLog, sender: intake.DueSender, few: asyncio.Semaphore
     ) -> _Found:
-        async with few:
+        async with few, self._room:
             heard = await self.reading.read(provider, sender)
         unseen = (f"texts to {sender.address} ({heard.blind})",) if heard.blind else ()
         return _Found(drift={ScrubSource.INBOUND: heard.newly_out}, unseen=unseen)
@@ -222,7 +224,7 @@ class Scrubber:
         since = blocks_since(upto, at=asked_at, overlap=FAILURES_OVERLAP)
         newly_out = read = 0
         unseen: tuple[str, ...] = ()
-        async with few, contextlib.aclosing(log_.messages_from(address)) as pages:
+        async with few, self._room, aclosing(log_.messages_from(address)) as pages:
             async for page in pages:
                 new = [record for record in page if record.date_created >= since]
                 newly_out += await self._apply_failed(tenant_id, sender_id, filter(_is_block, new))
@@ -239,14 +241,13 @@ class Scrubber:
     async def _apply_failed(
         self, tenant_id: int, sender_id: int, records: Iterable[MessageRecord]
     ) -> int:
-        by_person = {(person, one.sid): one for one in records for person in people_of([one.to])}
-        people = list({person for person, _ in by_person})
+        failed = [(person, one) for one in records for person in people_of([one.to])]
+        people = list({person for person, _ in failed})
         if not people:
             return 0
         before = await self.db.run(may_be_texted, tenant_id, [sender_id], people)
-        for (person, _), record in by_person.items():
-            active = await self.db.run(self._failed, tenant_id, person, record)
-            await self.cache.add(active)
+        for person, record in failed:
+            await self.cache.add(await self.db.run(self._failed, tenant_id, person, record))
         after = await self.db.run(may_be_texted, tenant_id, [sender_id], before)
         return len(before) - len(after)
 
@@ -267,30 +268,42 @@ class Scrubber:
         self.messages.learn(tx, [Evidence.from_record(record, own.id)], state, sources_of(state))
         return active
 
-    async def _refusals(self, log_: BlockLog, tenant_id: int, sender_ids: Sequence[int]) -> _Found:
+    async def _refusals(
+        self, log_: BlockLog, tenant_id: int, sender_ids: Sequence[int], few: asyncio.Semaphore
+    ) -> _Found:
         """Apply the account's refused requests since they were last read.
 
-        A key that may not read alerts holds nobody: nothing else of Twilio's needs them.
+        A key that may not read alerts holds nobody: nothing else needs them.
         """
         asked_at = await self.db.run(intake.now)
         upto = await self.db.run(scrubs.alerts_upto, tenant_id)
         since = blocks_since(upto, at=asked_at, overlap=ALERTS_OVERLAP)
-        try:
-            found = await log_.refusals(since)
-        except ProviderRefused as exc:
-            return _Found(unseen=(f"alerts: {exc}",))
-        by_person = {(p, one.sid): one for one in found.requests for p in people_of([one.to])}
-        people = list({person for person, _ in by_person})
-        before = await self.db.run(may_be_texted, tenant_id, sender_ids, people)
-        for (person, _), request in by_person.items():
-            lost = LostBlock.from_refusal(request, tenant_id, person)
-            await self.cache.add(await self.db.run(self.enforcement.record_lost_block, lost))
-        after = await self.db.run(may_be_texted, tenant_id, sender_ids, before)
+        async with few, self._room:
+            try:
+                found = await log_.refusals(since)
+            except ProviderRefused as exc:
+                return _Found(unseen=(f"alerts: {exc}",))
+            newly_out = await self._apply_refused(tenant_id, sender_ids, found.requests)
         await self.db.run(scrubs.alerts_read, tenant_id, asked_at)
         unseen: tuple[str, ...] = (f"{found.left_out} alerts",) if found.left_out else ()
         if not found.whole:
             unseen += ("older alerts",)
-        return _Found(drift={ScrubSource.ALERTS: len(before) - len(after)}, unseen=unseen)
+        return _Found(drift={ScrubSource.ALERTS: newly_out}, unseen=unseen)
+
+    async def _apply_refused(
+        self, tenant_id: int, sender_ids: Sequence[int], requests: Iterable[RefusedRequest]
+    ) -> int:
+        lost = [
+            LostBlock.from_refusal(one, tenant_id, person)
+            for one in requests
+            for person in people_of([one.to])
+        ]
+        people = list({one.recipient for one in lost})
+        before = await self.db.run(may_be_texted, tenant_id, sender_ids, people)
+        for one in lost:
+            await self.cache.add(await self.db.run(self.enforcement.record_lost_block, one))
+        after = await self.db.run(may_be_texted, tenant_id, sender_ids, before)
+        return len(before) - len(after)
 
 
 def _is_block(record: MessageRecord) -> bool:
