@@ -38,6 +38,7 @@ from sender.installed import version
 from sender.intake import Intake
 from sender.investigating import Investigation
 from sender.liveness import living
+from sender.lost_blocks import LostBlocks
 from sender.mark_file import MarkFile
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
@@ -312,9 +313,9 @@ class Runtime:
                 db=db,
                 providers=gateways,
                 reading=puller.reading,
-                enforcement=enforcement,
-                messages=self.parts.messages,
-                cache=cache,
+                lost_blocks=LostBlocks(
+                    db=db, enforcement=enforcement, messages=self.parts.messages, cache=cache
+                ),
                 patience=timedelta(seconds=self.settings.scrub_patience_seconds),
             )
             stack.push_async_callback(scrubber.close)

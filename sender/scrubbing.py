@@ -15,10 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from sender.domain.consent import Suppression
-from sender.domain.message import State, sources_of
-from sender.domain.provider import MessageRecord, Refusals, RefusedRequest
-from sender.domain.receipt import ReceiptMeaning, state_of
+from sender.domain.provider import MessageRecord, Refusals
 from sender.domain.scrub import (
     ALERTS_OVERLAP,
     FAILURES_OVERLAP,
@@ -26,14 +23,12 @@ from sender.domain.scrub import (
     blocks_since,
     retry_after,
 )
-from sender.drift import may_be_texted, people_of
-from sender.enforcement import BlockReport, Enforcement, LostBlock, SuppressionCache
 from sender.errors import ProviderRefused, SenderError
 from sender.log_reading import LogReading, ProviderLog
+from sender.lost_blocks import LostBlocks
 from sender.storage import alerts, intake, scrubs
 from sender.storage.alerts import AlertKind
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
-from sender.storage.messages import Evidence, MessageTable
 from sender.storage.scrubs import Waiting
 
 log = structlog.get_logger(__name__)
@@ -96,9 +91,7 @@ class Scrubber:
     db: AsyncDatabase
     providers: ProviderLogs
     reading: LogReading
-    enforcement: Enforcement
-    messages: MessageTable
-    cache: SuppressionCache
+    lost_blocks: LostBlocks
     #: How long Twilio may be away before a campaign is held as one whose scrub has failed.
     patience: timedelta
     most_messages: int = MOST_MESSAGES
@@ -227,7 +220,7 @@ class Scrubber:
         async with few, self._room, aclosing(log_.messages_from(address)) as pages:
             async for page in pages:
                 new = [record for record in page if record.date_created >= since]
-                newly_out += await self._apply_failed(tenant_id, sender_id, filter(_is_block, new))
+                newly_out += await self.lost_blocks.failed(tenant_id, sender_id, new)
                 read += len(page)
                 if not new:
                     break
@@ -237,36 +230,6 @@ class Scrubber:
                     break
         await self.db.run(scrubs.blocks_read, sender_id, asked_at)
         return _Found(drift={ScrubSource.FAILURES: newly_out}, unseen=unseen)
-
-    async def _apply_failed(
-        self, tenant_id: int, sender_id: int, records: Iterable[MessageRecord]
-    ) -> int:
-        failed = [(person, one) for one in records for person in people_of([one.to])]
-        people = list({person for person, _ in failed})
-        if not people:
-            return 0
-        before = await self.db.run(may_be_texted, tenant_id, [sender_id], people)
-        for person, record in failed:
-            await self.cache.add(await self.db.run(self._failed, tenant_id, person, record))
-        after = await self.db.run(may_be_texted, tenant_id, [sender_id], before)
-        return len(before) - len(after)
-
-    def _failed(
-        self, tx: Transaction, tenant_id: int, recipient: int, record: MessageRecord
-    ) -> Sequence[Suppression]:
-        """One of ours whose callback was lost goes the way of a callback, another as a lost one."""
-        own = scrubs.owner(tx, tenant_id=tenant_id, recipient=recipient, sid=record.sid)
-        if own is None:
-            lost = LostBlock.from_record(record, tenant_id, recipient)
-            return self.enforcement.record_lost_block(tx, lost)
-        if own.state == State.SUPPRESSED:
-            return ()
-        began_at = own.guarded_at or record.date_created
-        report = BlockReport.from_record(record, own.id, began_at=began_at)
-        active = self.enforcement.record_block(tx, report)
-        state, _ = state_of(record.verdict)
-        self.messages.learn(tx, [Evidence.from_record(record, own.id)], state, sources_of(state))
-        return active
 
     async def _refusals(
         self, log_: BlockLog, tenant_id: int, sender_ids: Sequence[int], few: asyncio.Semaphore
@@ -283,31 +246,12 @@ class Scrubber:
                 found = await log_.refusals(since)
             except ProviderRefused as exc:
                 return _Found(unseen=(f"alerts: {exc}",))
-            newly_out = await self._apply_refused(tenant_id, sender_ids, found.requests)
+            newly_out = await self.lost_blocks.refused(tenant_id, sender_ids, found.requests)
         await self.db.run(scrubs.alerts_read, tenant_id, asked_at)
         unseen: tuple[str, ...] = (f"{found.left_out} alerts",) if found.left_out else ()
         if not found.whole:
             unseen += ("older alerts",)
         return _Found(drift={ScrubSource.ALERTS: newly_out}, unseen=unseen)
-
-    async def _apply_refused(
-        self, tenant_id: int, sender_ids: Sequence[int], requests: Iterable[RefusedRequest]
-    ) -> int:
-        lost = [
-            LostBlock.from_refusal(one, tenant_id, person)
-            for one in requests
-            for person in people_of([one.to])
-        ]
-        people = list({one.recipient for one in lost})
-        before = await self.db.run(may_be_texted, tenant_id, sender_ids, people)
-        for one in lost:
-            await self.cache.add(await self.db.run(self.enforcement.record_lost_block, one))
-        after = await self.db.run(may_be_texted, tenant_id, sender_ids, before)
-        return len(before) - len(after)
-
-
-def _is_block(record: MessageRecord) -> bool:
-    return not record.inbound and record.verdict.meaning is ReceiptMeaning.OPTED_OUT
 
 
 async def _all(*readings: Coroutine[Any, Any, _Found]) -> list[_Found]:

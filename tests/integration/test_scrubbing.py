@@ -23,6 +23,7 @@ from sender.hearing import Hearing
 from sender.holding import Holds
 from sender.inbound import Inbound
 from sender.log_reading import LogReading
+from sender.lost_blocks import LostBlocks
 from sender.scrubbing import Scrubber
 from sender.storage import consent, slices
 from sender.storage.database import AsyncDatabase
@@ -154,9 +155,9 @@ async def scrubbing(
             db=loop_db,
             providers=twilio,
             reading=LogReading(db=loop_db, hearing=hearing, rhythm=RHYTHM, settles=timedelta()),
-            enforcement=ENFORCEMENT,
-            messages=bench.messages,
-            cache=cache,
+            lost_blocks=LostBlocks(
+                db=loop_db, enforcement=ENFORCEMENT, messages=bench.messages, cache=cache
+            ),
             patience=PATIENCE,
         )
         campaigns = Campaigns(db=bench.db, tenant_id=TENANT, scrubs=True)
