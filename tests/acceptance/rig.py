@@ -122,13 +122,14 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None
 
 @contextmanager
 def running_system(
-    folder: Path, *, numbers: Sequence[str] = (), **variables: str
+    folder: Path, *, numbers: Sequence[str] = (), flower: bool = False, **variables: str
 ) -> Iterator[System]:
     """Servers, simulator and every process of the design; all gone afterwards.
 
     Args:
         folder: for their files.
         numbers: the account's, beside `NUMBER`.
+        flower: whether Flower runs as well, of which nothing depends.
         variables: settings of every process.
     """
     with ExitStack() as stack:
@@ -143,6 +144,7 @@ def running_system(
             database_url=servers.postgres.url,
             redis_url=servers.redis.url,
             ports=ports,
+            flower=flower,
             environment={
                 "TWILIO_ACCOUNT_SID": ACCOUNT,
                 "TWILIO_AUTH_TOKEN": TOKEN,

@@ -52,7 +52,7 @@ def test_every_promise_is_kept_and_put_to_the_test() -> None:
 
 def test_a_killed_worker_changes_nothing(tmp_path: Path) -> None:
     """The command exits 0 with one JSON object, also when a worker dies in mid-campaign."""
-    with started("--json", "--kill-worker", scratch=tmp_path) as demo:
+    with started("--json", "--kill-worker", "--recipients", "1000", scratch=tmp_path) as demo:
         output, errors = demo.communicate(timeout=150)
     assert demo.returncode == 0, output + errors
     account = json.loads(output)

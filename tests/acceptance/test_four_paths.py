@@ -26,7 +26,7 @@ RECIPIENT = re.compile(r"(?<![\d.])\+?1\d{3}5550\d{3}(?!\d)")
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """One running system for this module; every test uses recipients of its own."""
-    with running_system(tmp_path_factory.mktemp("system")) as running:
+    with running_system(tmp_path_factory.mktemp("system"), flower=True) as running:
         yield running
 
 
