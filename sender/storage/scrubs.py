@@ -17,7 +17,7 @@ from sqlalchemy.sql.expression import bindparam
 from sender.domain.scrub import Scrub, ScrubOutcome
 from sender.storage import holds
 from sender.storage.database import Transaction
-from sender.storage.holds import SCRUB, Hold, Level
+from sender.storage.holds import OF_RECOVERY, SCRUB, Hold, Level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,8 @@ _DROP = text("""
     WHERE c.id = k.campaign_id AND k.outcome = 'waiting' AND c.completed_at IS NOT NULL
     RETURNING c.id
 """)
-#: Claimed by being put off: whoever claims them and dies leaves them to the next.
+#: Claimed by being put off: whoever claims them and dies leaves them to the next. While a database
+#: is to be recovered, the recovery reads Twilio's log: it must know what is sent before what is not.
 _CLAIM = text("""
     UPDATE campaign_scrub k SET next_at = clock_timestamp() + :lease
     FROM campaign c JOIN sender f ON f.id = c.sender_id
@@ -104,6 +105,10 @@ _CLAIM = text("""
         SELECT w.campaign_id FROM campaign_scrub w JOIN campaign r ON r.id = w.campaign_id
         WHERE w.outcome = 'waiting' AND w.next_at <= clock_timestamp() AND r.state = 'RUNNING'
           AND r.tenant_id <> ALL (CAST(:busy AS integer[]))
+          AND NOT EXISTS (
+              SELECT FROM hold h WHERE h.released_at IS NULL
+                AND h.reason = ANY (CAST(:of_recovery AS text[]))
+                AND (h.level = 'all' OR h.level = 'tenant' AND h.subject = r.tenant_id))
         ORDER BY w.next_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
     RETURNING k.campaign_id, c.tenant_id, c.sender_id, f.address AS sender, k.tries,
               clock_timestamp() - greatest(c.started_at, k.asked_at) AS waited
@@ -119,7 +124,8 @@ def claim(
         return []
     tx.execute(_LIFTED)
     _lift(tx, [row.id for row in tx.execute(_DROP)], "the campaign has ended")
-    rows = tx.execute(_CLAIM, {"lease": lease, "limit": limit, "busy": list(busy)}).mappings()
+    values = {"lease": lease, "limit": limit, "busy": list(busy)}
+    rows = tx.execute(_CLAIM, {**values, "of_recovery": list(OF_RECOVERY)}).mappings()
     return [Waiting(**row) for row in rows]
 
 

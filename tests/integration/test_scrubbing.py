@@ -25,8 +25,9 @@ from sender.inbound import Inbound
 from sender.log_reading import LogReading
 from sender.lost_blocks import LostBlocks
 from sender.scrubbing import Scrubber
-from sender.storage import consent, slices
+from sender.storage import consent, holds, slices
 from sender.storage.database import AsyncDatabase
+from sender.storage.holds import DATABASE_OLDER, Hold, Level
 from sender.suppression import RedisCache
 from tests.bench import (
     ANNA,
@@ -292,10 +293,10 @@ class TestTwilioAway:
         campaign = scrubbing.enqueued(ANNA)
         scrubbing.twilio.away = True
         await scrubbing.scrub()
-        holds = Holds(db=bench.db, tenant_id=TENANT)
+        by_hand = Holds(db=bench.db, tenant_id=TENANT)
         ann = {"author": "ann", "reason": "cannot wait"}
-        assert holds.release(campaign=campaign, **ann) == 0  # along with others
-        assert holds.release(campaign=campaign, only="scrub", **ann) == 1
+        assert by_hand.release(campaign=campaign, **ann) == 0  # along with others
+        assert by_hand.release(campaign=campaign, only="scrub", **ann) == 1
         assert list(bench.guard_all(campaign)) == [ANNA]
         assert await scrubbing.scrub() == 0
         assert scrubbing.outcome(campaign).outcome == "lifted"
@@ -379,6 +380,19 @@ async def test_a_scheduled_campaign_is_scrubbed_when_it_starts(
     assert bench.guard_all(campaign) == {}
     assert await scrubbing.scrub() == 1
     assert list(bench.guard_all(campaign)) == [BERT]
+
+
+async def test_a_database_that_is_to_be_recovered_is_not_scrubbed(
+    bench: Bench, scrubbing: Scrubbing
+) -> None:
+    """The recovery reads the log first: a row that is pending there may have been sent."""
+    campaign = scrubbing.enqueued(ANNA)
+    older = Hold(level=Level.ALL, subject=0, reason=DATABASE_OLDER, detail="")
+    bench.db.run(holds.place, older)
+    assert await scrubbing.scrub() == 0
+    bench.execute("UPDATE hold SET released_at = now() WHERE reason = :why", why=DATABASE_OLDER)
+    assert await scrubbing.scrub() == 1
+    assert list(bench.guard_all(campaign)) == [ANNA]
 
 
 class TestEvidence:
