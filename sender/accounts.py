@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
+from sender.config import Settings, environment_variable
 from sender.credentials import Secrets, Vault
 from sender.errors import ConfigurationError
 from sender.storage import tenants
@@ -28,6 +30,18 @@ class Accounts:
     vault: Vault
     #: The value of an environment variable; raises ``ConfigurationError`` where it is not set.
     variable: Callable[[str], str]
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The default tenant's account as the settings name it, and the key to the others'."""
+        secrets = Secrets(
+            auth_tokens=settings.auth_tokens,
+            api_key=settings.twilio_api_key,
+            api_secret=settings.twilio_api_secret.get_secret_value(),
+        )
+        own = Account(tenant_id=DEFAULT_TENANT, sid=settings.twilio_account_sid, secrets=secrets)
+        vault = Vault(keys=settings.secret_keys)
+        return cls(default=own, vault=vault, variable=environment_variable)
 
     def of(self, tx: Transaction, tenant_id: int) -> Account:
         """A tenant's account.

@@ -71,7 +71,8 @@ class Settings(BaseModel):
     public_base_url: str = Field(
         default="",
         validation_alias="PUBLIC_BASE_URL",
-        description="what Twilio calls, without a path; signatures are checked over it",
+        description="what Twilio calls, up to where `/twilio/…` begins; signatures are checked "
+        "over it",
     )
     secret_key: SecretStr = Field(
         default=SecretStr(""),

@@ -1,5 +1,6 @@
 """A way to Twilio for each tenant, and a check of its webhooks, over one pool of connections."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
@@ -15,8 +16,11 @@ from sender.gateway import (
     Credentials,
     Form,
     GatewayFactory,
+    HooksGateway,
+    PublicUrls,
     SignatureVerifier,
     TwilioGateway,
+    is_sid,
 )
 from sender.storage.database import AsyncDatabase
 
@@ -75,6 +79,11 @@ class Gateways:
         account = await self.db.run(self.accounts.of, tenant_id)
         return BlockLog(self.factory.client(_credentials(account)))
 
+    async def hooks(self, tenant_id: int) -> HooksGateway:
+        """A tenant's webhooks at Twilio; raises as `of` does."""
+        account = await self.db.run(self.accounts.of, tenant_id)
+        return HooksGateway(self.factory.client(_credentials(account)))
+
 
 def _credentials(account: Account) -> Credentials:
     secrets = account.secrets
@@ -85,7 +94,11 @@ def _credentials(account: Account) -> Credentials:
 
 @dataclass(kw_only=True)
 class Verifiers:
-    """Checks webhooks against the secrets of the tenant whose account they name."""
+    """Checks webhooks against the secrets of the tenant whose account they name.
+
+    Raises:
+        ConfigurationError: no signature could be checked over ``public_base_url``.
+    """
 
     db: AsyncDatabase
     accounts: Accounts
@@ -93,35 +106,63 @@ class Verifiers:
     #: Latest use last; an account that is no tenant's has the default tenant's verifier.
     _known: OrderedDict[str, tuple[float, SignatureVerifier]] = field(default_factory=OrderedDict)
 
-    async def verify(self, path_and_raw_query: str, form: Form, headers: Mapping[str, str]) -> bool:
+    #: One question to the database at a time: anybody can name accounts that need one, and must not
+    #: take the connections that STOPs are stored over.
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        PublicUrls(self.public_base_url)  # raises at the start, not at the first STOP
+
+    async def verify(
+        self,
+        path_and_raw_query: str,
+        form: Form,
+        headers: Mapping[str, str],
+        *,
+        json: bytes | None = None,
+    ) -> bool:
         """Whether the tenant's account that the form names has signed it.
 
         A form that names no tenant's account is checked with the default tenant's tokens: what
         those signed is certainly Twilio's, and the caller can say what is wrong with it.
+
+        Args:
+            path_and_raw_query: as received.
+            form: the fields.
+            headers: of the request.
+            json: the body, if that is where the fields were read from.
 
         Raises:
             ConfigurationError: the tenant's secrets are missing or cannot be read.
             DatabaseError: they could not be asked for.
         """
         sid = next((value for name, value in form if name == "AccountSid"), "")
-        verifier = await self._verifier(sid)
+        verifier = await self._verifier(sid if is_sid(sid) else self.accounts.default.sid)
+        if json is not None:
+            return verifier.verify_json(path_and_raw_query, json, headers)
         return verifier.verify(path_and_raw_query, form, headers)
 
     async def _verifier(self, sid: str) -> SignatureVerifier:
-        now = time.monotonic()
-        known = self._known.get(sid)
-        if known is None or now >= known[0]:
-            account = await self._account(sid)
-            verifier = SignatureVerifier(account.secrets.auth_tokens, self.public_base_url)
-            known = (now + FRESH.total_seconds(), verifier)
-            self._known[sid] = known
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+        known = self._fresh(sid)
+        if known is None and sid == self.accounts.default.sid:
+            known = self._remember(sid, self.accounts.default)
+        if known is None:
+            async with self._asking:
+                # Whoever had the turn before may have asked the same.
+                known = self._fresh(sid) or self._remember(sid, await self._account(sid))
         self._known.move_to_end(sid)
-        return known[1]
+        return known
+
+    def _fresh(self, sid: str) -> SignatureVerifier | None:
+        known = self._known.get(sid)
+        return known[1] if known is not None and time.monotonic() < known[0] else None
+
+    def _remember(self, sid: str, account: Account) -> SignatureVerifier:
+        verifier = SignatureVerifier(account.secrets.auth_tokens, self.public_base_url)
+        self._known[sid] = (time.monotonic() + FRESH.total_seconds(), verifier)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return verifier
 
     async def _account(self, sid: str) -> Account:
-        default = self.accounts.default
-        if sid == default.sid:
-            return default
-        return await self.db.run(self.accounts.with_sid, sid) or default
+        return await self.db.run(self.accounts.with_sid, sid) or self.accounts.default

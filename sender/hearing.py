@@ -8,7 +8,7 @@ from sender.domain.consent import Suppression
 from sender.domain.inbound import InboundText
 from sender.domain.provider import MessageRecord
 from sender.enforcement import SuppressionCache
-from sender.storage.database import AsyncDatabase, Transaction
+from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, is_passing
 
 
 class _Applied(Protocol):
@@ -42,12 +42,24 @@ class Hearing:
         """Apply them, oldest first, as if their webhooks came now; the opt-outs among them.
 
         When this returns they are committed, and the guard refuses whom they cover.
+
+        Raises:
+            Exception: one could not be applied; those after it were, unless Postgres is away.
         """
         opt_outs: list[int] = []
+        failures: list[Exception] = []
         for record in sorted(records, key=lambda one: one.date_created):
-            if record.from_ is not None:
-                text = InboundText.from_record(record)
-                applied = await self.db.run(self.inbound.apply, text)
-                await self.cache.add(applied.suppressions)
-                opt_outs += applied.event_ids
+            if record.from_ is None:
+                continue
+            try:
+                applied = await self.db.run(self.inbound.apply, InboundText.from_record(record))
+            except Exception as exc:
+                if isinstance(exc, DatabaseError) and is_passing(exc):
+                    raise
+                failures.append(exc)
+                continue
+            await self.cache.add(applied.suppressions)
+            opt_outs += applied.event_ids
+        if failures:
+            raise failures[0]
         return opt_outs

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sender.errors import HoldRefused, NotFound
-from sender.storage import intake_records, senders
+from sender.storage import intake, intake_records, senders
 from sender.storage.database import Database, Transaction
 from sender.storage.intake_records import SenderRecord, SourceRecord
 
@@ -45,6 +45,7 @@ class Intake:
         _signed(author, reason)
         with self.db.transaction() as tx:
             sender_id = _id_of(tx, sender)
+            intake.lock_gaps(tx)
             if intake_records.is_silent(tx):
                 raise HoldRefused(
                     "a part of the intake gives no sign of life (`sender intake show`): start it "

@@ -22,6 +22,7 @@ from sender.domain.intake import (
 from sender.domain.phone import SenderKind
 from sender.domain.provider import MessageRecord, ServiceRecord
 from sender.drift import may_be_texted, people_of
+from sender.errors import ProviderUnavailable
 from sender.hearing import Hearing
 from sender.storage import inbound, intake, pools
 from sender.storage.database import AsyncDatabase
@@ -100,15 +101,24 @@ class LogReading:
         return blind_service(service)
 
     async def _texts(self, provider: ProviderLog, sender: DueSender, now: datetime) -> Heard:
-        """Apply what nobody has told us of yet."""
-        since = read_since(watermark=sender.watermark, campaign=sender.campaign, at=now)
+        """Apply what nobody has told us of yet.
+
+        Where the log breaks off, what it showed before is applied all the same.
+        """
+        since = read_since(
+            watermark=sender.watermark, campaign=sender.campaign, gap=sender.gap, at=now
+        )
         new: list[MessageRecord] = []
         heard = sender.heard
-        async for page in provider.pages_since(since, to=sender.address):
-            records = [record for record in page if record.inbound]
-            known = await self.db.run(inbound.known, [record.sid for record in records])
-            new += [record for record in records if record.sid not in known]
-            heard = heard or bool(records)
+        try:
+            async for page in provider.pages_since(since, to=sender.address):
+                records = [record for record in page if record.inbound]
+                known = await self.db.run(inbound.known, [record.sid for record in records])
+                new += [record for record in records if record.sid not in known]
+                heard = heard or bool(records)
+        except ProviderUnavailable:
+            await self.hearing.hear(new)
+            raise
         newly_out = await self._apply(sender, new, now) if new else 0
         return Heard(blind=blind_number(SenderKind(sender.kind), heard=heard), newly_out=newly_out)
 

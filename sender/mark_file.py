@@ -25,11 +25,6 @@ class MarkFile:
     folder: Path
 
     @classmethod
-    def to_read(cls, folder: Path) -> Self:
-        """The files in a folder that is not written to, nor made."""
-        return cls(folder=folder)
-
-    @classmethod
     def in_folder(cls, folder: Path) -> Self:
         """The files in this folder, which is made where it is missing.
 

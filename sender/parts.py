@@ -23,6 +23,7 @@ from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.inbound import Inbound
 from sender.investigating import Investigation
+from sender.marking import GatheredCache
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
 from sender.pulling import Puller
@@ -39,9 +40,6 @@ from sender.storage.database import AsyncDatabase, Database
 from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import MessageTable
 from sender.storage.slices import SliceTable
-from sender.suppression import (
-    RedisCache,
-)
 from sender.suppression_list import SuppressionList
 from sender.tracing import Tracing
 
@@ -96,7 +94,7 @@ class WebhookRuntime:
     inbound: Inbound
     receipts: Batcher[Receipt, Answer]
     queue: EnforcementQueue
-    cache: RedisCache
+    cache: GatheredCache
     passing: Passing
     heartbeat: Heartbeat
 

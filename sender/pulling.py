@@ -14,12 +14,12 @@ from typing import Protocol
 import structlog
 
 from sender.domain.intake import LOG_SETTLES, IntakeMode, Rhythm, Source
-from sender.errors import SenderError
+from sender.errors import ConfigurationError, ProviderUnavailable, SenderError
 from sender.hearing import Hearing
 from sender.heartbeat import report
 from sender.log_reading import LogReading, ProviderLog
 from sender.storage import intake
-from sender.storage.database import AsyncDatabase, DatabaseError, Transaction
+from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, is_passing, told
 from sender.storage.intake import DueSender, Gap
 
 log = structlog.get_logger(__name__)
@@ -102,19 +102,28 @@ class Puller:
     async def _tenant(
         self, senders: Sequence[DueSender], few: asyncio.Semaphore, give_up_at: float
     ) -> int:
-        """Read a tenant's senders; the first failure puts off those that are left."""
+        """Read a tenant's senders; how many were read. A failure of one is put off by itself.
+
+        Where Twilio could not be asked, those that are left are put off, too.
+        """
+        read = 0
         async with few:
             for number, sender in enumerate(senders):
                 if time.monotonic() > give_up_at:
-                    return number
+                    break
                 try:
                     await self.reading.read(await self.providers.of(sender.tenant_id), sender)
-                except DatabaseError:
-                    raise
-                except Exception as exc:  # noqa: BLE001  # whatever it is, the hold stays
+                    read += 1
+                except Exception as exc:
+                    if isinstance(exc, DatabaseError) and is_passing(exc):
+                        raise
                     # Only our own errors' texts: another's may quote what a person wrote.
-                    why = str(exc) if isinstance(exc, SenderError) else type(exc).__name__
+                    why = str(exc) if isinstance(exc, SenderError) else told(exc)
                     log.warning("pull_failed", tenant=sender.tenant_id, error=why)
-                    await self.db.run(intake.failed, [one.id for one in senders[number:]], why)
-                    return number
-            return len(senders)
+                    unasked = isinstance(exc, ProviderUnavailable | ConfigurationError)
+                    left = senders[number + 1 :] if unasked else ()
+                    # Itself last: then the others' turn comes first, should it fail for ever.
+                    await self.db.run(intake.failed, [one.id for one in (*left, sender)], why)
+                    if unasked:
+                        break
+        return read

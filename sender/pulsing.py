@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
@@ -71,3 +72,11 @@ class Pulse:
             log.warning("pulse_not_noted", worker=self.worker_id, error=told(exc))
             return False
         return True
+
+
+def installed_version() -> str:
+    """Of this package; empty where it runs without being installed."""
+    try:
+        return version("bulk-sms-sender")
+    except PackageNotFoundError:
+        return ""

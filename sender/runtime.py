@@ -10,13 +10,12 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from sender.accounts import Account, Accounts
+from sender.accounts import Accounts
 from sender.alerting import Alerting
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
-from sender.config import Settings, environment_variable
+from sender.config import Settings
 from sender.crashing import Passing, crash_at, pass_by
-from sender.credentials import Secrets, Vault
 from sender.domain.consent import PLATFORM
 from sender.domain.intake import Source
 from sender.domain.receipt import Receipt
@@ -26,7 +25,7 @@ from sender.erasing import Erasures
 from sender.errors import NotFound
 from sender.exporting import Exports
 from sender.fleet import Fleet
-from sender.gateway import NOT_PASSED_ON
+from sender.gateway import NOT_PASSED_ON, HooksGateway, PublicUrls
 from sender.gateways import Gateways, Verifiers
 from sender.hearing import Hearing
 from sender.heartbeat import Heartbeat, demand
@@ -34,19 +33,20 @@ from sender.high_water import HighWater
 from sender.holding import Holds
 from sender.importing import Imports
 from sender.inbound import Inbound
-from sender.installed import version
+from sender.installing import Installation
 from sender.intake import Intake
 from sender.investigating import Investigation
 from sender.liveness import living
 from sender.lost_blocks import LostBlocks
 from sender.mark_file import MarkFile
+from sender.marking import GatheredCache
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
 from sender.permits import Permits
 from sender.pulling import Puller
-from sender.pulsing import Pulse
+from sender.pulsing import Pulse, installed_version
 from sender.pushing import Pushes, PushPlan, PushReport
 from sender.recalling import Recaller
 from sender.receipts import Answer, Receipts
@@ -133,17 +133,34 @@ class Runtime:
     ) -> PushPlan | PushReport:
         """Tell Twilio of a tenant's opt-outs, or only what there is to tell."""
         self.settings.require_twilio()
+        async with self._asking(tenant) as (db, gateways, tenant_id):
+            pushes = Pushes(
+                db=db,
+                tenant_id=tenant_id,
+                consents=await gateways.consents(tenant_id),
+                sleep=asyncio.sleep,
+            )
+            return await (pushes.plan() if dry_run else pushes.push(progress=progress))
+
+    @asynccontextmanager
+    async def installation(self, tenant: str) -> AsyncIterator[Installation]:
+        """Where Twilio calls us for a tenant's senders."""
+        urls = PublicUrls(self.settings.public_base_url)
+        async with self._asking(tenant) as (db, gateways, tenant_id):
+
+            async def hooks() -> HooksGateway:
+                self.settings.require_twilio()  # only who asks Twilio signs in
+                return await gateways.hooks(tenant_id)
+
+            yield Installation(db=db, tenant_id=tenant_id, urls=urls, hooks=hooks)
+
+    @asynccontextmanager
+    async def _asking(self, tenant: str) -> AsyncIterator[tuple[AsyncDatabase, Gateways, int]]:
+        """What a command needs that asks Twilio in one tenant's name."""
         db = AsyncDatabase.connect(self.settings.database_url)
         try:
             async with self._gateways(db) as gateways:
-                tenant_id = (await db.run(tenants.by_name, tenant)).id
-                pushes = Pushes(
-                    db=db,
-                    tenant_id=tenant_id,
-                    consents=await gateways.consents(tenant_id),
-                    sleep=asyncio.sleep,
-                )
-                return await (pushes.plan() if dry_run else pushes.push(progress=progress))
+                yield db, gateways, (await db.run(tenants.by_name, tenant)).id
         finally:
             await db.close()
 
@@ -173,7 +190,7 @@ class Runtime:
 
     def tenancy(self) -> Tenancy:
         """Tenants, as the operator keeps them."""
-        accounts = self._accounts()
+        accounts = Accounts.from_settings(self.settings)
         return Tenancy(db=self._sync_db(), vault=accounts.vault, accounts=accounts)
 
     def fleet(self) -> Fleet:
@@ -260,7 +277,9 @@ class Runtime:
             recaller = Recaller(
                 db=db, messages=parts.messages, providers=gateways, kept=NOT_PASSED_ON
             )
-            pulse = Pulse(db=db, worker_id=owner, version=version(), every=parts.pulse_every)
+            pulse = Pulse(
+                db=db, worker_id=owner, version=installed_version(), every=parts.pulse_every
+            )
             yield WorkerRuntime(pump=pump, resolver=resolver, recaller=recaller, pulse=pulse)
 
     @asynccontextmanager
@@ -277,13 +296,13 @@ class Runtime:
                 db=db,
                 verifiers=Verifiers(
                     db=db,
-                    accounts=self._accounts(),
+                    accounts=Accounts.from_settings(self.settings),
                     public_base_url=self.settings.public_base_url,
                 ),
                 inbound=Inbound(enforcement=enforcement),
                 receipts=self._receipts(db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
-                cache=RedisCache(redis),
+                cache=GatheredCache(RedisCache(redis)),
                 passing=passing,
                 heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self.settings.rhythm),
             )
@@ -336,8 +355,9 @@ class Runtime:
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:
         """What is known of the database: in Redis, and on disk where a folder is given."""
         folder = self.settings.state_dir
-        made = MarkFile.in_folder if writes else MarkFile.to_read
-        files = [made(Path(folder))] if folder else []
+        # To read only, the folder is not made.
+        made = MarkFile.in_folder if writes else partial(MarkFile)
+        files = [made(folder=Path(folder))] if folder else []
         return HighWater(places=[RedisMarks(redis), *files])
 
     def _receipts(self, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
@@ -371,21 +391,10 @@ class Runtime:
     def _gateways(self, db: AsyncDatabase) -> AbstractAsyncContextManager[Gateways]:
         return Gateways.open(
             db,
-            self._accounts(),
+            Accounts.from_settings(self.settings),
             callback_base=self.settings.public_base_url,
             base_url=self.settings.twilio_api_base_url,
         )
-
-    def _accounts(self) -> Accounts:
-        settings = self.settings
-        secrets = Secrets(
-            auth_tokens=settings.auth_tokens,
-            api_key=settings.twilio_api_key,
-            api_secret=settings.twilio_api_secret.get_secret_value(),
-        )
-        own = Account(tenant_id=DEFAULT_TENANT, sid=settings.twilio_account_sid, secrets=secrets)
-        vault = Vault(keys=settings.secret_keys)
-        return Accounts(default=own, vault=vault, variable=environment_variable)
 
 
 def _id_of(db: Database, tenant: str) -> int:

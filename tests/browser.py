@@ -11,8 +11,25 @@ from twilio.request_validator import (  # type: ignore[import-untyped]  # the SD
     RequestValidator,
 )
 
+from sender.config import Settings
+from tests.bench import ACCOUNT
+
 TOKEN = "4" * 32
 BASE = "https://sms.example.com/hooks"
+
+
+def settings_at(database_url: str, redis_url: str, **variables: str) -> Settings:
+    """The app's settings, with these servers and variables."""
+    return Settings.from_variables(
+        {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            "PUBLIC_BASE_URL": BASE,
+            **variables,
+        }
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

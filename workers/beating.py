@@ -30,8 +30,10 @@ async def beating(heartbeat: Heartbeat) -> AsyncIterator[None]:
 
 
 async def _beat_for_ever(heartbeat: Heartbeat) -> None:
+    """Beginning one pause after the start: who cannot listen ends before that, however often."""
     has_started = False
     while True:
+        await asyncio.sleep(heartbeat.rhythm.beat_every.total_seconds())
         try:
             if not has_started:
                 await heartbeat.start()
@@ -39,4 +41,3 @@ async def _beat_for_ever(heartbeat: Heartbeat) -> None:
             metrics.SENDERS_IN_GAP.set(await heartbeat.beat())
         except (DatabaseError, SenderError, OSError) as exc:
             log.warning("sign_of_life_failed", source=heartbeat.source.value, error=told(exc))
-        await asyncio.sleep(heartbeat.rhythm.beat_every.total_seconds())

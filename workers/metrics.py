@@ -14,6 +14,8 @@ STOP_SECONDS = Histogram(
 )
 #: Webhooks refused before anything was done, by reason.
 REFUSED = Counter("sender_webhooks_refused_total", "Webhooks refused", ["why"])
+#: Texts that came to the fallback URL: each is one that the main URL failed on, repeats and all.
+FALLBACKS = Counter("sender_fallbacks_total", "Texts that came to the fallback URL")
 #: Status callbacks, by what became of them: counted, or why not.
 CALLBACKS = Counter("sender_status_callbacks_total", "Status callbacks answered", ["answer"])
 #: Senders held because STOPs may be missing (`intake_gap`); alert on anything but 0.

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +23,12 @@ from sender.domain.receipt import Receipt
 from sender.errors import ConfigurationError, MalformedWebhook, NotFound, SenderError
 from sender.gateway import (
     TWIML_CONTENT_TYPE,
+    Form,
+    failure_from_form,
     inbound_from_form,
+    is_json,
     parse_form,
+    parse_json,
     receipt_from_form,
     twiml,
 )
@@ -35,11 +40,18 @@ from sender.storage.migrate import require_still_usable
 from workers import metrics
 from workers.beating import beating
 from workers.bodies import TooLarge, read_body
+from workers.lanes import Crowded, Lane
 from workers.refusals import Refusals, Refused
 
 log = structlog.get_logger(__name__)
 
 _NOT_STORED = 503
+#: Texts being stored at a time, of the pool's ten connections. The others are for callbacks, for
+#: the enforcement of STOPs that are stored already and for tenants' tokens, one each, and for
+#: signs of life.
+STORING = 6
+#: How long a text waits for its turn: with its repeats, Twilio gives up after 15 s.
+TURN_WITHIN = timedelta(seconds=10)
 
 
 def create_app(
@@ -53,26 +65,46 @@ def create_app(
         runtime = Runtime(settings=settings(), parts=parts or Parts())
         logs.configure(runtime.settings.log_level)
         async with runtime.webhooks() as use_cases, beating(use_cases.heartbeat):
-            yield {"use_cases": use_cases, "refusals": Refusals(db=use_cases.db)}
+            yield {
+                "use_cases": use_cases,
+                "refusals": Refusals(db=use_cases.db),
+                "storing": Lane(places=STORING, within=TURN_WITHIN),
+            }
 
     routes = [
         Route("/twilio/inbound", inbound, methods=["POST"]),
+        Route("/twilio/fallback", fallback, methods=["POST"]),
         Route("/twilio/status/{message_id:uuid}", status, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", figures),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=lifespan)
+    # Else a path with one slash too many is answered by sending the caller to its own Host header.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def inbound(request: Request) -> Response:
     """A person texted us. 200 only once a STOP in it is stored and enforced."""
     form = await _signed_form(request)
+    return form if isinstance(form, Response) else await _hear(request, form)
+
+
+async def fallback(request: Request) -> Response:
+    """The same text at our second URL: Twilio got no usable answer at the first."""
+    form = await _signed_form(request)
     if isinstance(form, Response):
         return form
+    metrics.FALLBACKS.inc()
+    log.error("inbound_webhook_failed", code=failure_from_form(form))
+    return await _hear(request, form)
+
+
+async def _hear(request: Request, form: Form) -> Response:
     try:
         text = inbound_from_form(form)
-        return await _receive(_use_cases(request), text)
+        return await _receive(request, text)
     except MalformedWebhook as exc:
         return await _refuse(request, Refused.MALFORMED, webhook="inbound", what=str(exc))
     except NotFound:
@@ -80,11 +112,16 @@ async def inbound(request: Request) -> Response:
         return await _refuse(request, Refused.UNKNOWN_ACCOUNT, **sids)
 
 
-async def _receive(use_cases: WebhookRuntime, text: InboundText) -> Response:
-    """Store, enforce, then 200; anything less is 503, and the STOP stands all the same."""
+async def _receive(request: Request, text: InboundText) -> Response:
+    """Store, enforce, then 200; anything less is 503, and the STOP stands all the same.
+
+    Only storing has its lane: a STOP that waits for its enforcement keeps nobody else out.
+    """
+    use_cases, storing = _use_cases(request), request.state.storing
     try:
-        applied = await use_cases.db.run(use_cases.inbound.apply, text)
-    except DatabaseError as exc:
+        async with storing.place():
+            applied = await use_cases.db.run(use_cases.inbound.apply, text)
+    except (DatabaseError, Crowded) as exc:
         log.error("inbound_not_stored", sid=text.sid, error=told(exc))
         return Response(status_code=_NOT_STORED)
     if applied.event_ids:
@@ -121,7 +158,7 @@ async def status(request: Request) -> Response:
         return await _refuse(request, Refused.MALFORMED, webhook="status", what=str(exc))
 
 
-def _receipt(request: Request, form: list[tuple[str, str]]) -> Receipt:
+def _receipt(request: Request, form: Form) -> Receipt:
     message_id: UUID = request.path_params["message_id"]
     return receipt_from_form(message_id, form)
 
@@ -142,17 +179,21 @@ async def _count(use_cases: WebhookRuntime, receipt: Receipt) -> Response:
     return Response(status_code=204)
 
 
-async def _signed_form(request: Request) -> list[tuple[str, str]] | Response:
+async def _signed_form(request: Request) -> Form | Response:
     """The parameters, if Twilio signed them; otherwise the answer to give."""
     try:
-        form = parse_form(await read_body(request))
+        json = is_json(request.headers.get("content-type", ""))
+        body = await read_body(request)
+        form = parse_json(body) if json else parse_form(body)
     except TooLarge:
         return await _refuse(request, Refused.TOO_LARGE)
     except MalformedWebhook:
         return await _refuse(request, Refused.UNREADABLE)
     verifiers = _use_cases(request).verifiers
     try:
-        signed = await verifiers.verify(_path_and_query(request), form, request.headers)
+        signed = await verifiers.verify(
+            _path_and_query(request), form, request.headers, json=body if json else None
+        )
     except (DatabaseError, ConfigurationError) as exc:
         log.error("signature_not_checked", error=told(exc))
         return Response(status_code=_NOT_STORED)

@@ -20,6 +20,7 @@ from sender.cli import (
     suppression,
     tenants,
     tracing,
+    webhooks,
     workers,
 )
 from sender.cli.showing import FAILED
@@ -48,6 +49,7 @@ app.add_typer(suppression.app, name="suppression")
 app.add_typer(numbers.app, name="numbers")
 app.add_typer(platform.app, name="platform")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(codes.app)
 
 

@@ -89,15 +89,22 @@ class Rhythm:
         return min(BEAT_EVERY, self.silence / 6)
 
 
-def read_since(*, watermark: datetime | None, campaign: datetime | None, at: datetime) -> datetime:
+def read_since(
+    *,
+    watermark: datetime | None,
+    campaign: datetime | None,
+    gap: datetime | None,
+    at: datetime,
+) -> datetime:
     """From when on a sender's inbound messages are read.
 
     Args:
         watermark: up to when they were; ``None``: never.
         campaign: when the oldest campaign under way was created, if one is.
+        gap: since when STOPs may be missing, if they are; a watermark lies before it or in it.
         at: the present.
     """
-    since = watermark or min(campaign or at, at - FIRST_LOOK)
+    since = watermark or min(campaign or at, gap or at, at - FIRST_LOOK)
     return max(since - OVERLAP, at - HISTORY)
 
 

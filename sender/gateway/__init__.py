@@ -10,14 +10,20 @@ from sender.gateway.client import (
 )
 from sender.gateway.codes import TABLE, CodeEntry, callback_verdict, create_outcome
 from sender.gateway.consents import ConsentsGateway
+from sender.gateway.hooks import HooksGateway
 from sender.gateway.transport import RECIPIENT_LOGGERS
+from sender.gateway.urls import PublicUrls
 from sender.gateway.webhooks import (
     TWIML_CONTENT_TYPE,
     TWIML_EMPTY,
     Form,
     SignatureVerifier,
+    failure_from_form,
     inbound_from_form,
+    is_json,
+    is_sid,
     parse_form,
+    parse_json,
     receipt_from_form,
     twiml,
 )
@@ -35,12 +41,18 @@ __all__ = [
     "Credentials",
     "Form",
     "GatewayFactory",
+    "HooksGateway",
+    "PublicUrls",
     "SignatureVerifier",
     "TwilioGateway",
     "callback_verdict",
     "create_outcome",
+    "failure_from_form",
     "inbound_from_form",
+    "is_json",
+    "is_sid",
     "parse_form",
+    "parse_json",
     "receipt_from_form",
     "twiml",
 ]

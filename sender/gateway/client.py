@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from logging import getLogger
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from twilio.base.exceptions import (  # type: ignore[import-untyped]  # the SDK ships no types
@@ -17,23 +16,17 @@ from twilio.rest import Client  # type: ignore[import-untyped]
 from sender.domain.message import OutboundText
 from sender.domain.outcome import TOO_LATE, NotBegun, Outcome, Refused
 from sender.domain.provider import HandOff, MessageRecord, ServiceRecord
-from sender.errors import ConfigurationError
 from sender.gateway.answers import accepted, clock_offset, refused, unfinished, vendor_code
 from sender.gateway.asking import PAGE_SIZE, asking, record_of
 from sender.gateway.codes import NOT_FOUND, TOO_LATE_TO_CANCEL
 from sender.gateway.transport import Exchange, LeanHttpClient, exchange
+from sender.gateway.urls import PublicUrls, require_absolute
 from sender.send_clock import send_clock
 
 _log = getLogger(__name__)
 
 #: Where Twilio's API is.
 TWILIO_API: Final = "https://api.twilio.com"
-
-#: How Twilio shall call us back (connection overrides in the URL's fragment, which is not sent):
-#: 2 s to connect, 4 s to answer, five repeats whatever went wrong. By default it gives up after
-#: one failed answer, and a 21610 would be lost.
-#: Source: twilio.com/docs/usage/webhooks/webhooks-connection-overrides
-_CALLBACK_OVERRIDES: Final = "#ct=2000&rt=4000&rc=5&rp=all"
 
 #: Twilio's limits for ValidityPeriod, seconds (error 21624 outside).
 _SHORTEST_VALIDITY, _LONGEST_VALIDITY = 1, 36_000
@@ -87,9 +80,9 @@ class GatewayFactory:
         Raises:
             ConfigurationError: a URL is not an absolute http(s) URL.
         """
-        _check_url(base_url)
+        require_absolute(base_url)
         if status_callback_base:
-            _check_url(status_callback_base)
+            PublicUrls(status_callback_base)  # raises
         async with LeanHttpClient(max_connections=max_connections) as http:
             yield cls(http, status_callback_base=status_callback_base, base_url=base_url)
 
@@ -109,7 +102,7 @@ class TwilioGateway:
     def __init__(self, client: Client, *, status_callback_base: str) -> None:
         """Use :meth:`open` or a :class:`GatewayFactory`, which also close the connections."""
         self._client = client
-        self._callback_base = status_callback_base.rstrip("/")
+        self._urls = PublicUrls(status_callback_base) if status_callback_base else None
 
     @classmethod
     @asynccontextmanager
@@ -176,9 +169,8 @@ class TwilioGateway:
         }
 
     def _callback_url(self, message_id: UUID) -> str | None:
-        if not self._callback_base:
-            return None  # the SDK leaves it out
-        return f"{self._callback_base}/twilio/status/{message_id}{_CALLBACK_OVERRIDES}"
+        # Without one the SDK leaves it out.
+        return None if self._urls is None else self._urls.status(message_id)
 
     async def fetch(self, sid: str) -> MessageRecord | None:
         """The provider's record of one message, ``None`` if it has none.
@@ -320,12 +312,6 @@ def _day(since: datetime) -> datetime:
     both.
     """
     return since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError(f"not an absolute http(s) URL: {url!r}")
 
 
 def _validity_seconds(validity: timedelta) -> int:

@@ -1,10 +1,13 @@
 """What Twilio sends to us: is it Twilio, and what does the form say."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from hmac import compare_digest
 from html import escape
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl
 from uuid import UUID
 
 from multidict import CIMultiDict, MultiDict
@@ -19,6 +22,7 @@ from sender.domain.inbound import InboundText
 from sender.domain.receipt import Receipt
 from sender.errors import ConfigurationError, MalformedWebhook
 from sender.gateway.codes import callback_verdict, is_toll_free
+from sender.gateway.urls import PublicUrls
 
 #: The form's fields, in their order, repeated names included.
 Form = list[tuple[str, str]]
@@ -33,8 +37,15 @@ _TWIML_MESSAGE: Final = (
 #: What XML 1.0 cannot say, even escaped.
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_JSON_TYPE: Final = "application/json"
+#: The parameter of the query that holds the hash of a JSON body; the signature covers the URL.
+_BODY_HASH: Final = "bodySHA256"
+
 #: An inbound MMS with ten pictures and add-ons has about 50; more is no message of Twilio's.
 _MAX_FIELDS: Final = 100
+#: Twilio's have 34 characters; longer ones are for test doubles.
+_SID: Final = re.compile("[0-9A-Za-z_-]{1,64}")
 #: Codes have five digits; no count or code of Twilio's comes near this.
 _LONGEST_NUMBER: Final = 9
 
@@ -55,15 +66,13 @@ class SignatureVerifier:
                 header is the caller's to choose.
 
         Raises:
-            ConfigurationError: no token, an empty token (anybody can sign with that), or a
-                relative URL.
+            ConfigurationError: no token, an empty token (anybody can sign with that), or a URL
+                that no signature could match.
         """
         if not tokens or not all(tokens):
             raise ConfigurationError("webhook signatures need at least one non-empty auth token")
-        if not urlsplit(public_base_url).hostname:
-            raise ConfigurationError(f"not an absolute URL: {public_base_url!r}")
         self._validators = [RequestValidator(token) for token in tokens]
-        self._base = public_base_url.rstrip("/")
+        self._base = PublicUrls(public_base_url).base
 
     def verify(self, path_and_raw_query: str, form: Form, headers: Mapping[str, str]) -> bool:
         """Whether the request was signed with one of the tokens.
@@ -81,6 +90,19 @@ class SignatureVerifier:
         algorithm = get_signature_algorithm(given.get(SIGNATURE_SETTINGS_HEADER))
         fields = MultiDict(form)
         return any(v.validate(url, fields, signature, algorithm) for v in self._validators)
+
+    def verify_json(self, path_and_raw_query: str, raw: bytes, headers: Mapping[str, str]) -> bool:
+        """The same for a JSON body: the signed query holds its SHA-256.
+
+        Args:
+            path_and_raw_query: as received.
+            raw: the body, byte for byte.
+            headers: as for :meth:`verify`.
+        """
+        query = path_and_raw_query.partition("?")[2]
+        named = parse_qs(query).get(_BODY_HASH, [""])[0]
+        is_whole = compare_digest(named.encode(), sha256(raw).hexdigest().encode())
+        return is_whole and self.verify(path_and_raw_query, [], headers)
 
 
 def twiml(reply: str) -> str:
@@ -105,6 +127,53 @@ def parse_form(raw: bytes) -> Form:
         raise MalformedWebhook("the body is not a form of UTF-8 text") from error
 
 
+def parse_json(raw: bytes) -> Form:
+    """The fields of a JSON object, as if they had come as a form; what is nested is no field.
+
+    Raises:
+        MalformedWebhook: not a JSON object of UTF-8 text, or more than 100 fields.
+    """
+    try:
+        text = raw.decode("utf-8")  # from bytes, json would guess other encodings
+        pairs = json.loads(
+            text, object_pairs_hook=tuple, parse_int=str, parse_float=str, parse_constant=str
+        )
+        is_object = isinstance(pairs, tuple) and len(pairs) <= _MAX_FIELDS
+        fields = [(name, value) for name, value in pairs if isinstance(value, str)]
+        "".join(name + value for name, value in fields).encode()  # half a surrogate is no text
+    except (ValueError, TypeError, RecursionError) as error:
+        raise MalformedWebhook("the body is not a JSON object of text") from error
+    if not is_object:
+        raise MalformedWebhook("the body is not a JSON object of a webhook's size")
+    return fields
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a body says that it is JSON.
+
+    Raises:
+        MalformedWebhook: it says that it is neither JSON nor a form. One that says nothing is
+            taken for a form.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in {"", _FORM_TYPE, _JSON_TYPE}:
+        raise MalformedWebhook("the body is neither a form nor JSON")
+    return kind == _JSON_TYPE
+
+
+def is_sid(text: str) -> bool:
+    """Whether a text can be a SID at all: only such are looked for."""
+    return _SID.fullmatch(text) is not None
+
+
+def failure_from_form(form: Form) -> int | None:
+    """Why Twilio calls the fallback URL: its code for what was wrong with our main answer.
+
+    It is about our webhook, and never about a message.
+    """
+    return _number(_first_values(form), "ErrorCode")
+
+
 def inbound_from_form(form: Form) -> InboundText:
     """The inbound message a webhook tells of.
 
@@ -113,8 +182,8 @@ def inbound_from_form(form: Form) -> InboundText:
     """
     fields = _first_values(form)
     return InboundText(
-        sid=_required(fields, "MessageSid"),
-        account_sid=_required(fields, "AccountSid"),
+        sid=_required_sid(fields, "MessageSid"),
+        account_sid=_required_sid(fields, "AccountSid"),
         from_=_required(fields, "From"),
         to=_required(fields, "To"),
         service_sid=fields.get("MessagingServiceSid") or None,
@@ -136,8 +205,8 @@ def receipt_from_form(message_id: UUID, form: Form) -> Receipt:
     sender = fields.get("From") or None
     return Receipt(
         message_id=message_id,
-        account_sid=_required(fields, "AccountSid"),
-        sid=_required(fields, "MessageSid"),
+        account_sid=_required_sid(fields, "AccountSid"),
+        sid=_required_sid(fields, "MessageSid"),
         status=status,
         code=code,
         to=_required(fields, "To"),
@@ -156,6 +225,13 @@ def _required(fields: Mapping[str, str], name: str) -> str:
     value = fields.get(name)
     if not value:
         raise MalformedWebhook(f"the field {name} is missing")
+    return value
+
+
+def _required_sid(fields: Mapping[str, str], name: str) -> str:
+    value = _required(fields, name)
+    if not is_sid(value):
+        raise MalformedWebhook(f"the field {name} is no SID")
     return value
 
 

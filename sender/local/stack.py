@@ -173,6 +173,10 @@ class Stack:
             *("--host", LOOPBACK, "--port", str(self.plan.ports.webhooks)),
             # Interrupted while its worker is still starting, granian would wait for ever.
             *("--workers-kill-timeout", str(WEBHOOKS_STOP_WITHIN.seconds)),
+            # STOPs are held for seconds: by default a thousand of them would keep all else out.
+            *("--backlog", "4096", "--backpressure", "4096"),
+            # Who drips a request is no caller of ours; bodies have the app's own limit.
+            *("--http1-header-read-timeout", "10000"),
             *("--log-level", "warning", self.plan.programs.webhook_app),
         ]
         ready = partial(answers_http, f"{self.plan.webhook_url}/readyz")

@@ -12,6 +12,7 @@ from sender.simulator.creating import CreateMessage
 from sender.simulator.listing import ListRequest, page_of
 from sender.simulator.messages import API_VERSION, MessageRow
 from sender.simulator.monitor import MonitorApi
+from sender.simulator.numbers import NumbersApi
 from sender.simulator.refusals import Refusal
 from sender.simulator.services import ServicesApi
 from sender.simulator.simulator import Simulator
@@ -33,6 +34,7 @@ class MessagesApi:
         app.router.add_get(f"{base}/Messages.json", self._logged("list", self._list))
         app.router.add_get(f"{base}/Messages/{{sid}}.json", self._logged("fetch", self._fetch))
         app.router.add_post(f"{base}/Messages/{{sid}}.json", self._logged("update", self._update))
+        NumbersApi(self.simulator).add_routes(app, self._logged)
         ServicesApi(self.simulator).add_routes(app, self._logged)
         MonitorApi(self.simulator).add_routes(app, self._logged)
         consents = ConsentsApi(self.simulator)

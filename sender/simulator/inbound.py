@@ -103,7 +103,8 @@ def _notify(
     keyword: Keyword | None,
     origin: str,
 ) -> Webhook | None:
-    url = simulator.behaviour.inbound_url
+    url, fallback = simulator.hooks.called_for(text.to)
+    url = url or simulator.behaviour.inbound_url
     if not url:
         return None
     is_advanced = row.messaging_service_sid in simulator.config.advanced_opt_out
@@ -116,6 +117,7 @@ def _notify(
         **{"message_sid": row.sid, "from": text.sender, "to": text.to},
         body=text.body,
         origin=origin,
+        fallback=fallback,
     )
 
 

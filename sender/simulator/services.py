@@ -1,4 +1,4 @@
-"""``/v1/Services``: Messaging Services and what is in their pools, as far as they can be read."""
+"""``/v1/Services``: Messaging Services, what is in their pools, and which URLs they have called."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from sender.simulator import answers
+from sender.simulator.hooks import change
 from sender.simulator.refusals import Refusal
 from sender.simulator.simulator import Simulator
 
@@ -15,7 +16,7 @@ _Logged = Callable[[str, _Act], Callable[[web.Request], Awaitable[web.StreamResp
 
 @dataclass(frozen=True)
 class ServicesApi:
-    """Services that pass inbound messages on to their numbers' URL, as none drops them here."""
+    """Services that first have their numbers' own URLs called, as none drops messages here."""
 
     simulator: Simulator
 
@@ -23,20 +24,23 @@ class ServicesApi:
         """Mount the resources."""
         base = "/v1/Services/{sid}"
         app.router.add_get(base, logged("service", self._fetch))
+        app.router.add_post(base, logged("service_update", self._update))
         app.router.add_get(f"{base}/PhoneNumbers", logged("service", self._numbers))
         app.router.add_get(f"{base}/ShortCodes", logged("service", self._short_codes))
 
     async def _fetch(self, request: web.Request) -> web.Response:
         sid = request.match_info["sid"]
-        if self.simulator.account.pool(sid) is None:
+        hooks = self.simulator.hooks.of_service(sid)
+        if hooks is None:
             return answers.refuse(self.simulator, Refusal.of(20404, request.path))
-        body = {
-            "sid": sid,
-            "account_sid": self.simulator.account.sid,
-            "inbound_request_url": None,
-            "use_inbound_webhook_on_number": True,
-        }
+        body = {"sid": sid, "account_sid": self.simulator.account.sid, **hooks}
         return answers.answer(self.simulator, 200, body)
+
+    async def _update(self, request: web.Request) -> web.Response:
+        hooks = self.simulator.hooks.of_service(request.match_info["sid"])
+        if hooks is not None:
+            change(hooks, answers.read_form(await request.read()))
+        return await self._fetch(request)
 
     async def _numbers(self, request: web.Request) -> web.Response:
         pool = self.simulator.account.pool(request.match_info["sid"]) or ()

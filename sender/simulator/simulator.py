@@ -9,6 +9,7 @@ from sender.simulator.account import Account, SimulatorConfig
 from sender.simulator.alerts import Alerts
 from sender.simulator.behaviour import Behaviour
 from sender.simulator.chance import Chance
+from sender.simulator.hooks import Hooks
 from sender.simulator.log import RequestLog
 from sender.simulator.messages import Messages
 from sender.simulator.optouts import BlockTable
@@ -41,6 +42,7 @@ class Simulator:
         self.blocks = BlockTable()
         self.script = Script()
         self.chance = Chance(self.config.seed)
+        self.hooks = Hooks(self.account)
 
     def reset(self) -> None:
         """Be as just started. Webhooks already under way still arrive."""
@@ -68,7 +70,15 @@ class Simulator:
     def post(
         self, pool: WebhookPool, kind: str, url: str, params: dict[str, str], **fields: object
     ) -> Webhook:
-        """Log and queue one webhook, twice where the behaviour says so."""
+        """Log and queue one webhook, twice where the behaviour says so.
+
+        Args:
+            pool: that posts it.
+            kind: for the log.
+            url: as configured.
+            params: the form.
+            fields: for the log; ``fallback`` is called where the URL fails for good.
+        """
         webhook = self._webhook(kind, url, params, fields)
         pool.put(webhook)
         if self.chance.happens(self.behaviour.duplicate_rate, "duplicate", params["MessageSid"]):
@@ -88,4 +98,10 @@ class Simulator:
             acknowledged=False,
         )
         retry_seconds = self.behaviour.webhook_retry_ms / 1000
-        return Webhook(url=url, params=params, entry=entry, retry_seconds=retry_seconds)
+        return Webhook(
+            url=url,
+            params=params,
+            entry=entry,
+            retry_seconds=retry_seconds,
+            fallback=str(fields.get("fallback", "")),
+        )

@@ -17,6 +17,8 @@ from sender.simulator.overrides import Failure, Overrides
 #: Idle connections are closed well before common servers close theirs (uvicorn: 5 s), so that no
 #: webhook is written to a connection the other side has just given up.
 _KEEP_ALIVE_SECONDS = 2.0
+#: What a fallback URL is told: the main one gave no usable answer.
+_RETRIEVAL_FAILURE = 11200
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +31,8 @@ class Webhook:
     entry: Entry
     #: Pause before another attempt.
     retry_seconds: float
+    #: Called with the reason when the URL has failed for good; empty: nothing is.
+    fallback: str = ""
     #: Done when it was acknowledged or given up.
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -83,14 +87,24 @@ class WebhookPool:
             await self._deliver(session, await self._queue.get())
 
     async def _deliver(self, session: aiohttp.ClientSession, webhook: Webhook) -> None:
+        """Post until it is acknowledged or given up; then the same to the fallback URL."""
+        failure = await self._post(session, webhook, webhook.url, webhook.params)
+        if failure is not None and webhook.fallback:
+            reason = {"ErrorCode": str(_RETRIEVAL_FAILURE), "ErrorUrl": urldefrag(webhook.url).url}
+            await self._post(session, webhook, webhook.fallback, {**webhook.params, **reason})
+        webhook.finished.set()
+
+    async def _post(
+        self, session: aiohttp.ClientSession, webhook: Webhook, to: str, params: dict[str, str]
+    ) -> Failure | None:
         """Post until it is acknowledged, or policy, retries or time are used up."""
-        url, fragment = urldefrag(webhook.url)
+        url, fragment = urldefrag(to)
         overrides = Overrides.from_fragment(fragment)
         headers = {
-            "X-Twilio-Signature": self._validator.compute_signature(url, webhook.params),
+            "X-Twilio-Signature": self._validator.compute_signature(url, params),
             "I-Twilio-Idempotency-Token": str(uuid4()),
         }
-        body = urlencode(webhook.params).encode()
+        body, failure = urlencode(params).encode(), None
         deadline = time.monotonic() + overrides.total_ms / 1000
         for _ in range(1 + overrides.retries):
             timeout = _timeout(overrides, deadline - time.monotonic())
@@ -106,7 +120,7 @@ class WebhookPool:
             if time.monotonic() + pause >= deadline:
                 break
             await asyncio.sleep(pause)
-        webhook.finished.set()
+        return failure
 
     async def _attempt(self, entry: Entry, request: Any) -> Failure | None:
         """Make one request and log it. Returns how it failed; ``None`` when acknowledged."""

@@ -1,6 +1,6 @@
 """What operators are to be told of by a signed webhook, and how far that has come."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,6 +22,8 @@ class AlertKind(StrEnum):
     BLOCK_JUMP = "block_jump"
     #: A 21610 of somebody whom our own list had: stop sending, and report it.
     LIST_LOST_DATA = "list_lost_data"
+    #: STOPs may be missing: a tenant with campaigns that run waits for the end of a gap.
+    INTAKE_GAP = "intake_gap"
     #: A campaign is held because Twilio could not be asked for opt-outs before it.
     SCRUB_FAILED = "scrub_failed"
 
@@ -51,6 +53,15 @@ _RAISE = text("""
     SELECT :tenant_id, :campaign_id, :kind, :detail
     WHERE NOT :once OR NOT EXISTS (
         SELECT FROM alert WHERE campaign_id = :campaign_id AND kind = :kind)
+""").bindparams(bindparam("detail", type_=JSONB))
+_RAISE_FOR_TENANTS = text("""
+    INSERT INTO alert (tenant_id, kind, detail)
+    SELECT t.id, :kind, :detail FROM tenant t
+    WHERE EXISTS (
+        SELECT FROM campaign c JOIN sender s ON s.id = c.sender_id
+        WHERE s.tenant_id = t.id AND c.state = 'RUNNING'
+          AND s.id = ANY (CAST(:sender_ids AS integer[])))
+    ORDER BY t.id
 """).bindparams(bindparam("detail", type_=JSONB))
 _COLUMNS = """a.id, t.name AS tenant, a.campaign_id, c.name AS campaign, a.kind, a.detail,
     a.created_at, a.tries, a.delivered_at, a.error"""
@@ -97,6 +108,14 @@ def raise_alert(  # a row's own fields
     """Store an alert about a campaign; whether it is new. ``once``: one of its kind is enough."""
     values = {"tenant_id": tenant_id, "campaign_id": campaign_id, "kind": kind.value, "once": once}
     return bool(tx.execute(_RAISE, {**values, "detail": dict(detail)}).rowcount)
+
+
+def raise_for_tenants(
+    tx: Transaction, kind: AlertKind, sender_ids: Sequence[int], *, detail: Mapping[str, Any]
+) -> None:
+    """Store one for each tenant of whom a campaign from one of these senders runs."""
+    values = {"kind": kind.value, "sender_ids": list(sender_ids), "detail": dict(detail)}
+    tx.execute(_RAISE_FOR_TENANTS, values)
 
 
 def of_campaign(tx: Transaction, campaign_id: int) -> list[Alert]:

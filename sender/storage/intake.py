@@ -14,6 +14,8 @@ from sqlalchemy import text
 
 from sender.domain.intake import Blind, Source
 from sender.domain.phone import SenderKind
+from sender.storage import alerts
+from sender.storage.alerts import AlertKind
 from sender.storage.database import Transaction
 from sender.storage.holds import INTAKE_GAP, SILENT
 
@@ -48,6 +50,7 @@ _OPEN = text("""
     SET gap_since = excluded.gap_since, gap_noticed_at = excluded.gap_noticed_at,
         gap_cause = excluded.gap_cause, next_pull = least(i.next_pull, clock_timestamp())
     WHERE i.gap_since IS NULL
+    RETURNING i.sender_id
 """)
 #: On whoever has a gap, also where its hold was lifted while the silence goes on.
 _HOLD = text("""
@@ -85,7 +88,13 @@ _EXPECT = text("""
     INSERT INTO intake_source (source, good_until) VALUES (:source, clock_timestamp() + :good_for)
     ON CONFLICT DO NOTHING
 """)
+_LAST_PULL = text("SELECT beaten_at FROM intake_source WHERE source = :source")
 _NO_OTHERS = text("DELETE FROM intake_source WHERE NOT source = ANY (CAST(:wanted AS text[]))")
+
+
+def lock_gaps(tx: Transaction) -> None:
+    """Have nobody else open or end gaps, nor enter a sender, until the transaction ends."""
+    tx.execute(_LOCK, {"key": _GAPS_LOCK})
 
 
 def demand(tx: Transaction, sources: Mapping[Source, timedelta]) -> Gap | None:
@@ -93,9 +102,12 @@ def demand(tx: Transaction, sources: Mapping[Source, timedelta]) -> Gap | None:
 
     One that nobody demanded before has as long as a sign of life is good for to give its first.
     What another's silence has left behind stays a gap; it is returned if nobody noticed it yet.
+    Nor is forgotten what nobody will pull any more.
     """
-    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    lock_gaps(tx)
     gap = _notice(tx)
+    if sources.keys() == {Source.WEBHOOK}:
+        gap = _unread(tx) or gap
     for source, good_for in sources.items():
         tx.execute(_EXPECT, {"source": source.value, "good_for": good_for})
     tx.execute(_NO_OTHERS, {"wanted": [source.value for source in sources]})
@@ -107,7 +119,7 @@ def beat(tx: Transaction, source: Source, good_for: timedelta) -> Gap | None:
     values = {"source": source.value, "good_for": good_for}
     if tx.execute(_BEAT, values).rowcount:
         return None
-    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    lock_gaps(tx)
     gap = _notice(tx)
     tx.execute(_RESUME, values)
     tx.execute(_PULL_SOON, {"after": timedelta(), "gaps_only": True})
@@ -118,7 +130,7 @@ def notice(tx: Transaction) -> Gap | None:
     """Hold all senders while a source is silent; the gap, if it is new."""
     if not tx.execute(text(f"SELECT {SILENT}")).scalar_one():
         return None
-    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    lock_gaps(tx)
     return _notice(tx)
 
 
@@ -129,11 +141,23 @@ def _notice(tx: Transaction) -> Gap | None:
     return _open(tx, since=found.since, cause=f"no sign of life: {found.cause}", tenant_id=None)
 
 
+def _unread(tx: Transaction) -> Gap | None:
+    """Where pulls alone brought STOPs, and no one pulls from now on: those after the last pull."""
+    since = tx.execute(_LAST_PULL, {"source": Source.PULL.value}).scalar_one_or_none()
+    if since is None:
+        return None
+    return _open(tx, since=since, cause="Twilio's log is read no more", tenant_id=None)
+
+
 def _open(tx: Transaction, *, since: datetime, cause: str, tenant_id: int | None) -> Gap | None:
     values = {"since": since, "cause": cause, "tenant_id": tenant_id}
-    senders = tx.execute(_OPEN, values).rowcount
+    opened = [row.sender_id for row in tx.execute(_OPEN, values)]
     tx.execute(_HOLD, {"reason": INTAKE_GAP, "tenant_id": tenant_id})
-    return Gap(since=since, cause=cause, senders=senders) if senders else None
+    if not opened:
+        return None
+    detail = {"since": since.isoformat(), "cause": cause}
+    alerts.raise_for_tenants(tx, AlertKind.INTAKE_GAP, opened, detail=detail)
+    return Gap(since=since, cause=cause, senders=len(opened))
 
 
 #: Tenants of whom a sender could not be read for too long.
@@ -151,7 +175,7 @@ def hold_failing(tx: Transaction, patience: timedelta) -> list[Gap]:
     failing = tx.execute(_FAILING, {"patience": patience}).all()
     if not failing:
         return []
-    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    lock_gaps(tx)
     gaps = [
         _open(tx, since=one.since, cause="Twilio's log cannot be read", tenant_id=one.tenant_id)
         for one in failing
@@ -170,7 +194,11 @@ _COVER_NEW = text("""
 
 
 def cover_new(tx: Transaction, *, sender_id: int, tenant_id: int) -> None:
-    """Hold a new sender like its tenant's others: a STOP to one of them counts for it, too."""
+    """Hold a new sender like its tenant's others: a STOP to one of them counts for it, too.
+
+    Whoever opens a gap meanwhile waits, and then sees it.
+    """
+    lock_gaps(tx)
     if tx.execute(_COVER_NEW, {"sender_id": sender_id, "tenant_id": tenant_id}).rowcount:
         tx.execute(_HOLD, {"reason": INTAKE_GAP, "tenant_id": tenant_id})
 
@@ -217,7 +245,7 @@ def close_gaps(tx: Transaction) -> int:
     """End the gaps that were read past, and lift their holds; how many."""
     if not tx.execute(_HAS_GAPS).scalar_one():
         return 0
-    tx.execute(_LOCK, {"key": _GAPS_LOCK})
+    lock_gaps(tx)
     return tx.execute(_CLOSE, {"reason": INTAKE_GAP}).rowcount
 
 
@@ -241,6 +269,8 @@ class DueSender:
     watermark: datetime | None
     #: When its tenant's oldest campaign under way was created, where there is no watermark.
     campaign: datetime | None
+    #: Since when STOPs to it may be missing; ``None``: none are.
+    gap: datetime | None
     #: Whether an inbound message to it was ever seen; asked of short codes only.
     heard: bool
 
@@ -256,6 +286,7 @@ _READ = """
                SELECT min(c.created_at) FROM campaign c
                WHERE c.tenant_id = s.tenant_id AND c.state NOT IN ('COMPLETED', 'CANCELED')
            ) END AS campaign,
+           i.gap_since AS gap,
            s.kind <> 'short_code'
                OR EXISTS (SELECT FROM inbound m WHERE m.sender_id = s.id) AS heard
     FROM sender s JOIN tenant t ON t.id = s.tenant_id
@@ -272,10 +303,21 @@ _BEHIND = text(f"""{_READ}
 """)  # noqa: S608  # built from a constant
 
 
-def take_turn(tx: Transaction) -> bool:
-    """Be the one who pulls until the session ends; ``False``: another one is."""
-    lock = text("SELECT pg_try_advisory_lock(:key)")
-    return bool(tx.execute(lock, {"key": _PULL_LOCK}).scalar_one())
+_TAKE_TURN = text("""
+    SELECT pg_try_advisory_lock(:key), set_config('idle_session_timeout', :limit, false)
+""")
+#: A round takes less, but for logs of hundreds of pages.
+TURN = timedelta(minutes=10)
+
+
+def take_turn(tx: Transaction, at_most: timedelta = TURN) -> bool:
+    """Be the one who pulls until the session ends; ``False``: another one is.
+
+    Postgres ends a session that stands still for longer than ``at_most``: a frozen process would
+    keep its turn for ever. Two who pull at the same time apply everything once all the same.
+    """
+    limit = str(int(at_most.total_seconds() * 1000))  # in milliseconds
+    return bool(tx.execute(_TAKE_TURN, {"key": _PULL_LOCK, "limit": limit}).scalar_one())
 
 
 def now(tx: Transaction) -> datetime:
@@ -294,20 +336,28 @@ def due(tx: Transaction, *, limit: int) -> list[DueSender]:
     return [DueSender(**row) for row in tx.execute(_DUE, {"limit": limit}).mappings()]
 
 
-#: After a gap it is asked again as soon as an answer can reach past its end.
-_PULLED = text("""
+#: Up to when the log must be read for a gap of the sender ``i``'s tenant to end.
+_END = """
+    greatest(
+        (SELECT max(g.gap_noticed_at)
+         FROM intake_sender g JOIN sender s ON s.id = g.sender_id
+         WHERE s.tenant_id = (SELECT tenant_id FROM sender WHERE id = i.sender_id)),
+        (SELECT max(resumed_at) FROM intake_source))
+"""
+#: After a gap it is asked again as soon as an answer can reach past its end. Where one did, and the
+#: gap goes on for something else, there is no haste.
+_PULLED = text(f"""
     INSERT INTO intake_sender AS i (sender_id, pulled_upto, pulled_at, blind, next_pull)
     VALUES (:sender_id, :upto, clock_timestamp(), :blind, clock_timestamp() + :every)
     ON CONFLICT (sender_id) DO UPDATE
     SET pulled_upto = greatest(i.pulled_upto, excluded.pulled_upto),
         pulled_at = excluded.pulled_at, blind = excluded.blind, failures = 0, failure = '',
         next_pull = CASE
-            WHEN i.gap_since IS NULL OR excluded.blind <> '' THEN excluded.next_pull
+            WHEN i.gap_since IS NULL OR excluded.blind <> '' OR excluded.pulled_upto >= {_END}
+            THEN excluded.next_pull
             ELSE least(excluded.next_pull, greatest(
-                clock_timestamp() + interval '1 second',
-                :settles + greatest(
-                    i.gap_noticed_at, (SELECT max(resumed_at) FROM intake_source)))) END
-""")
+                clock_timestamp() + interval '1 second', :settles + {_END})) END
+""")  # noqa: S608  # built from a constant
 _FAILED = text("""
     INSERT INTO intake_sender AS i (sender_id, failures, failure, next_pull)
     VALUES (:sender_id, 1, :why, clock_timestamp() + interval '1 second')

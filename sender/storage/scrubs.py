@@ -97,7 +97,7 @@ _DROP = text("""
     RETURNING c.id
 """)
 #: Claimed by being put off: whoever claims them and dies leaves them to the next. While a database
-#: is to be recovered, the recovery reads Twilio's log: it must know what is sent before what is not.
+#: is to be recovered, the recovery reads the log first: what is pending there may have been sent.
 _CLAIM = text("""
     UPDATE campaign_scrub k SET next_at = clock_timestamp() + :lease
     FROM campaign c JOIN sender f ON f.id = c.sender_id

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,12 @@ import sender
 from sender.config import BEGIN_WITHIN
 from sender.local.servers import LocalRedis
 from sender.simulator.behaviour import FaultKind
-from sender.storage.database import POOL_SIZE
 from tests.acceptance.rig import NUMBER, fictional
+from tests.faults.dripping import DRIPPERS, status_of
 from tests.faults.rig import REPEATS, FaultySystem, faulty_system, until
 from workers.app import create_app
+from workers.bodies import READ_SECONDS
+from workers.webhooks import STORING
 
 EACH = 90
 
@@ -160,10 +163,8 @@ def test_a_transaction_that_does_not_end(system: FaultySystem, people: list[int]
         tx.rollback()
 
 
-def test_every_connection_of_the_webhook_app_is_taken(
-    system: FaultySystem, people: list[int]
-) -> None:
-    """A STOP that gets no connection is answered 503; Twilio's next attempt is answered 200."""
+def test_every_place_in_the_webhook_app_is_taken(system: FaultySystem, people: list[int]) -> None:
+    """A STOP that cannot be stored is answered 503; Twilio's next attempt is answered 200."""
     url = f"http://127.0.0.1:{system.proxies.door.port}/twilio/inbound"
     system.simulator.ask("PATCH", "config", {"inbound_url": f"{url}#rc=0"})
     blocker, other = people[:2]
@@ -171,12 +172,26 @@ def test_every_connection_of_the_webhook_app_is_taken(
         with system.db.transaction() as tx:
             tx.execute(text("LOCK TABLE enforcement IN ACCESS EXCLUSIVE MODE"))
             waiting = [callers.submit(system.simulator.text_in, blocker, "STOP") for _ in range(12)]
-            until(lambda: _waiting_for_locks(system) >= POOL_SIZE, "every connection to wait")
+            until(lambda: _waiting_for_locks(system) >= STORING, "every place to be taken")
             assert system.simulator.text_in(other, "STOP") == [503]
         answers = [one.result(timeout=60) for one in waiting]
     system.simulator.ask("PATCH", "config", {"inbound_url": f"{url}{REPEATS}"})
     assert {status for (status,) in answers} <= {200, 503}
     assert system.simulator.text_in(other, "STOP") == [200]
+
+
+def test_callers_that_drip(system: FaultySystem, people: list[int]) -> None:
+    """Who sends no whole request is cut off in time, and keeps no STOP from its answer."""
+    port, within = system.stack.plan.ports.webhooks, timedelta(seconds=3 * READ_SECONDS)
+    with ThreadPoolExecutor(len(DRIPPERS)) as callers:
+        answers = {
+            name: callers.submit(dripper.cut_off, port, within=within)
+            for name, (dripper, _) in DRIPPERS.items()
+        }
+        assert system.simulator.text_in(people[0], "STOP") == [200]
+    statuses = {name: status_of(answer.result()) for name, answer in answers.items()}
+    wrong = {name: got for name, got in statuses.items() if got not in DRIPPERS[name][1]}
+    assert not wrong
 
 
 def _waiting_for_locks(system: FaultySystem) -> int:

@@ -2,17 +2,21 @@
 
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from simulator_rig import CONFIG, Rig, simulated
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from sender.cli import app
 from sender.domain.consent import Suppression
+from sender.domain.inbound import InboundText
 from sender.domain.intake import IntakeMode, Rhythm, Source
 from sender.domain.provider import MessageRecord, ServiceRecord
 from sender.errors import HoldRefused, NotFound, ProviderUnavailable
@@ -20,28 +24,37 @@ from sender.gateway import Credentials, TwilioGateway
 from sender.hearing import Hearing
 from sender.heartbeat import Heartbeat
 from sender.holding import Holds
-from sender.inbound import Inbound
+from sender.inbound import Applied, Inbound
 from sender.intake import Intake
 from sender.pulling import Puller
 from sender.recovery import Sweeper
-from sender.storage import campaigns, intake
-from sender.storage.database import AsyncDatabase
+from sender.storage import alerts, campaigns, intake
+from sender.storage.database import AsyncDatabase, Transaction
 from tests.bench import (
     ANNA,
     BERT,
     CARL,
+    DORA,
     ENFORCEMENT,
     OTHER_SENDER,
+    OTHER_TENANT,
     SENDER,
     SERVICE,
     Bench,
+    eventually,
     inbound_text,
+    soon,
 )
 
 BOTH = Rhythm(mode=IntakeMode.BOTH, silence=timedelta(seconds=30), pull_every=timedelta(seconds=60))
 PULL = replace(BOTH, mode=IntakeMode.PULL)
 MEMBER = "+14155550009"
 NAME = "ACME"
+#: Advisory locks of sessions on the database of the test.
+TURNS = """
+    SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE l.locktype = 'advisory' AND d.datname = current_database()
+"""
 SIGNED = ("--author", "ann", "--reason", "nothing came")
 
 
@@ -103,6 +116,20 @@ class TestSilence:
         detail = bench.value("SELECT detail FROM hold ORDER BY id DESC LIMIT 1")
         assert detail.endswith("UTC (no sign of life: webhook)")
 
+    def test_it_is_told_of_where_something_waits(self, bench: Bench) -> None:
+        """Once for a tenant with campaigns that run, whoever notices it first."""
+        bench.campaign(ANNA)
+        bench.campaign(BERT, sender=OTHER_SENDER)
+        bench.second_tenant()
+        bench.campaign(CARL, sender="+14155550003", tenant_id=OTHER_TENANT, run=False)
+        fall_silent(bench)
+        for _ in range(2):
+            bench.db.run(intake.notice)
+            come_back(bench)
+        (alert,) = bench.db.run(alerts.claim, limit=9, patience=timedelta(hours=1))
+        assert (alert.tenant, alert.kind, alert.campaign) == ("default", "intake_gap", None)
+        assert alert.detail["cause"] == "no sign of life: webhook"
+
     def test_its_end_holds_in_the_same_transaction(self, bench: Bench) -> None:
         """Between the silence and the hold there is no moment in which anything goes."""
         campaign = bench.campaign(ANNA)
@@ -139,6 +166,51 @@ class TestSilence:
         assert [row.source for row in sources] == ["pull"]
         assert holds_on(bench) == ["intake_gap"]
 
+    def test_a_sender_entered_meanwhile_is_held_too(self, bench: Bench) -> None:
+        """Neither the gap's transaction nor the sender's sees the other: one waits."""
+        bench.campaign(ANNA)
+        fall_silent(bench)
+        with ThreadPoolExecutor() as pool:
+            with bench.db.transaction() as tx:
+                intake.beat(tx, Source.WEBHOOK, BOTH.silence)
+                entering = pool.submit(bench.sender_id, OTHER_SENDER)
+                eventually(lambda: entering.done() or bench.waiting_for_locks())
+            entering.result()
+        assert holds_on(bench, OTHER_SENDER) == ["intake_gap"]
+
+    def test_a_release_does_not_end_the_next_gap(self, bench: Bench) -> None:
+        """A silence that ends while somebody lifts the hold of the one before."""
+        bench.campaign(ANNA)
+        fall_silent(bench)
+        come_back(bench)
+        release = partial(Intake(db=bench.db).release, SENDER, author="ann", reason="nothing came")
+        with ThreadPoolExecutor() as pool:
+            with bench.db.transaction() as tx:
+                tx.execute(text("SELECT FROM hold FOR UPDATE"))
+                releasing = pool.submit(release)
+                eventually(bench.waiting_for_locks)
+                fall_silent(bench)
+                beating = pool.submit(come_back, bench)
+                eventually(lambda: beating.done() or bench.waiting_for_locks() > 1)
+            assert releasing.result()
+            beating.result()
+        assert holds_on(bench) == ["intake_gap"]
+
+    def test_who_reads_the_log_no_more_leaves_a_gap(self, bench: Bench) -> None:
+        """What was texted since the last pull, nobody would ever read: webhooks begin only now."""
+        bench.campaign(ANNA)
+        bench.db.run(intake.demand, PULL.sources)
+        assert holds_on(bench) == []
+        bench.db.run(intake.demand, replace(BOTH, mode=IntakeMode.WEBHOOK).sources)
+        assert holds_on(bench) == ["intake_gap"]
+
+    def test_who_adds_webhooks_leaves_none(self, bench: Bench) -> None:
+        """The log is read on from where it was."""
+        bench.campaign(ANNA)
+        bench.db.run(intake.demand, PULL.sources)
+        bench.db.run(intake.demand, BOTH.sources)
+        assert holds_on(bench) == []
+
     async def test_a_heartbeat_tells_how_many_wait(
         self, bench: Bench, loop_db: AsyncDatabase
     ) -> None:
@@ -172,6 +244,8 @@ class Provider:
 
     gateway: TwilioGateway
     away: bool = False
+    #: A number of which alone it shows nothing.
+    unreadable: str = ""
     drops_inbound: bool = False
     #: Each number that was asked about, and since when.
     asked: list[tuple[str | None, datetime]] = field(default_factory=list)
@@ -185,6 +259,8 @@ class Provider:
     ) -> AsyncIterator[list[MessageRecord]]:
         """What it holds."""
         self.asked.append((to, since))
+        if to == self.unreadable:
+            raise ProviderUnavailable("Twilio cannot show it")
         async for page in self.gateway.pages_since(since, to=to):
             yield page
         if self.away:
@@ -194,6 +270,19 @@ class Provider:
         """A Messaging Service."""
         found = await self.gateway.service(sid)
         return replace(found, receives=False) if found and self.drops_inbound else found
+
+
+@dataclass
+class Poisoned:
+    """Applies inbound messages but for one, at which Postgres balks each time."""
+
+    inbound: Inbound = field(default_factory=lambda: Inbound(enforcement=ENFORCEMENT))
+
+    def apply(self, tx: Transaction, message: InboundText) -> Applied:
+        """As ever, or not at all."""
+        if message.body == "poison":
+            tx.execute(text("SELECT 1 / 0"))
+        return self.inbound.apply(tx, message)
 
 
 @dataclass
@@ -337,6 +426,54 @@ class TestPuller:
         assert await twilio.pull() == 1
         assert bench.is_suppressed()
 
+    async def test_what_was_shown_before_is_applied_all_the_same(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """A log that always breaks off somewhere would keep every STOP in it from us."""
+        bench.campaign(ANNA)
+        await twilio.text("STOP")
+        twilio.provider.away = True
+        assert await twilio.pull() == 0
+        assert bench.is_suppressed()
+        assert twilio.watermark() is None
+
+    async def test_a_message_that_cannot_be_applied_is_in_nobody_s_way(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """Neither what was texted to its sender later, nor other senders, nor other tenants."""
+        bench.campaign(ANNA, CARL)
+        bench.campaign(BERT, sender=OTHER_SENDER)
+        bench.second_tenant()
+        elsewhere = bench.campaign(DORA, sender="+14155550003", tenant_id=OTHER_TENANT)
+        await twilio.text("poison", ANNA)
+        await twilio.text("STOP", CARL)
+        await twilio.text("STOP", BERT, to=OTHER_SENDER)
+        fall_silent(bench)
+        come_back(bench)
+        hearing = replace(twilio.puller.hearing, inbound=Poisoned())
+        twilio.puller = replace(twilio.puller, hearing=hearing)
+        await twilio.pull()
+        assert bench.is_suppressed(CARL)
+        assert bench.is_suppressed(BERT)
+        assert twilio.watermark(SENDER) is None
+        assert holds_on(bench, SENDER) == holds_on(bench, OTHER_SENDER) == ["intake_gap"]
+        assert list(bench.guard_all(elsewhere)) == [DORA]
+        failure = bench.value("SELECT failure FROM intake_sender WHERE failures > 0")
+        assert failure == "DataError 22012"
+
+    async def test_a_sender_that_cannot_be_read_lets_the_others_go_first(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """They are put off with it, as if Twilio were away, once only."""
+        bench.campaign(ANNA)
+        bench.campaign(BERT, sender=OTHER_SENDER)
+        await twilio.text("STOP", BERT, to=OTHER_SENDER)
+        twilio.provider.unreadable = SENDER
+        assert await twilio.puller.round() == 0
+        bench.execute("UPDATE intake_sender SET next_pull = next_pull - interval '1 minute'")
+        assert await twilio.puller.round() == 1
+        assert bench.is_suppressed(BERT)
+
     async def test_a_sender_is_read_in_its_own_time(self, bench: Bench, twilio: Pulling) -> None:
         """From the campaign's creation, later from the watermark; not again at once."""
         bench.campaign(ANNA)
@@ -346,6 +483,30 @@ class TestPuller:
         await twilio.pull()
         first, second = (since for _, since in twilio.provider.asked)
         assert timedelta(days=8) < second - first < timedelta(days=10)
+
+    async def test_what_was_read_past_a_gap_is_not_read_in_haste(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """Nothing would end sooner: the silence lasts, or another sender cannot be read."""
+        bench.campaign(ANNA)
+        fall_silent(bench)
+        bench.db.run(intake.notice)
+        await twilio.pull()
+        haste = "SELECT next_pull < now() + interval '50 seconds' FROM intake_sender"
+        assert not bench.value(haste)
+        come_back(bench)
+        assert bench.value(haste)
+
+    async def test_a_gap_is_read_from_its_beginning(self, bench: Bench, twilio: Pulling) -> None:
+        """A sender that was never read, as where webhooks were alone, and a campaign after it."""
+        bench.campaign(ANNA)
+        fall_silent(bench)
+        bench.execute("UPDATE intake_source SET beaten_at = now() - interval '3 days'")
+        come_back(bench)
+        await twilio.pull()
+        ((_, since),) = twilio.provider.asked
+        assert since < datetime.now(UTC) - timedelta(days=3)
+        assert holds_on(bench) == []
 
     async def test_a_new_webhook_app_has_everything_read_soon(
         self, bench: Bench, loop_db: AsyncDatabase, twilio: Pulling
@@ -406,6 +567,16 @@ class TestPuller:
             assert await twilio.pull() == 0
         assert twilio.provider.asked == []
         assert await twilio.pull() == 1
+
+    async def test_a_turn_ends_by_itself(
+        self, bench: Bench, loop_db: AsyncDatabase, twilio: Pulling
+    ) -> None:
+        """A frozen consumer keeps its session: without an end nobody would pull any more."""
+        bench.campaign(ANNA)
+        async with loop_db.session() as session:
+            assert await session.run(intake.take_turn, timedelta(milliseconds=1))
+            await soon(lambda: not bench.value(TURNS))
+            assert await twilio.pull() == 1
 
 
 class TestBlind:

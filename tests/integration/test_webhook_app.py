@@ -1,24 +1,27 @@
 """The webhook app, driven as an ASGI server drives it, with requests signed as Twilio signs."""
 
 import asyncio
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from hashlib import sha256
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 from xml.etree import ElementTree as ET
 
 import pytest
+from multidict import MultiDict
 from structlog.testing import capture_logs
 from twilio.request_validator import (  # type: ignore[import-untyped]  # the SDK ships no types
     RequestValidator,
 )
 
-from sender.config import Settings
 from sender.domain.replies import ReplyEvent
+from sender.errors import ConfigurationError
 from sender.gateway import TWIML_EMPTY
 from sender.storage import replies
 from tests.bench import ACCOUNT, ANNA, OTHER_ACCOUNT, SENDER, SERVICE, Bench, new_sid
-from tests.browser import BASE, TOKEN, Browser, running
+from tests.browser import BASE, TOKEN, Answer, Browser, running, settings_at
 from workers.webhooks import create_app
 
 STOP = {
@@ -32,22 +35,10 @@ STOP = {
 }
 
 
-def _settings(database_url: str, redis_url: str) -> Settings:
-    return Settings.from_variables(
-        {
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
-            "TWILIO_ACCOUNT_SID": ACCOUNT,
-            "TWILIO_AUTH_TOKEN": TOKEN,
-            "PUBLIC_BASE_URL": BASE,
-        }
-    )
-
-
 @pytest.fixture
 async def twilio(bench: Bench, database_url: str, redis_url: str) -> AsyncIterator[Browser]:
     """Twilio, calling the app."""
-    app = create_app(settings=lambda: _settings(database_url, redis_url))
+    app = create_app(settings=lambda: settings_at(database_url, redis_url))
     async with running(app) as browser:
         yield browser
 
@@ -144,16 +135,162 @@ class TestInbound:
         assert not bench.is_suppressed()
         assert bench.value("SELECT keyword FROM inbound") == "NONE"
 
-    async def test_only_post(self, twilio: Browser) -> None:
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "NONSENSE"])
+    async def test_only_post(self, twilio: Browser, method: str) -> None:
         """Nothing but POST is taken."""
-        assert (await twilio.request("GET", "/twilio/inbound")).status == 405
+        assert (await twilio.request(method, "/twilio/inbound")).status == 405
+
+    @pytest.mark.parametrize("path", ["/twilio/inbound/", "//twilio/inbound", "/twilio", "/"])
+    async def test_another_path(self, twilio: Browser, path: str) -> None:
+        """No other path is taken, and none leads to where a Host header says."""
+        assert (await twilio.post(path, STOP)).status == 404
+
+    async def test_what_a_proxy_says_counts_for_nothing(self, twilio: Browser) -> None:
+        """Only ``PUBLIC_BASE_URL`` says what was called: headers are the caller's to choose."""
+        signature = RequestValidator(TOKEN).compute_signature(
+            "https://evil.example/twilio/inbound", STOP
+        )
+        headers = {
+            "host": "evil.example",
+            "forwarded": "host=evil.example;proto=https",
+            "x-forwarded-host": "evil.example",
+            "x-forwarded-proto": "https",
+            "x-twilio-signature": signature,
+        }
+        body = urlencode(STOP).encode()
+        answer = await twilio.request("POST", "/twilio/inbound", body=body, headers=headers)
+        assert answer.status == 403
+
+    async def test_repeated_parameters(self, bench: Bench, twilio: Browser) -> None:
+        """All values are signed; of repeated ones the first counts."""
+        form = MultiDict([*STOP.items(), ("Body", "START"), ("Body", "")])
+        answer = await _signed(twilio, urlencode([*form.items()]).encode(), form)
+        assert answer.status == 200
+        assert bench.is_suppressed()
+
+    async def test_json(self, bench: Bench, twilio: Browser) -> None:
+        """A JSON body is verified by its hash in the signed query, and read like a form."""
+        body = json.dumps(STOP).encode()
+        query = f"bodySHA256={sha256(body).hexdigest()}"
+        kind = {"content-type": "application/json"}
+        assert (await _signed(twilio, body + b" ", query=query, headers=kind)).status == 403
+        assert not bench.is_suppressed()
+        assert (await _signed(twilio, body, query=query, headers=kind)).status == 200
+        assert bench.is_suppressed()
+
+    @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x"])
+    async def test_another_kind_of_body(self, twilio: Browser, kind: str) -> None:
+        """What is neither a form nor JSON is not read, signed or not."""
+        body = urlencode(STOP).encode()
+        answer = await _signed(twilio, body, STOP, headers={"content-type": kind})
+        assert answer.status == 400
+
+    async def test_both_tokens_of_a_rotation(
+        self, bench: Bench, database_url: str, redis_url: str
+    ) -> None:
+        """While two tokens are set, Twilio may sign with either."""
+        new = "7" * 32
+        settings = settings_at(database_url, redis_url, TWILIO_AUTH_TOKEN=f"{TOKEN},{new}")
+        async with running(create_app(settings=lambda: settings)) as twilio:
+            assert (await twilio.post("/twilio/inbound", STOP)).status == 200
+            assert (await twilio.post("/twilio/inbound", STOP, token=new)).status == 200
+            assert (await twilio.post("/twilio/inbound", STOP, token="8" * 32)).status == 403
+
+    async def test_a_shared_key(self, bench: Bench, twilio: Browser) -> None:
+        """The newer signatures name their algorithm in a header."""
+        body, name = urlencode(STOP).encode(), "x-twilio-webhooks-signature-settings"
+        headers = {name: "key=k,algorithm=HMAC_SHA256"}
+        answer = await _signed(twilio, body, STOP, headers=headers, algorithm="HMAC_SHA256")
+        assert answer.status == 200
+        headers = {name: "key=k,algorithm=HMAC_MD5"}
+        assert (await _signed(twilio, body, STOP, headers=headers)).status == 403
+
+    async def test_a_public_url_that_cannot_be(self, bench: Bench, database_url: str) -> None:
+        """An address no signature could match keeps the app from starting."""
+        base = "https://sms.example.com#rc=5"
+        settings = settings_at(database_url, "redis://127.0.0.1:1/0", PUBLIC_BASE_URL=base)
+        with pytest.raises(ConfigurationError):
+            async with running(create_app(settings=lambda: settings)):
+                pass
+
+    async def test_a_replay(self, bench: Bench, twilio: Browser) -> None:
+        """A STOP posted again after the START changes nothing: nothing in it says when it was."""
+        later = STOP | {"MessageSid": "SM" + "2" * 32, "Body": "START"}
+        for form in (STOP, later, STOP):
+            assert (await twilio.post("/twilio/inbound", form)).status == 200
+        assert bench.value("SELECT count(*) FROM consent_event") == 2
 
     async def test_without_redis(self, bench: Bench, database_url: str) -> None:
         """A STOP is stored, enforced and answered 200 without Redis."""
-        app = create_app(settings=lambda: _settings(database_url, "redis://127.0.0.1:1/0"))
+        app = create_app(settings=lambda: settings_at(database_url, "redis://127.0.0.1:1/0"))
         async with running(app) as twilio:
             assert (await twilio.post("/twilio/inbound", STOP)).status == 200
         assert bench.is_suppressed()
+
+
+class TestFallback:
+    """Twilio's second URL for a text that the first failed on."""
+
+    FAILED = STOP | {"ErrorCode": "11200", "ErrorUrl": f"{BASE}/twilio/inbound"}
+
+    async def test_the_same_as_the_first(self, bench: Bench, twilio: Browser) -> None:
+        """A STOP is stored and enforced, counted and told as a failure of the first URL."""
+        campaign, before = bench.campaign(ANNA), await _fallbacks(twilio)
+        with capture_logs() as lines:
+            answer = await twilio.post("/twilio/fallback", self.FAILED)
+        assert (answer.status, answer.body) == (200, TWIML_EMPTY)
+        assert bench.row(campaign).state == "suppressed"
+        assert await _fallbacks(twilio) == before + 1
+        [line] = [line for line in lines if line["event"] == "inbound_webhook_failed"]
+        assert (line["code"], line["log_level"]) == (11200, "error")
+        assert str(ANNA) not in str(lines)
+
+    async def test_after_the_first(self, bench: Bench, twilio: Browser) -> None:
+        """What the first URL stored before it failed is one text, with one event."""
+        await twilio.post("/twilio/inbound", STOP)
+        assert (await twilio.post("/twilio/fallback", self.FAILED)).status == 200
+        assert bench.value("SELECT count(*) FROM consent_event") == 1
+
+    async def test_not_signed(self, bench: Bench, twilio: Browser) -> None:
+        """Signed for the other URL is not signed: nothing is stored, nothing counted."""
+        before = await _fallbacks(twilio)
+        url = f"{BASE}/twilio/inbound"
+        headers = {
+            "x-twilio-signature": RequestValidator(TOKEN).compute_signature(url, self.FAILED)
+        }
+        body = urlencode(self.FAILED).encode()
+        answer = await twilio.request("POST", "/twilio/fallback", body=body, headers=headers)
+        assert answer.status == 403
+        assert await _fallbacks(twilio) == before
+        assert bench.value("SELECT count(*) FROM inbound") == 0
+
+
+async def _fallbacks(twilio: Browser) -> int:
+    figures = (await twilio.request("GET", "/metrics")).body
+    found = re.search(r"^sender_fallbacks_total (\d+)", figures, re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+async def _signed(
+    twilio: Browser,
+    body: bytes,
+    form: Mapping[str, str] | None = None,
+    *,
+    query: str = "",
+    headers: Mapping[str, str] | None = None,
+    algorithm: str | None = None,
+) -> Answer:
+    """Post a body to the inbound URL, signed over it and these fields."""
+    url = f"{BASE}/twilio/inbound{'?' + query if query else ''}"
+    signature = RequestValidator(TOKEN).compute_signature(url, form or {}, algorithm)
+    return await twilio.request(
+        "POST",
+        "/twilio/inbound",
+        body=body,
+        headers={"x-twilio-signature": signature, **(headers or {})},
+        query=query,
+    )
 
 
 class TestStatus:

@@ -23,7 +23,7 @@ from sender.domain.message import State
 from sender.domain.outcome import RefusalKind
 from sender.domain.phone import SenderKind
 from sender.domain.receipt import FailureCause
-from sender.gateway import client as gateway_client
+from sender.gateway import urls
 from sender.receipts import CONTRADICTION, Refusal
 from sender.runtime import KICKER_CONNECTIONS, SPARE_CONNECTIONS, SWEEPER_CONNECTIONS
 from sender.storage.messages import Oddity
@@ -266,7 +266,7 @@ def test_the_webhook_to_configure_is_ours() -> None:
     address, _, overrides = url.partition("#")
     paths = {str(getattr(route, "path", "")) for route in webhooks.routes}
     assert address.removeprefix("https://sms.example.com") in paths
-    assert f"#{overrides}" == gateway_client._CALLBACK_OVERRIDES
+    assert f"#{overrides}" == urls.OVERRIDES
 
 
 def test_the_changelog_has_this_release() -> None:

@@ -1,5 +1,6 @@
 """Webhooks: signed by Twilio's own algorithm, read without losing a field."""
 
+from hashlib import sha256
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -10,9 +11,13 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from sender.domain.receipt import FailureCause, ReceiptMeaning
 from sender.errors import ConfigurationError, MalformedWebhook
 from sender.gateway import (
+    PublicUrls,
     SignatureVerifier,
+    failure_from_form,
     inbound_from_form,
+    is_json,
     parse_form,
+    parse_json,
     receipt_from_form,
 )
 from sender.gateway.webhooks import Form
@@ -109,10 +114,158 @@ def test_an_empty_token_is_refused_at_the_start(tokens: list[str]) -> None:
         SignatureVerifier(tokens, BASE)
 
 
-def test_a_relative_public_url_is_refused_at_the_start() -> None:
-    """No signature could ever match it."""
+@pytest.mark.parametrize(
+    "base",
+    [
+        *("", "/twilio", "sms.example.com", "ftp://sms.example.com", "https://", "https://[::1"),
+        *("https://h:port", "https://h:0", "https://sms.example.com#rc=5", "https://h?a=1"),
+        *("https://h#", "https://h?", "https://user:pass@sms.example.com"),
+    ],
+)
+def test_a_public_url_that_nothing_could_match_is_refused_at_the_start(base: str) -> None:
+    """Relative, of another protocol, or with a part that is not before our own paths."""
     with pytest.raises(ConfigurationError):
-        SignatureVerifier([TOKEN], "/twilio")
+        SignatureVerifier([TOKEN], base)
+
+
+@pytest.mark.parametrize(
+    ("base", "called"),
+    [
+        ("https://sms.example.com", "https://sms.example.com"),
+        ("https://sms.example.com", "https://sms.example.com:443"),
+        ("https://sms.example.com:443", "https://sms.example.com"),
+        ("http://sms.example.com", "http://sms.example.com:80"),
+        ("http://sms.example.com:8080/a/b", "http://sms.example.com:8080/a/b"),
+        ("http://sms.example.com:8080", "http://sms.example.com"),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+        ("https://SMS.Example.com/A", "https://SMS.Example.com/A"),
+    ],
+)
+def test_the_port_may_be_signed_or_not(base: str, called: str) -> None:
+    """Twilio is not consistent about ports; scheme, host and prefix are the configured ones."""
+    headers = signed(url=called + PATH)
+    assert SignatureVerifier([TOKEN], base).verify(PATH, FORM, headers)
+
+
+@pytest.mark.parametrize(
+    "called",
+    ["http://sms.example.com", "https://sms.example.com/x", "https://other.example.com"],
+)
+def test_another_public_url_does_not_verify(called: str) -> None:
+    """Scheme, host and path prefix are part of what is signed."""
+    verifier = SignatureVerifier([TOKEN], "https://sms.example.com")
+    assert not verifier.verify(PATH, FORM, signed(url=called + PATH))
+
+
+def test_the_overrides_are_not_signed() -> None:
+    """Twilio calls and signs the configured URL without its fragment."""
+    urls = PublicUrls(BASE + "/")
+    for url in (urls.inbound, urls.fallback, urls.status(MESSAGE_ID)):
+        called, _, overrides = url.partition("#")
+        assert "rc=5" in overrides
+        assert called.startswith(f"{BASE}/twilio/")
+        assert verify(signed(url=called), path=called.removeprefix(BASE))
+        assert not verify(signed(url=url), path=called.removeprefix(BASE))
+
+
+def test_our_own_urls_are_told_from_others() -> None:
+    """An older one of ours may be replaced, and Twilio's example; what only looks like it not."""
+    urls = PublicUrls("https://h/p")
+    example = "https://demo.twilio.com/welcome/sms/reply"
+    assert all(map(urls.is_free, ("", "https://h/p/twilio/inbound", urls.fallback, example)))
+    others = ("https://h/p", "https://h/twilio/inbound", "https://h/pp/twilio/x", "#twilio/")
+    assert not any(map(urls.is_free, others))
+
+
+def hashed(raw: bytes, name: str = "bodySHA256") -> str:
+    """A path whose query holds the body's hash, as Twilio makes it for JSON."""
+    return f"/twilio/inbound?a=%2B&{name}={sha256(raw).hexdigest()}"
+
+
+def test_a_json_body_verifies_by_its_hash() -> None:
+    """The URL is signed, and the hash of the body stands in it."""
+    raw = b'{"Body": "caf\xc3\xa9"}'
+    path, verifier = hashed(raw), SignatureVerifier([TOKEN], BASE)
+    good = signed([], url=BASE + path)
+    assert verifier.verify_json(path, raw, good)
+    assert verifier.verify_json(path, raw, signed([], url=BASE + path, algorithm="HMAC_SHA256"))
+    assert not verifier.verify_json(path, raw + b" ", good)
+    assert not verifier.verify_json(path, raw, signed([], url=BASE + path, token="another"))
+    assert not verifier.verify_json(path, raw, {})
+    unhashed = hashed(raw, "other")
+    assert not verifier.verify_json(unhashed, raw, signed([], url=BASE + unhashed))
+    assert not verifier.verify_json("/x?bodySHA256=%FF", raw, signed([], url=BASE + "/x"))
+
+
+def test_a_hash_in_the_query_does_not_replace_a_forms_signature() -> None:
+    """A form's fields are signed themselves, whatever the query says."""
+    path = hashed(urlencode(FORM).encode())
+    assert not verify(signed([], url=BASE + path), path=path)
+    assert verify(signed(FORM, url=BASE + path), path=path)
+
+
+def test_json_is_read_like_a_form() -> None:
+    """Texts are fields, in their order, repeated ones included; what is nested is none."""
+    raw = b'{"Body": " Stop ", "N": 3, "X": {"Body": "no"}, "Y": [1], "Z": null, "Body": "START"}'
+    assert parse_json(raw) == [("Body", " Stop "), ("N", "3"), ("Body", "START")]
+    assert parse_json(b"{}") == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(
+            b"",
+            b"[]",
+            b'"Body"',
+            b"1",
+            b"null",
+            b"{",
+            b"\xff",
+            b'{"Body": "\\ud800"}',
+            b"[" * 60_000,
+        ),
+        *('{"Body": "STOP"}'.encode("utf-16"), b"\xef\xbb\xbf{}", b'[["Body", "STOP"]]'),
+        b"{%s}" % b",".join(b'"a%d":"1"' % n for n in range(101)),
+        b'{"a": %s}' % (b"9" * 60_000),
+    ],
+    ids=lambda raw: repr(raw[:12]),
+)
+def test_json_that_is_no_object_of_texts_is_malformed(raw: bytes) -> None:
+    """Whatever it is, it is no error of ours."""
+    try:
+        assert len(parse_json(raw)) == 1  # the number, however long it is
+    except MalformedWebhook:
+        return
+    assert raw.startswith(b'{"a": 9')
+
+
+@pytest.mark.parametrize(
+    ("kind", "json"),
+    [
+        ("", False),
+        ("application/x-www-form-urlencoded; charset=UTF-8", False),
+        ("Application/JSON;charset=utf-8", True),
+    ],
+)
+def test_a_body_says_what_it_is(kind: str, *, json: bool) -> None:
+    """Form or JSON, in any case and with any parameters."""
+    assert is_json(kind) is json
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=a", "x", "text/xml"])
+def test_no_other_body_is_read(kind: str) -> None:
+    """What is neither could be read in two ways."""
+    with pytest.raises(MalformedWebhook):
+        is_json(kind)
+
+
+def test_the_fallback_url_is_told_what_was_wrong() -> None:
+    """The code is about our webhook; the text is the same."""
+    form = [*FORM, ("ErrorCode", "11200"), ("ErrorUrl", f"{BASE}/twilio/inbound")]
+    assert failure_from_form(form) == 11200
+    assert failure_from_form(FORM) is None
+    assert inbound_from_form(form).body == inbound_from_form(FORM).body
 
 
 @pytest.mark.parametrize(
@@ -199,3 +352,14 @@ def test_a_callback_without_a_status_is_malformed() -> None:
     """There is nothing to record."""
     with pytest.raises(MalformedWebhook, match="MessageStatus"):
         receipt_from_form(MESSAGE_ID, FORM)
+
+
+@pytest.mark.parametrize("sid", ["SM\0", "SM" * 40, "SM 1", "ßM", "SM\n"])
+@pytest.mark.parametrize("field", ["MessageSid", "AccountSid"])
+def test_what_cannot_be_a_sid_is_malformed(field: str, sid: str) -> None:
+    """It is never looked for: a database would refuse some of them."""
+    form = [(field, sid), *FORM]
+    with pytest.raises(MalformedWebhook, match=field):
+        inbound_from_form(form)
+    with pytest.raises(MalformedWebhook, match=field):
+        receipt_from_form(MESSAGE_ID, [*form, ("MessageStatus", "sent")])

@@ -22,26 +22,33 @@ from sender.domain.provider import ServiceRecord
 from sender.errors import ConfigurationError
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
 URLS = {"DATABASE_URL": "postgresql://db", "REDIS_URL": "redis://redis/0"}
 
 
 @pytest.mark.parametrize(
-    ("watermark", "campaign", "since"),
+    ("watermark", "campaign", "gap", "since"),
     [
-        (NOW - timedelta(hours=1), None, NOW - timedelta(hours=1) - OVERLAP),
-        (NOW - timedelta(hours=1), NOW - timedelta(days=9), NOW - timedelta(hours=1) - OVERLAP),
-        (None, NOW - timedelta(days=9), NOW - timedelta(days=9) - OVERLAP),
-        (None, NOW - timedelta(minutes=1), NOW - FIRST_LOOK - OVERLAP),
-        (None, None, NOW - FIRST_LOOK - OVERLAP),
-        (NOW - timedelta(days=999), None, NOW - HISTORY),
-        (None, NOW - timedelta(days=999), NOW - HISTORY),
+        (NOW - AN_HOUR, None, None, NOW - AN_HOUR - OVERLAP),
+        (NOW - AN_HOUR, NOW - 9 * A_DAY, None, NOW - AN_HOUR - OVERLAP),
+        (NOW - AN_HOUR, None, NOW - 2 * A_DAY, NOW - AN_HOUR - OVERLAP),
+        (None, NOW - 9 * A_DAY, None, NOW - 9 * A_DAY - OVERLAP),
+        (None, NOW - AN_HOUR, None, NOW - FIRST_LOOK - OVERLAP),
+        (None, None, None, NOW - FIRST_LOOK - OVERLAP),
+        (None, NOW - 2 * A_DAY, NOW - 3 * A_DAY, NOW - 3 * A_DAY - OVERLAP),
+        (None, None, NOW - AN_HOUR, NOW - FIRST_LOOK - OVERLAP),
+        (NOW - 999 * A_DAY, None, None, NOW - HISTORY),
+        (None, NOW - 999 * A_DAY, None, NOW - HISTORY),
     ],
 )
 def test_how_far_back(
-    watermark: datetime | None, campaign: datetime | None, since: datetime
+    watermark: datetime | None,
+    campaign: datetime | None,
+    gap: datetime | None,
+    since: datetime,
 ) -> None:
-    """From the watermark with overlap; without one from the campaign's creation; within bounds."""
-    assert read_since(watermark=watermark, campaign=campaign, at=NOW) == since
+    """From the watermark with overlap; else from where a campaign or a gap began; within bounds."""
+    assert read_since(watermark=watermark, campaign=campaign, gap=gap, at=NOW) == since
 
 
 def _rhythm(mode: IntakeMode) -> Rhythm:
