@@ -167,6 +167,32 @@ class Settings(BaseModel):
         validation_alias="SENDER_ALERT_SECRET",
         description="shared with that host: the signature's key",
     )
+    callback_patience_hours: float = Field(
+        default=3.0,
+        ge=0,
+        le=48,
+        validation_alias="SENDER_CALLBACK_PATIENCE_HOURS",
+        description="Twilio is asked for a message that has no final status so long after it was "
+        "sent; 0: never",
+    )
+    callback_fetches_per_minute: int = Field(
+        default=120,
+        ge=1,
+        le=3000,
+        validation_alias="SENDER_CALLBACK_FETCHES_PER_MINUTE",
+        description="how many messages the fleet asks Twilio for in a minute, of all tenants",
+    )
+    event_streams: bool = Field(
+        default=False,
+        validation_alias="SENDER_EVENT_STREAMS",
+        description="take events from Twilio's Event Streams, a third source beside webhooks and "
+        "Twilio's log; its sink posts to /twilio/events/AC…",
+    )
+    forward_private: bool = Field(
+        default=False,
+        validation_alias="SENDER_FORWARD_PRIVATE",
+        description="for development: texts may be forwarded to private addresses, and without TLS",
+    )
     log_level: str = Field(
         default="INFO",
         validation_alias="SENDER_LOG_LEVEL",
@@ -236,6 +262,11 @@ class Settings(BaseModel):
     def doubt_horizon(self) -> timedelta:
         """See ``doubt_horizon_seconds``."""
         return timedelta(seconds=self.doubt_horizon_seconds)
+
+    @property
+    def callback_patience(self) -> timedelta:
+        """See ``callback_patience_hours``."""
+        return timedelta(hours=self.callback_patience_hours)
 
     @property
     def slices(self) -> int:

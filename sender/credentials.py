@@ -68,13 +68,23 @@ class Vault:
         Raises:
             ConfigurationError: there is no key, or not the one it was encrypted with.
         """
+        return Secrets.from_texts(json.loads(self._opened(encrypted)))
+
+    def seal(self, text: str) -> bytes:
+        """Any other secret, as it may be stored; raises as `encrypt` does."""
+        return self._fernet().encrypt(text.encode())
+
+    def unseal(self, sealed: bytes) -> str:
+        """What was sealed with any of the keys; raises as `decrypt` does."""
+        return self._opened(sealed).decode()
+
+    def _opened(self, encrypted: bytes) -> bytes:
         try:
-            texts = self._fernet().decrypt(encrypted)
+            return self._fernet().decrypt(encrypted)
         except InvalidToken:
             raise ConfigurationError(
-                "SENDER_SECRET_KEY has not the key that a tenant's credentials were encrypted with"
+                "SENDER_SECRET_KEY has not the key that a tenant's secrets were encrypted with"
             ) from None
-        return Secrets.from_texts(json.loads(texts))
 
     def _fernet(self) -> MultiFernet:
         if not self.keys:

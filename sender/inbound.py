@@ -19,7 +19,7 @@ from sender.domain.phone import SenderKind, digits, sender_kind
 from sender.domain.replies import CONFIRM_WITHIN, Heard, reply
 from sender.enforcement import Enforcement
 from sender.errors import NotFound
-from sender.storage import consent, inbound, incidents, pools, replies, tenants
+from sender.storage import consent, forwards, inbound, incidents, pools, replies, tenants
 from sender.storage.database import Transaction
 from sender.storage.inbound import InboundRow, Kept
 from sender.storage.pools import Addressed
@@ -32,6 +32,8 @@ _OPT_OUTS = {
     Keyword.FREE_TEXT: ReasonClass.FREE_TEXT,
     Keyword.REVIEW: ReasonClass.REVIEW,
 }
+#: What a person wrote in their own words: a tenant who wants to read it gets it.
+_FORWARDED = frozenset({Keyword.NONE, Keyword.REVIEW, Keyword.FREE_TEXT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,8 @@ class Inbound:
         answer = _answer(tx, facts)
         if facts.kept is None or (facts.kept.pulled and not text.pulled):
             inbound.store(tx, _row(facts, answer))
+        if facts.kept is None and facts.keyword in _FORWARDED:
+            forwards.request(tx, facts.text.sid)
         unknown = not facts.addressed.scopes or facts.recipient is None
         if facts.kept is None and unknown:
             incidents.raise_alarm(tx, "inbound_unattributed", {"sid": text.sid, "to": text.to})

@@ -12,11 +12,13 @@ from sender.alerting import Alerting
 from sender.audience import admit
 from sender.batching import Batcher
 from sender.campaigns import Campaigns
+from sender.chasing import Chaser
 from sender.crashing import Passing
 from sender.domain.pulse import PULSE_EVERY
 from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
+from sender.forwarding import Forwarding
 from sender.gateways import Verifiers
 from sender.heartbeat import Heartbeat
 from sender.high_water import HighWater
@@ -40,6 +42,7 @@ from sender.storage.database import AsyncDatabase, Database
 from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import MessageTable
 from sender.storage.slices import SliceTable
+from sender.streaming import EventStream
 from sender.suppression_list import SuppressionList
 from sender.tracing import Tracing
 
@@ -77,6 +80,7 @@ class WorkerRuntime:
     pump: Pump
     resolver: Resolver
     recaller: Recaller
+    chaser: Chaser
     pulse: Pulse
 
     def stop(self) -> None:
@@ -94,6 +98,8 @@ class WebhookRuntime:
     inbound: Inbound
     receipts: Batcher[Receipt, Answer]
     queue: EnforcementQueue
+    #: ``None`` where events are not taken.
+    stream: EventStream | None
     cache: GatheredCache
     passing: Passing
     heartbeat: Heartbeat
@@ -110,6 +116,7 @@ class ConsumerRuntime:
     times: ProviderTimes
     investigation: Investigation
     alerting: Alerting
+    forwarding: Forwarding
     sealer: Sealer
     heartbeat: Heartbeat
     puller: Puller

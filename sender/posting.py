@@ -18,6 +18,8 @@ WITHIN = timedelta(seconds=10)
 #: The time lets a receiver refuse a POST that somebody else repeats later.
 SIGNATURE = "Sender-Signature"
 _TAKEN = range(200, 300)
+#: RFC 6052: IPv4 addresses as an IPv6-only network reaches them.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def signature(secret: str, body: bytes, *, at: datetime) -> str:
@@ -87,5 +89,12 @@ def _public_socket(address: Any) -> socket.socket:
 def is_public(host: str) -> bool:
     """Whether an IP address is one of the public internet's."""
     address = ipaddress.ip_address(host.partition("%")[0])
-    inner = getattr(address, "ipv4_mapped", None) or address
+    inner = _meant(address) if isinstance(address, ipaddress.IPv6Address) else address
     return bool(inner.is_global and not inner.is_multicast)
+
+
+def _meant(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Where a connection ends: some IPv6 addresses are translated to the IPv4 one inside them."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address

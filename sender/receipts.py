@@ -63,6 +63,11 @@ class Receipts:
                 answers[id(one)] = await db.run(self.apply_block, one)
         return [answers[id(one)] for one in batch]
 
+    async def count(self, db: AsyncDatabase, batch: Sequence[Receipt]) -> list[Suppression]:
+        """The same for what no webhook waits for; the suppressions that it led to."""
+        answers = await self.receive(db, batch)
+        return [one for said in answers if isinstance(said, Counted) for one in said.suppressions]
+
     def apply(self, tx: Transaction, batch: Sequence[Receipt]) -> list[Answer]:
         """Record callbacks and what they prove, in the caller's transaction, in their order.
 
@@ -175,4 +180,5 @@ def _evidence_of(receipt: Receipt) -> dict[str, str]:
         "sid": receipt.sid,
         "status": receipt.status,
         "account_sid": receipt.account_sid,
+        "source": receipt.source.value,
     }

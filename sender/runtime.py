@@ -10,21 +10,21 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from sender import assembly
 from sender.accounts import Accounts
 from sender.alerting import Alerting
-from sender.batching import Batcher
 from sender.campaigns import Campaigns
 from sender.config import Settings
 from sender.crashing import Passing, crash_at, pass_by
 from sender.domain.consent import PLATFORM
 from sender.domain.intake import Source
-from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.erasing import Erasures
 from sender.errors import NotFound
 from sender.exporting import Exports
 from sender.fleet import Fleet
+from sender.forwarding import Forwarding
 from sender.gateway import NOT_PASSED_ON, HooksGateway, PublicUrls
 from sender.gateways import Gateways, Verifiers
 from sender.hearing import Hearing
@@ -37,7 +37,6 @@ from sender.installing import Installation
 from sender.intake import Intake
 from sender.investigating import Investigation
 from sender.liveness import living
-from sender.lost_blocks import LostBlocks
 from sender.mark_file import MarkFile
 from sender.marking import GatheredCache
 from sender.mirroring import Mirror
@@ -49,12 +48,10 @@ from sender.pulling import Puller
 from sender.pulsing import Pulse, installed_version
 from sender.pushing import Pushes, PushPlan, PushReport
 from sender.recalling import Recaller
-from sender.receipts import Answer, Receipts
 from sender.reconcile import ProviderTimes
 from sender.recovery import Kicker, Resolver, Sweeper
 from sender.restoring import Recovery, RecoveryPlan, RecoveryReport
 from sender.reviewing import Reviews
-from sender.scrubbing import Scrubber
 from sender.sealing import Sealer
 from sender.sending import Pump
 from sender.settling import Settler
@@ -63,6 +60,7 @@ from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transact
 from sender.storage.migrate import require_usable
 from sender.storage.tenants import DEFAULT_NAME, DEFAULT_TENANT
 from sender.storage.workers import NewWorker
+from sender.streaming import EventStream
 from sender.suppression import (
     RedisCache,
     RedisMarks,
@@ -76,9 +74,6 @@ from sender.tenancy import Tenancy
 from sender.tracing import Tracing
 from sender.verifying import Verification
 
-#: Status callbacks come twice a message: gathered this long, they share a transaction.
-RECEIPT_GATHER = timedelta(milliseconds=10)
-LARGEST_RECEIPTS = 100
 #: Connections of a worker's event loop besides one for each Celery thread: settling, doubts.
 SPARE_CONNECTIONS = 4
 #: Connections of the kicker, and of the sweeper, who keeps its turn on one and works on another.
@@ -191,7 +186,12 @@ class Runtime:
     def tenancy(self) -> Tenancy:
         """Tenants, as the operator keeps them."""
         accounts = Accounts.from_settings(self.settings)
-        return Tenancy(db=self._sync_db(), vault=accounts.vault, accounts=accounts)
+        return Tenancy(
+            db=self._sync_db(),
+            vault=accounts.vault,
+            accounts=accounts,
+            forward_private=self.settings.forward_private,
+        )
 
     def fleet(self) -> Fleet:
         """The worker processes, as the operator sees them."""
@@ -277,10 +277,13 @@ class Runtime:
             recaller = Recaller(
                 db=db, messages=parts.messages, providers=gateways, kept=NOT_PASSED_ON
             )
+            chaser = assembly.chaser(settings, parts, db=db, providers=gateways, cache=cache)
             pulse = Pulse(
                 db=db, worker_id=owner, version=installed_version(), every=parts.pulse_every
             )
-            yield WorkerRuntime(pump=pump, resolver=resolver, recaller=recaller, pulse=pulse)
+            yield WorkerRuntime(
+                pump=pump, resolver=resolver, recaller=recaller, chaser=chaser, pulse=pulse
+            )
 
     @asynccontextmanager
     async def webhooks(self) -> AsyncIterator[WebhookRuntime]:
@@ -300,8 +303,9 @@ class Runtime:
                     public_base_url=self.settings.public_base_url,
                 ),
                 inbound=Inbound(enforcement=enforcement),
-                receipts=self._receipts(db, enforcement),
+                receipts=assembly.receipts(self.parts, db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
+                stream=EventStream(db=db) if self.settings.event_streams else None,
                 cache=GatheredCache(RedisCache(redis)),
                 passing=passing,
                 heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self.settings.rhythm),
@@ -322,21 +326,11 @@ class Runtime:
             water = self._water(redis)
             stack.push_async_callback(water.close)
             alerting = await stack.enter_async_context(Alerting.open(db, self.settings))
-            puller = Puller(
-                db=db,
-                providers=gateways,
-                hearing=Hearing(db=db, inbound=Inbound(enforcement=enforcement), cache=cache),
-                rhythm=self.settings.rhythm,
-            )
-            scrubber = Scrubber(
-                db=db,
-                providers=gateways,
-                reading=puller.reading,
-                lost_blocks=LostBlocks(
-                    db=db, enforcement=enforcement, messages=self.parts.messages, cache=cache
-                ),
-                patience=timedelta(seconds=self.settings.scrub_patience_seconds),
-            )
+            forwarding = await stack.enter_async_context(Forwarding.open(db, self.settings))
+            hearing = Hearing(db=db, inbound=Inbound(enforcement=enforcement), cache=cache)
+            rhythm = self.settings.rhythm
+            puller = Puller(db=db, providers=gateways, hearing=hearing, rhythm=rhythm)
+            scrubber = assembly.scrubber(self.settings, self.parts, puller, gateways)
             stack.push_async_callback(scrubber.close)
             yield ConsumerRuntime(
                 db=db,
@@ -346,8 +340,9 @@ class Runtime:
                 times=ProviderTimes(db=db, providers=gateways, cache=cache),
                 investigation=Investigation(db=db, providers=gateways),
                 alerting=alerting,
+                forwarding=forwarding,
                 sealer=Sealer(db=self._sync_db()),
-                heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=self.settings.rhythm),
+                heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=rhythm),
                 puller=puller,
                 scrubber=scrubber,
             )
@@ -359,12 +354,6 @@ class Runtime:
         made = MarkFile.in_folder if writes else partial(MarkFile)
         files = [made(folder=Path(folder))] if folder else []
         return HighWater(places=[RedisMarks(redis), *files])
-
-    def _receipts(self, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
-        receipts = Receipts(messages=self.parts.messages, enforcement=enforcement)
-        return Batcher(
-            work=partial(receipts.receive, db), gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS
-        )
 
     def _enforcement(self, passing: Passing = pass_by) -> Enforcement:
         return Enforcement(

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from secrets import token_urlsafe
 from typing import Final
+from urllib.parse import urlsplit
 
 from sender.accounts import Accounts
 from sender.credentials import SECRETS, Secrets, Vault
 from sender.domain.replies import ReplyEvent
 from sender.domain.weight import require_weight
 from sender.errors import ConfigurationError, NotFound
-from sender.storage import pools, replies, senders, tenants
+from sender.storage import forwards, pools, replies, senders, tenants
 from sender.storage.database import Database, Transaction
+from sender.storage.forwards import Forwarded
 from sender.storage.senders import SenderRow
 from sender.storage.tenants import DEFAULT_TENANT, StoredCredential, Tenant
 
@@ -26,6 +29,8 @@ class Tenancy:
     db: Database
     vault: Vault
     accounts: Accounts
+    #: For development: whether texts may be forwarded to private addresses, and without TLS.
+    forward_private: bool = False
 
     def add(self, name: str, *, account_sid: str, stop_scope: str = "tenant") -> Tenant:
         """Enter a tenant with its own Twilio (sub)account; its credentials come next.
@@ -95,10 +100,50 @@ class Tenancy:
                 )
             tenants.set_credential(tx, tenant.id, stored)
 
+    def forward(self, name: str, url: str, *, new_secret: bool = False) -> str:
+        """Have what people text to a tenant, keywords apart, posted to an address of the tenant's.
+
+        Returns:
+            The secret that the posts are signed with, if it is new; it is shown this once.
+
+        Raises:
+            ConfigurationError: no https address of a public host, or no SENDER_SECRET_KEY.
+        """
+        _check_address(url, private=self.forward_private)
+        secret = token_urlsafe(32)
+        sealed = self.vault.seal(secret)
+        with self.db.transaction() as tx:
+            tenant_id = tenants.by_name(tx, name).id
+            known = forwards.target(tx, tenant_id)
+            if known is not None and not new_secret:
+                secret, sealed = "", known.secret
+            forwards.set_target(tx, tenant_id, url=url, secret=sealed)
+        return secret
+
+    def stop_forwarding(self, name: str) -> int:
+        """Post nothing of a tenant's any more; how many texts had waited for it."""
+        with self.db.transaction() as tx:
+            return forwards.drop_target(tx, tenants.by_name(tx, name).id)
+
+    def forwarding(self, name: str) -> Forwarded | None:
+        """Where a tenant's texts are posted and how far that is; ``None`` if they are not."""
+        with self.db.transaction() as tx:
+            return forwards.progress(tx, tenants.by_name(tx, name).id)
+
     def encrypt_anew(self) -> int:
         """Encrypt every stored secret with the newest key, so that older ones can go; how many."""
         with self.db.transaction() as tx:
-            return sum(self._encrypt_anew(tx, tenant.id) for tenant in tenants.every(tx))
+            every = tenants.every(tx)
+            credentials = sum(self._encrypt_anew(tx, tenant.id) for tenant in every)
+            return credentials + sum(self._seal_anew(tx, tenant.id) for tenant in every)
+
+    def _seal_anew(self, tx: Transaction, tenant_id: int) -> bool:
+        known = forwards.target(tx, tenant_id)
+        if known is None:
+            return False
+        sealed = self.vault.seal(self.vault.unseal(known.secret))
+        forwards.set_target(tx, tenant_id, url=known.url, secret=sealed)
+        return True
 
     def _encrypt_anew(self, tx: Transaction, tenant_id: int) -> bool:
         stored = tenants.credential(tx, tenant_id)
@@ -149,6 +194,19 @@ def _own_sender(tx: Transaction, tenant: Tenant, address: str) -> SenderRow:
     if row is None or row.tenant_id != tenant.id:
         raise NotFound(f"tenant {tenant.name} has no sender {address}")
     return row
+
+
+def _check_address(url: str, *, private: bool) -> None:
+    """What is no address at all; whom it leads to is checked at each post, by its IP address."""
+    try:
+        parts = urlsplit(url)
+        is_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or parts.scheme not in ({"http", "https"} if private else {"https"}):
+        raise ConfigurationError(f"{url!r} is no https address")
+    if parts.username is not None or parts.fragment:
+        raise ConfigurationError("the address may name no user and no fragment")
 
 
 def _check_scope(stop_scope: str) -> None:

@@ -16,11 +16,11 @@ class TooLarge(SenderError):  # noqa: N818  # as in sender.errors
     """The body is larger than any webhook's. Answer 413."""
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, *, largest: int = LARGEST) -> bytes:
     """The raw body.
 
     Raises:
-        TooLarge: more than ``LARGEST`` bytes.
+        TooLarge: more than ``largest`` bytes.
         MalformedWebhook: it did not arrive whole within ``READ_SECONDS``.
     """
     body = bytearray()
@@ -28,7 +28,7 @@ async def read_body(request: Request) -> bytes:
         async with asyncio.timeout(READ_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > LARGEST:
+                if len(body) > largest:
                     raise TooLarge("the body is too large")
     except (TimeoutError, ClientDisconnect) as exc:
         raise MalformedWebhook("the body did not arrive") from exc

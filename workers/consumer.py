@@ -2,9 +2,9 @@
 
 It finishes the enforcement of opt-outs that are stored but not enforced, keeps the Redis set
 equal to Postgres, fetches the provider times of STOPs and STARTs, pulls from Twilio's log what
-webhooks missed, scrubs before campaigns, asks the log about incidents, tells of alerts, seals the
-consent log, and recognises a database that was restored. It may be ended and restarted at any
-instant.
+webhooks missed, scrubs before campaigns, asks the log about incidents, tells of alerts, forwards
+texts, seals the consent log, and recognises a database that was restored. It may be ended and
+restarted at any instant.
 """
 
 import asyncio
@@ -34,6 +34,8 @@ DATE_EVERY = timedelta(milliseconds=500)
 INVESTIGATE_EVERY = timedelta(seconds=5)
 #: An alert is for people; its first delivery is soon enough.
 ALERT_EVERY = timedelta(seconds=2)
+#: Somebody may be waiting for an answer.
+FORWARD_EVERY = timedelta(seconds=1)
 #: A link a minute: `verify` asks twice for each, and a year has half a million minutes.
 SEAL_EVERY = timedelta(minutes=1)
 #: STOPs are stored while no worker runs, so that the mark must rise then as well.
@@ -81,6 +83,7 @@ def _duties(
         (use_cases.times.fetch, DATE_EVERY),
         (use_cases.investigation.investigate, INVESTIGATE_EVERY),
         (use_cases.alerting.deliver, ALERT_EVERY),
+        (use_cases.forwarding.deliver, FORWARD_EVERY),
         (seal, SEAL_EVERY),
         (use_cases.scrubber.round, SCRUB_EVERY),
     ]

@@ -110,13 +110,17 @@ class WorkerProcess:
         return False
 
     def resolve(self) -> None:
-        """Look into the doubts that are due, and take back at Twilio what is wanted back."""
+        """Look into doubts, take back at Twilio what is wanted back, ask for missed callbacks."""
         try:
             with _told_briefly("resolve"):
                 self._run(self._use_cases.resolver.resolve())
         finally:
-            with _told_briefly("recall"):
-                self._run(self._use_cases.recaller.recall())
+            try:
+                with _told_briefly("recall"):
+                    self._run(self._use_cases.recaller.recall())
+            finally:
+                with _told_briefly("chase"):
+                    self._run(self._use_cases.chaser.chase())
 
     def kick(
         self, publish: Callable[[int], None], publish_transactional: Callable[[int], None]

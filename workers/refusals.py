@@ -36,6 +36,8 @@ class Refused(StrEnum):
     MALFORMED = "malformed"
     #: Signed, but no tenant has its account.
     UNKNOWN_ACCOUNT = "unknown_account"
+    #: An event that is signed by one account and tells of another's messages.
+    FOREIGN_EVENT = "foreign_event"
 
 
 STATUS = {
@@ -44,10 +46,11 @@ STATUS = {
     Refused.UNREADABLE: 400,
     Refused.MALFORMED: 400,
     Refused.UNKNOWN_ACCOUNT: 404,
+    Refused.FOREIGN_EVENT: 404,
 }
 
 #: Those that Twilio certainly sent: a person must look. The others may be anybody's.
-ALARMING = frozenset({Refused.MALFORMED, Refused.UNKNOWN_ACCOUNT})
+ALARMING = frozenset({Refused.MALFORMED, Refused.UNKNOWN_ACCOUNT, Refused.FOREIGN_EVENT})
 
 
 @dataclass(frozen=True, kw_only=True)

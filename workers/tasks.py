@@ -49,7 +49,7 @@ def register(app: Celery, process: WorkerProcess) -> None:
 
     @app.task(name="workers.resolve", shared=False)  # type: ignore[untyped-decorator]
     def resolve() -> None:
-        """Ask Twilio about messages in doubt, and take back what is wanted back."""
+        """Ask Twilio about messages in doubt or missed callbacks, take back what is wanted back."""
         process.resolve()
 
     @app.task(name=PULSE, shared=False)  # type: ignore[untyped-decorator]

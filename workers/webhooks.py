@@ -20,10 +20,12 @@ from sender.config import STOP_PATIENCE, Settings
 from sender.crashing import CrashPoint
 from sender.domain.inbound import InboundText
 from sender.domain.receipt import Receipt
+from sender.domain.stream import StreamEvent
 from sender.errors import ConfigurationError, MalformedWebhook, NotFound, SenderError
 from sender.gateway import (
     TWIML_CONTENT_TYPE,
     Form,
+    events_from_json,
     failure_from_form,
     inbound_from_form,
     is_json,
@@ -42,6 +44,7 @@ from workers.beating import beating
 from workers.bodies import TooLarge, read_body
 from workers.lanes import Crowded, Lane
 from workers.refusals import Refusals, Refused
+from workers.seldom import Seldom
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +55,10 @@ _NOT_STORED = 503
 STORING = 6
 #: How long a text waits for its turn: with its repeats, Twilio gives up after 15 s.
 TURN_WITHIN = timedelta(seconds=10)
+#: The database is not asked more often for what waits, whoever asks us.
+SCRAPE_EVERY = timedelta(seconds=5)
+#: Of a batch of events, a few hundred: each is about a kilobyte.
+LARGEST_BATCH = 1024 * 1024
 
 
 def create_app(
@@ -69,12 +76,14 @@ def create_app(
                 "use_cases": use_cases,
                 "refusals": Refusals(db=use_cases.db),
                 "storing": Lane(places=STORING, within=TURN_WITHIN),
+                "scrapes": Seldom(SCRAPE_EVERY),
             }
 
     routes = [
         Route("/twilio/inbound", inbound, methods=["POST"]),
         Route("/twilio/fallback", fallback, methods=["POST"]),
         Route("/twilio/status/{message_id:uuid}", status, methods=["POST"]),
+        Route("/twilio/events/{account_sid}", events, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", figures),
@@ -179,6 +188,78 @@ async def _count(use_cases: WebhookRuntime, receipt: Receipt) -> Response:
     return Response(status_code=204)
 
 
+async def events(request: Request) -> Response:
+    """A batch of Event Streams; its sink belongs to the account in the path.
+
+    Twilio posts all of it again, for four hours, unless the answer is 2xx within 5 s.
+    """
+    use_cases = _use_cases(request)
+    if use_cases.stream is None:
+        return Response(status_code=404)
+    batch = await _signed_events(request)
+    if isinstance(batch, Response):
+        return batch
+    try:
+        fresh = await use_cases.stream.unseen(batch)
+        metrics.EVENTS.labels("seen").inc(len(batch) - len(fresh))
+        receipts = await use_cases.stream.receipts(fresh)
+        work = [_apply(request, one, receipts.get(one.id)) for one in fresh]
+        went = await asyncio.gather(*work)
+        done = [one for one, is_done in zip(fresh, went, strict=True) if is_done]
+        await use_cases.stream.applied(done)
+    except DatabaseError as exc:
+        log.error("events_not_stored", error=told(exc))
+        return Response(status_code=_NOT_STORED)
+    return Response(status_code=204 if len(done) == len(fresh) else _NOT_STORED)
+
+
+async def _signed_events(request: Request) -> list[StreamEvent] | Response:
+    """The events, if the account in the path signed them; otherwise the answer to give."""
+    use_cases, sid = _use_cases(request), str(request.path_params["account_sid"])
+    try:
+        body = await read_body(request, largest=LARGEST_BATCH)
+        url = _path_and_query(request)
+        signed = await use_cases.verifiers.verify_json(sid, url, body, request.headers)
+    except TooLarge:
+        return await _refuse(request, Refused.TOO_LARGE)
+    except MalformedWebhook:
+        return await _refuse(request, Refused.UNREADABLE)
+    except (DatabaseError, ConfigurationError) as exc:
+        log.error("signature_not_checked", error=told(exc))
+        return Response(status_code=_NOT_STORED)
+    if not signed:
+        return await _refuse(request, Refused.SIGNATURE)
+    try:
+        return events_from_json(body, callback_base=use_cases.verifiers.public_base_url)
+    except MalformedWebhook as exc:
+        return await _refuse(request, Refused.MALFORMED, webhook="events", what=str(exc))
+
+
+async def _apply(request: Request, event: StreamEvent, receipt: Receipt | None) -> bool:
+    """Apply one event as its webhook would be; whether it need not come again."""
+    use_cases, answer = _use_cases(request), Response(status_code=204)
+    if event.problem:
+        await _refuse(request, Refused.MALFORMED, webhook="events", what=event.problem)
+    elif event.news is not None and event.account_sid != request.path_params["account_sid"]:
+        await _refuse(request, Refused.FOREIGN_EVENT, event=event.id, of=event.account_sid)
+    elif receipt is not None:
+        answer = await _count(use_cases, receipt)
+    elif isinstance(event.news, InboundText):
+        answer = await _inbound_event(request, event.news)
+    is_done = answer.status_code != _NOT_STORED
+    metrics.EVENTS.labels("done" if is_done else "not_yet").inc()
+    return is_done
+
+
+async def _inbound_event(request: Request, text: InboundText) -> Response:
+    """Its reply goes nowhere: only a webhook's answer is sent to the person."""
+    try:
+        return await _receive(request, text)
+    except NotFound:
+        sids = {"sid": text.sid, "account_sid": text.account_sid}
+        return await _refuse(request, Refused.UNKNOWN_ACCOUNT, **sids)
+
+
 async def _signed_form(request: Request) -> Form | Response:
     """The parameters, if Twilio signed them; otherwise the answer to give."""
     try:
@@ -227,8 +308,10 @@ async def readyz(request: Request) -> Response:
     return PlainTextResponse("ready\n")
 
 
-async def figures(_: Request) -> Response:
-    """This process's figures for Prometheus; no numbers, no texts."""
+async def figures(request: Request) -> Response:
+    """This process's figures for Prometheus, and what waits; no numbers, no texts."""
+    if request.state.scrapes.is_time("waiting"):
+        await metrics.refresh(_use_cases(request).db)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sender.cli.showing import AsJson, console, show_json, show_table
+from sender.cli.showing import AsJson, console, fields_of, show_facts, show_json, show_table
 from sender.config import Settings
 from sender.credentials import SECRETS, new_key
 from sender.domain.replies import ReplyEvent
@@ -95,6 +95,39 @@ def credentials(
     console.print(
         f"the credentials of {name} are readable here; running processes have them in 30 s"
     )
+
+
+@app.command()
+def forward(
+    ctx: typer.Context,
+    name: Name,
+    url: Annotated[str, typer.Argument(help="https://…; without it, what is posted where.")] = "",
+    new_secret: Annotated[bool, typer.Option(help="Sign with another secret from now on.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Post nothing any more.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Post what people text to a tenant, keywords apart, to an address of the tenant's."""
+    tenancy = _tenancy(ctx)
+    if off:
+        console.print(f"nothing is posted any more; {tenancy.stop_forwarding(name)} texts waited")
+    elif url:
+        _show_secret(tenancy.forward(name, url, new_secret=new_secret), json=json)
+    elif json:
+        show_json({"forward": tenancy.forwarding(name)})
+    else:
+        found = tenancy.forwarding(name)
+        facts = fields_of(found) if found else {"url": "none: nothing is posted"}
+        show_facts(facts.items())
+
+
+def _show_secret(secret: str, *, json: bool) -> None:
+    if json:
+        show_json({"secret": secret or None})
+    elif secret:
+        console.print("posts are signed with this secret, which is shown this once:")
+        typer.echo(secret)
+    else:
+        console.print("posts go there from now on, signed with the secret they had")
 
 
 @app.command("new-key")

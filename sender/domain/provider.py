@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sender.domain.outcome import Outcome
-from sender.domain.receipt import CallbackVerdict
+from sender.domain.receipt import CallbackVerdict, Receipt, ReceiptSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,22 @@ class MessageRecord:
     def inbound(self) -> bool:
         """Whether a person sent it to us."""
         return self.direction == "inbound"
+
+    def as_receipt(self, message_id: UUID) -> Receipt:
+        """What the status callback that did not come would have said of our message."""
+        return Receipt(
+            message_id=message_id,
+            account_sid=self.account_sid,
+            sid=self.sid,
+            status=self.status,
+            code=self.error_code,
+            to=self.to,
+            from_=self.from_,
+            service_sid=self.service_sid,
+            raw_dlr_done=None,
+            verdict=self.verdict,
+            source=ReceiptSource.FETCHED,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

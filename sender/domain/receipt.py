@@ -63,6 +63,17 @@ class FailureCause(StrEnum):
     UNCLEAR = "unclear"
 
 
+class ReceiptSource(StrEnum):
+    """How we came to know of a message's status. They are applied alike."""
+
+    #: Its status callback.
+    CALLBACK = "callback"
+    #: Twilio was asked for the message: no callback with a final status had come.
+    FETCHED = "fetched"
+    #: Event Streams.
+    EVENT = "event"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CallbackVerdict:
     """A status and its code, read together."""
@@ -76,7 +87,10 @@ class CallbackVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """One status callback. Duplicates and any order are normal (see the transition table)."""
+    """One status callback, or what stands for one.
+
+    Duplicates and any order are normal (see the transition table).
+    """
 
     #: Ours, from the callback's URL path: it finds the row even if the answer to create was lost.
     message_id: UUID
@@ -92,6 +106,7 @@ class Receipt:
     #: The carrier's time, ``YYMMDDhhmm`` without a zone: evidence, not a clock.
     raw_dlr_done: str | None
     verdict: CallbackVerdict
+    source: ReceiptSource = ReceiptSource.CALLBACK
 
 
 def state_of(verdict: CallbackVerdict) -> tuple[State, str]:

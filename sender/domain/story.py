@@ -8,15 +8,17 @@ from uuid import UUID
 from sender.domain.consent import ConsentEvent
 from sender.domain.incident import Because, Cause, LoggedKeyword
 from sender.domain.message import VERDICT_NOT_SENT, VERDICT_SENT, State
+from sender.domain.receipt import ReceiptSource
 
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """A status callback."""
+    """A status callback, or what stands for one."""
 
     status: str
     code: int
     received_at: datetime
+    source: ReceiptSource = ReceiptSource.CALLBACK
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,7 @@ def _happened_to(one: MessageStory) -> Iterator[Entry]:
         said = "the Redis set had no hit, and the guard let it pass"
         yield Entry(at=one.guarded_at, what=Happening.GUARD, text=said)
     for told in one.told:
-        said = f"callback: {told.status}{f', code {told.code}' if told.code else ''}"
+        said = f"{told.source}: {told.status}{f', code {told.code}' if told.code else ''}"
         yield Entry(at=told.received_at, what=Happening.CALLBACK, text=said)
     if one.verdict:
         found = "sent" if one.verdict.sent else "not sent"

@@ -11,6 +11,7 @@ from sender.gateway.client import (
 from sender.gateway.codes import TABLE, CodeEntry, callback_verdict, create_outcome
 from sender.gateway.consents import ConsentsGateway
 from sender.gateway.hooks import HooksGateway
+from sender.gateway.stream import events_from_json
 from sender.gateway.transport import RECIPIENT_LOGGERS
 from sender.gateway.urls import PublicUrls
 from sender.gateway.webhooks import (
@@ -47,6 +48,7 @@ __all__ = [
     "TwilioGateway",
     "callback_verdict",
     "create_outcome",
+    "events_from_json",
     "failure_from_form",
     "inbound_from_form",
     "is_json",

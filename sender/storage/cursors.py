@@ -1,5 +1,7 @@
 """How far the readers of append-only tables have come."""
 
+from datetime import timedelta
+
 from sqlalchemy import text
 
 from sender.storage.database import Transaction
@@ -28,6 +30,20 @@ _TODAY = text("""
     ON CONFLICT (name) DO UPDATE SET position = excluded.position
     WHERE cursor_position.position < excluded.position
 """)
+
+
+_TURN = text("""
+    INSERT INTO cursor_position (name, position)
+    VALUES (:name, floor(extract(epoch FROM now()) * 1000))
+    ON CONFLICT (name) DO UPDATE SET position = excluded.position
+    WHERE cursor_position.position <= excluded.position - :every
+""")
+
+
+def take_turn(tx: Transaction, name: str, *, every: timedelta) -> bool:
+    """Whether nobody had a turn under this name for that long; then this is one."""
+    milliseconds = int(every.total_seconds() * 1000)
+    return bool(tx.execute(_TURN, {"name": name, "every": milliseconds}).rowcount)
 
 
 def first_of_day(tx: Transaction, name: str) -> bool:

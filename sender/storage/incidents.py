@@ -42,9 +42,9 @@ _OPEN = text("""
 """).bindparams(bindparam("detail", type_=JSONB))
 
 _RECEIPT = text("""
-    INSERT INTO receipt (message_id, sid, status, code)
+    INSERT INTO receipt (message_id, sid, status, code, source)
     SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:sids AS text[]), CAST(:statuses AS text[]),
-                         CAST(:codes AS integer[]))
+                         CAST(:codes AS integer[]), CAST(:sources AS text[]))
     ON CONFLICT DO NOTHING
 """)
 
@@ -65,6 +65,7 @@ def keep_receipts(tx: Transaction, receipts: Sequence[Receipt]) -> None:
         "sids": [one.sid for one in receipts],
         "statuses": [one.status for one in receipts],
         "codes": [one.code or 0 for one in receipts],
+        "sources": [one.source.value for one in receipts],
     }
     tx.execute(_RECEIPT, values)
 

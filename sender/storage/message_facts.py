@@ -69,6 +69,19 @@ def _facts(tx: Transaction, query: TextClause, ids: Sequence[UUID]) -> dict[UUID
     return {row["id"]: MessageFacts(**{**row, "state": State(row["state"])}) for row in rows}
 
 
+_WITH_SIDS = text("""
+    SELECT m.sid, m.id FROM unnest(CAST(:recipients AS bigint[]), CAST(:sids AS text[]))
+        AS told (recipient, sid)
+    JOIN message m ON m.recipient = told.recipient AND m.sid = told.sid
+""")
+
+
+def with_sids(tx: Transaction, told: Sequence[tuple[int, str]]) -> dict[str, UUID]:
+    """Our messages to these recipients that the provider has by these SIDs."""
+    values = {"recipients": [one for one, _ in told], "sids": [sid for _, sid in told]}
+    return {row.sid: row.id for row in tx.execute(_WITH_SIDS, values)}
+
+
 _TEXTED_BEFORE = text("""
     SELECT EXISTS (
         SELECT FROM message m JOIN campaign c ON c.id = m.campaign_id

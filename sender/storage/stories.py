@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, text
 
 from sender.domain.incident import Because, Cause
 from sender.domain.message import State
+from sender.domain.receipt import ReceiptSource
 from sender.domain.story import CauseRecord, IncidentStory, Known, MessageStory, StoredText, Told
 from sender.domain.story import Verdict as PersonsVerdict
 from sender.storage import consent, enforcement
@@ -29,7 +30,7 @@ _MESSAGES = text("""
     WHERE m.recipient = :recipient AND c.tenant_id = :tenant_id ORDER BY m.id
 """)
 _TOLD = text("""
-    SELECT message_id, status, code, received_at FROM receipt
+    SELECT message_id, status, code, received_at, source FROM receipt
     WHERE message_id = ANY (CAST(:ids AS uuid[])) ORDER BY received_at
 """)
 _VERDICTS = text("""
@@ -81,8 +82,14 @@ def _messages(
     ids = {"ids": [row["message_id"] for row in rows]}
     told: defaultdict[UUID, list[Told]] = defaultdict(list)
     for one in tx.execute(_TOLD, ids):
-        story = Told(status=one.status, code=one.code, received_at=one.received_at)
-        told[one.message_id].append(story)
+        told[one.message_id].append(
+            Told(
+                status=one.status,
+                code=one.code,
+                received_at=one.received_at,
+                source=ReceiptSource(one.source),
+            )
+        )
     verdicts = {one["message_id"]: _verdict(one) for one in tx.execute(_VERDICTS, ids).mappings()}
     return tuple(
         MessageStory(

@@ -188,6 +188,22 @@ class TestOperator:
         assert "1 tenants" in say("tenants", "rotate-key").stdout
         assert bytes(bench.value("SELECT encrypted FROM credential")) != encrypted
 
+    def test_where_texts_are_posted(self, say: Say, bench: Bench) -> None:
+        """The secret is shown once and stored unreadable; what waits is shown, and dropped."""
+        url = "https://tenant.example.com/texts"
+        secret = say("tenants", "forward", "default", url).stdout.splitlines()[-1]
+        assert secret.encode() not in bytes(bench.value("SELECT secret FROM forward_target"))
+        assert secret not in say("tenants", "forward", "default", url).stdout
+        bench.sender_id()
+        bench.text("hello", sid="SM1")
+        shown = say("tenants", "forward", "default").stdout
+        assert url in shown
+        assert secret not in shown
+        found = _json(say("tenants", "forward", "default", "--json"))["forward"]
+        assert (found["url"], found["waiting"], found["failures"]) == (url, 1, 0)
+        assert "1 texts waited" in say("tenants", "forward", "default", "--off").stdout
+        assert "nothing is posted" in say("tenants", "forward", "default").stdout
+
     def test_a_variable_that_is_not_set(self, say: Say) -> None:
         """Credentials that name a variable are checked at once, and the variable is named."""
         say("tenants", "add", "acme", "--account-sid", OTHER_ACCOUNT)

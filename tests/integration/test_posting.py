@@ -68,6 +68,10 @@ async def test_it_never_raises(url: str) -> None:
         ("fd00::1", False),
         ("::ffff:10.0.0.1", False),
         ("224.0.0.1", False),
+        ("64:ff9b::808:808", True),
+        ("64:ff9b::a00:1", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("2002:a00:1::", False),
     ],
 )
 def test_what_is_public(address: str, *, public: bool) -> None:

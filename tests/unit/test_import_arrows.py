@@ -68,6 +68,7 @@ USE_CASES = frozenset(
     {
         "sender.alerting",
         "sender.campaigns",
+        "sender.chasing",
         "sender.doubting",
         "sender.holding",
         "sender.inbound",
@@ -88,10 +89,12 @@ USE_CASES = frozenset(
         "sender.erasing",
         "sender.exporting",
         "sender.fleet",
+        "sender.forwarding",
         "sender.importing",
         "sender.reviewing",
         "sender.scrubbing",
         "sender.sealing",
+        "sender.streaming",
         "sender.tenancy",
         "sender.tracing",
         "sender.verifying",
@@ -163,7 +166,8 @@ ARROWS = {
     # One tenant's list as users see it: nothing but the use cases side by side.
     "sender.suppression_list": RUNTIME,
     "sender.parts": RUNTIME | {"sender.suppression_list"},
-    "sender.runtime": RUNTIME | {"sender.parts", "sender.suppression_list"},
+    "sender.assembly": RUNTIME | {"sender.parts"},
+    "sender.runtime": RUNTIME | {"sender.assembly", "sender.parts", "sender.suppression_list"},
     "sender.api": RUNTIME | {"sender.parts", "sender.runtime", "sender.suppression_list"},
     "sender": RUNTIME | {"sender.api", "sender.suppression_list"},
     # It runs and audits the whole system, the simulator included.

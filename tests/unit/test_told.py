@@ -37,6 +37,10 @@ class Failing:
         """Of the recaller."""
         raise QUOTING
 
+    async def chase(self) -> Never:
+        """Of the chaser."""
+        raise QUOTING
+
     def kick(self) -> Never:
         """Of the kicker."""
         raise QUOTING
@@ -64,6 +68,11 @@ class Failing:
 
     @property
     def recaller(self) -> "Failing":
+        """Of a worker."""
+        return self
+
+    @property
+    def chaser(self) -> "Failing":
         """Of a worker."""
         return self
 
@@ -100,7 +109,7 @@ async def test_tasks_do_not_raise_it() -> None:
         process.kick(lambda _: None, lambda _: None)
         process.sweep()
     assert not worked
-    tasks = ["send_slice", "resolve", "recall", "kick", "sweep"]
+    tasks = ["send_slice", "resolve", "recall", "chase", "kick", "sweep"]
     assert [line["task"] for line in lines] == tasks
     assert {line["error"] for line in lines} == {"IntegrityError 23502"}
     assert "14155552001" not in str(lines)

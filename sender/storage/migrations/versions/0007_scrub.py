@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 SCRUB = """
 -- A row for each campaign since it was enqueued. While it waits, a hold on the campaign does.
