@@ -34,13 +34,20 @@ class Campaign:
     _campaigns: Campaigns
     _tracing: Tracing
 
-    def enqueue(self, *, start_at: datetime | None = None) -> "Campaign":
+    def enqueue(self, *, start_at: datetime | None = None, scrub: bool | None = None) -> "Campaign":
         """Offer it to the workers, now or at an aware ``start_at``; returns itself.
+
+        Before its first message Twilio is asked for opt-outs that are not known here.
+
+        Args:
+            start_at: when it starts; without, now.
+            scrub: whether Twilio is asked; ``None``: as ``SENDER_SCRUB`` says, and not for a
+                transactional one.
 
         Raises:
             WrongState: it is paused or canceled.
         """
-        self._campaigns.enqueue(self.id, start_at=start_at)
+        self._campaigns.enqueue(self.id, start_at=start_at, scrub=scrub)
         return self
 
     def progress(self) -> Progress:

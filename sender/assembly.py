@@ -10,8 +10,11 @@ from sender.domain.receipt import Receipt
 from sender.enforcement import Enforcement
 from sender.gateway import NOT_PASSED_ON
 from sender.gateways import Gateways
+from sender.lost_blocks import LostBlocks
 from sender.parts import Parts
+from sender.pulling import Puller
 from sender.receipts import Answer, Receipts
+from sender.scrubbing import Scrubber
 from sender.storage.database import AsyncDatabase
 from sender.suppression import RedisCache
 
@@ -39,4 +42,21 @@ def chaser(
         patience=settings.callback_patience,
         per_minute=settings.callback_fetches_per_minute,
         kept=NOT_PASSED_ON,
+    )
+
+
+def scrubber(settings: Settings, parts: Parts, puller: Puller, providers: Gateways) -> Scrubber:
+    """What asks Twilio before campaigns; it reads inbound messages as the puller does."""
+    blocks = LostBlocks(
+        db=puller.db,
+        enforcement=Enforcement(table=parts.enforcement, horizon=settings.doubt_horizon),
+        messages=parts.messages,
+        cache=puller.hearing.cache,
+    )
+    return Scrubber(
+        db=puller.db,
+        providers=providers,
+        reading=puller.reading,
+        lost_blocks=blocks,
+        patience=timedelta(seconds=settings.scrub_patience_seconds),
     )

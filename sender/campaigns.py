@@ -25,10 +25,11 @@ from sender.domain.campaign import (
 )
 from sender.domain.phone import sender_kind
 from sender.domain.rests import RestReason
+from sender.domain.scrub import why_skipped
 from sender.domain.template import Template
 from sender.domain.weight import ORDINARY, require_weight
 from sender.errors import IdempotencyConflict, InvalidAudience, NotFound, WrongState
-from sender.storage import campaigns, daily_caps, recalls, senders, slices
+from sender.storage import campaigns, daily_caps, recalls, scrubs, senders, slices
 from sender.storage.campaigns import (
     CampaignRow,
     CampaignSummary,
@@ -110,6 +111,8 @@ class Campaigns:
     tenant_id: int
     #: How an audience becomes recipients, duplicates and rejects.
     admit: Any = admit
+    #: Whether campaigns are scrubbed first unless said otherwise; a consumer must run for that.
+    scrubs: bool = False
 
     def create(self, plan: Plan) -> int:
         """Store a campaign with all its messages, in one transaction; its id.
@@ -229,10 +232,18 @@ class Campaigns:
         """The tenant's daily caps as they stand, that of all its senders first."""
         return self.db.run(daily_caps.of_tenant, self.tenant_id)
 
-    def enqueue(self, campaign_id: int, *, start_at: datetime | None = None) -> None:
+    def enqueue(
+        self, campaign_id: int, *, start_at: datetime | None = None, scrub: bool | None = None
+    ) -> None:
         """Offer the campaign to the workers, now or at an aware ``start_at``.
 
-        Again while it is SCHEDULED sets the new time; again after that changes nothing.
+        It is held until its scrub has ended. Again while it is SCHEDULED sets the new time; again
+        after that changes nothing.
+
+        Args:
+            campaign_id: which.
+            start_at: when it starts.
+            scrub: whether it has one; ``None``: as the settings say, transactional ones have none.
         """
         if start_at is not None and start_at.tzinfo is None:
             raise ValueError("start_at needs a time zone, e.g. datetime(…, tzinfo=UTC)")
@@ -241,6 +252,11 @@ class Campaigns:
             if row.state in {CampaignState.RUNNING, CampaignState.COMPLETED}:
                 return
             _require(row, ENQUEUEABLE, "enqueue")
+            why = why_skipped(is_on=self.scrubs, transactional=row.transactional, wanted=scrub)
+            if why:
+                scrubs.skip(tx, campaign_id, why)
+            else:
+                scrubs.ask(tx, campaign_id)
             if start_at is not None and start_at > datetime.now(UTC):
                 campaigns.move(tx, campaign_id, CampaignState.SCHEDULED, start_at=start_at)
             else:

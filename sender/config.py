@@ -122,6 +122,19 @@ class Settings(BaseModel):
         description="between two reads of each number's inbound messages in Twilio's log; the "
         "longest that a STOP whose webhook was lost is unknown",
     )
+    scrub: Literal["on", "off"] = Field(
+        default="on",
+        validation_alias="SENDER_SCRUB",
+        description="before a campaign's first message Twilio is asked for opt-outs that are not "
+        "known here (`off`: only where `enqueue` says so); transactional ones go without",
+    )
+    scrub_patience_seconds: int = Field(
+        default=600,
+        ge=1,
+        validation_alias="SENDER_SCRUB_PATIENCE_SECONDS",
+        description="Twilio not answering for so long before a campaign is an alert; the campaign "
+        "stays held until it answers or a person lifts the hold",
+    )
     state_dir: str = Field(
         default="",
         validation_alias="SENDER_STATE_DIR",

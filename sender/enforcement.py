@@ -31,7 +31,8 @@ from sender.domain.consent import (
     ReasonClass,
     Suppression,
 )
-from sender.domain.provider import MessageRecord
+from sender.domain.provider import MessageRecord, RefusedRequest
+from sender.domain.scrub import is_told
 from sender.storage import consent, incidents, message_facts, senders, tenants
 from sender.storage.database import AsyncDatabase, Database, Transaction, told
 from sender.storage.enforcement import EnforcementTable, OptOut, request_enforcement
@@ -72,6 +73,43 @@ class BlockReport:
             door="callback",
             began_at=began_at,
             provider_at=record.date_created,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostBlock:
+    """A provider block that the provider's records tell of, and no message of ours."""
+
+    tenant_id: int
+    recipient: int
+    #: Whom it was sent from, the most telling first; where none is known here, it covers all.
+    senders: tuple[str, ...]
+    source: str
+    source_id: str
+    provider_at: datetime
+
+    @classmethod
+    def from_record(cls, record: MessageRecord, tenant_id: int, recipient: int) -> Self:
+        """A message that failed with it."""
+        return cls(
+            tenant_id=tenant_id,
+            recipient=recipient,
+            senders=(record.service_sid or "", record.from_ or ""),
+            source="provider_log",
+            source_id=record.sid,
+            provider_at=record.date_created,
+        )
+
+    @classmethod
+    def from_refusal(cls, request: RefusedRequest, tenant_id: int, recipient: int) -> Self:
+        """A request that was refused with it at once."""
+        return cls(
+            tenant_id=tenant_id,
+            recipient=recipient,
+            senders=(request.service_sid, request.from_),
+            source="provider_alert",
+            source_id=request.sid,
+            provider_at=request.at,
         )
 
 
@@ -148,22 +186,22 @@ class Enforcement:
             consent.append(tx, _block_event(report, facts, scope))
         return consent.suppressions_of(tx, **person)
 
-    def record_lost_block(
-        self, tx: Transaction, record: MessageRecord, tenant_id: int, recipient: int
-    ) -> list[Suppression]:
-        """Store a provider block that is in the provider's log and belongs to no message here.
+    def record_lost_block(self, tx: Transaction, block: LostBlock) -> list[Suppression]:
+        """Store a provider block that belongs to no message here, unless a later one is known.
 
         Returns:
             The person's suppressions now, for the Redis set.
         """
-        person = {"tenant_id": tenant_id, "recipient": recipient}
+        person = {"tenant_id": block.tenant_id, "recipient": block.recipient}
         consent.lock_person(tx, **person)
-        sender = senders.find(tx, record.service_sid or "") or senders.find(tx, record.from_ or "")
-        tenant_wide = tenants.get(tx, tenant_id).stop_scope == "tenant" or sender is None
+        found = (senders.find(tx, address) for address in block.senders)
+        sender = next((one for one in found if one is not None), None)
+        tenant_wide = tenants.get(tx, block.tenant_id).stop_scope == "tenant" or sender is None
         known = consent.history(tx, **person)
         own = ALL_SENDERS if sender is None else sender.id
         for scope in _scopes(own, known, tenant_wide=tenant_wide):
-            consent.append(tx, _lost_block(record, tenant_id, recipient, scope))
+            if not is_told(known, scope=scope, at=block.provider_at):
+                consent.append(tx, _lost_block(block, scope))
         return consent.suppressions_of(tx, **person)
 
     def _open_incident(
@@ -205,18 +243,16 @@ def _block_event(
     )
 
 
-def _lost_block(
-    record: MessageRecord, tenant_id: int, recipient: int, scope: int
-) -> NewConsentEvent:
+def _lost_block(block: LostBlock, scope: int) -> NewConsentEvent:
     return NewConsentEvent(
-        tenant_id=tenant_id,
-        recipient=recipient,
+        tenant_id=block.tenant_id,
+        recipient=block.recipient,
         scope=scope,
         direction=Direction.OPT_OUT,
         reason=ReasonClass.PROVIDER_BLOCK,
-        source="provider_log",
-        source_id=record.sid,
-        provider_at=record.date_created,
+        source=block.source,
+        source_id=block.source_id,
+        provider_at=block.provider_at,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Self
 
 from sender.accounts import Account, Accounts
 from sender.gateway import (
+    BlockLog,
     ConsentsGateway,
     Credentials,
     Form,
@@ -72,6 +73,11 @@ class Gateways:
         """A tenant's way to Twilio's Consent API; raises as `of` does."""
         account = await self.db.run(self.accounts.of, tenant_id)
         return ConsentsGateway(self.factory.client(_credentials(account)))
+
+    async def blocks(self, tenant_id: int) -> BlockLog:
+        """Whom Twilio did not text because they have opted out; raises as `of` does."""
+        account = await self.db.run(self.accounts.of, tenant_id)
+        return BlockLog(self.factory.client(_credentials(account)))
 
     async def hooks(self, tenant_id: int) -> HooksGateway:
         """A tenant's webhooks at Twilio; raises as `of` does."""

@@ -6,7 +6,15 @@ from sender.domain.consent import PLATFORM
 from sender.errors import HoldRefused, NotFound
 from sender.storage import campaigns, holds, senders, tenants
 from sender.storage.database import Database, Transaction
-from sender.storage.holds import INTAKE_GAP, OF_RECOVERY, Hold, HoldRecord, Level
+from sender.storage.holds import (
+    INTAKE_GAP,
+    OF_RECOVERY,
+    SCRUB,
+    SCRUB_FAILED,
+    Hold,
+    HoldRecord,
+    Level,
+)
 
 #: Reasons of holds that are about more than the hold: what ends that, and lifts them with it.
 _NOT_BY_HAND = {
@@ -69,12 +77,14 @@ class Holds:
 
         Raises:
             HoldRefused: author or reason is missing, not exactly one thing is named, it is
-                everything and you are not the operator, or the reason is a recovery's or
-                ``intake_gap``.
+                everything and you are not the operator, or the reason is a recovery's,
+                ``intake_gap`` or a scrub's.
             NotFound: there is no such campaign, sender or tenant.
         """
         _signed(author, reason)
         _by_hand(reason)
+        if reason in {SCRUB, SCRUB_FAILED}:
+            raise HoldRefused(f"{reason} is not placed by hand")
         on = _On(campaign=campaign, sender=sender, tenant=tenant, everything=everything)
         with self.db.transaction() as tx:
             level, subject = self._subject(tx, on)
@@ -104,7 +114,8 @@ class Holds:
         A hold on something else that stops it as well (its sender, its tenant, everything) stays.
         So does one that the operator placed, unless you are the operator; ``database_older`` and
         ``not_recovered``, which only ``sender recover`` lifts; and ``intake_gap``, which the puller
-        does, or ``sender intake release``.
+        does, or ``sender intake release``. ``scrub``, on a campaign that waits for its scrub, is
+        lifted by its name only.
 
         Raises:
             HoldRefused: as for ``place``; or ``only`` is one of these three.

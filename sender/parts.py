@@ -34,6 +34,7 @@ from sender.recalling import Recaller
 from sender.receipts import Answer
 from sender.reconcile import ProviderTimes
 from sender.recovery import Resolver
+from sender.scrubbing import Scrubber
 from sender.sealing import Sealer
 from sender.sending import Pump
 from sender.settlement import Settlement
@@ -119,3 +120,4 @@ class ConsumerRuntime:
     sealer: Sealer
     heartbeat: Heartbeat
     puller: Puller
+    scrubber: Scrubber

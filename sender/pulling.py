@@ -6,29 +6,19 @@ now. A sender's watermark moves only over what was applied and committed. Gaps e
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
 
-from sender.domain.intake import (
-    LOG_SETTLES,
-    Blind,
-    IntakeMode,
-    Rhythm,
-    Source,
-    blind_number,
-    blind_service,
-    read_since,
-)
-from sender.domain.phone import SenderKind
-from sender.domain.provider import MessageRecord, ServiceRecord
+from sender.domain.intake import LOG_SETTLES, IntakeMode, Rhythm, Source
 from sender.errors import ConfigurationError, ProviderUnavailable, SenderError
 from sender.hearing import Hearing
 from sender.heartbeat import report
-from sender.storage import inbound, intake, pools
+from sender.log_reading import LogReading, ProviderLog
+from sender.storage import intake
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, is_passing, told
 from sender.storage.intake import DueSender, Gap
 
@@ -40,20 +30,6 @@ AT_A_TIME = 500
 TENANTS_AT_A_TIME = 4
 #: How long a round goes on: gaps are ended, and signs of life given, between rounds.
 ROUND_FOR = timedelta(seconds=20)
-#: A webhook that did not come within this will not come.
-LATE = timedelta(minutes=1)
-
-
-class ProviderLog(Protocol):
-    """Twilio's log of messages."""
-
-    def pages_since(
-        self, since: datetime, *, to: str | None = None
-    ) -> AsyncIterator[list[MessageRecord]]:
-        """Messages to a number, by the page; raises ``ProviderUnavailable``."""
-
-    async def service(self, sid: str) -> ServiceRecord | None:
-        """A Messaging Service, ``None`` if there is none; raises ``ProviderUnavailable``."""
 
 
 class ProviderLogs(Protocol):
@@ -73,6 +49,13 @@ class Puller:
     rhythm: Rhythm
     #: How long Twilio's log needs to be complete.
     settles: timedelta = LOG_SETTLES
+
+    @property
+    def reading(self) -> LogReading:
+        """How one sender is read."""
+        return LogReading(
+            db=self.db, hearing=self.hearing, rhythm=self.rhythm, settles=self.settles
+        )
 
     async def round(self) -> int:
         """Read the senders that are due, and end the gaps that were read past; how many were read.
@@ -129,7 +112,7 @@ class Puller:
                 if time.monotonic() > give_up_at:
                     break
                 try:
-                    await self._sender(await self.providers.of(sender.tenant_id), sender)
+                    await self.reading.read(await self.providers.of(sender.tenant_id), sender)
                     read += 1
                 except Exception as exc:
                     if isinstance(exc, DatabaseError) and is_passing(exc):
@@ -144,59 +127,3 @@ class Puller:
                     if unasked:
                         break
         return read
-
-    async def _sender(self, provider: ProviderLog, sender: DueSender) -> None:
-        """Read one sender up to now, but for what may not be in the log yet."""
-        asked_at = await self.db.run(intake.now)
-        if sender.kind == SenderKind.MESSAGING_SERVICE:
-            blind = await self._members(provider, sender)
-        else:
-            heard = await self._texts(provider, sender, asked_at)
-            blind = blind_number(SenderKind(sender.kind), heard=heard)
-        await self.db.run(
-            intake.pulled,
-            sender.id,
-            upto=asked_at - self.settles,
-            blind=blind,
-            every=self.rhythm.pull_every,
-            settles=self.settles,
-        )
-
-    async def _members(self, provider: ProviderLog, sender: DueSender) -> Blind | None:
-        """A service's inbound messages are its numbers', which are read as senders themselves."""
-        service = await provider.service(sender.address)
-        if service is not None:
-            await self.db.run(
-                pools.enter_members,
-                tenant_id=sender.tenant_id,
-                service_id=sender.id,
-                numbers=service.numbers,
-            )
-        return blind_service(service)
-
-    async def _texts(self, provider: ProviderLog, sender: DueSender, now: datetime) -> bool:
-        """Apply what nobody has told us of yet; whether the sender was ever texted.
-
-        Where the log breaks off, what it showed before is applied all the same.
-        """
-        since = read_since(
-            watermark=sender.watermark, campaign=sender.campaign, gap=sender.gap, at=now
-        )
-        new: list[MessageRecord] = []
-        heard = sender.heard
-        try:
-            async for page in provider.pages_since(since, to=sender.address):
-                records = [record for record in page if record.inbound]
-                known = await self.db.run(inbound.known, [record.sid for record in records])
-                new += [record for record in records if record.sid not in known]
-                heard = heard or bool(records)
-        except ProviderUnavailable:
-            await self.hearing.hear(new)
-            raise
-        opt_outs = await self.hearing.hear(new)
-        if new:
-            log.info("inbound_pulled", sender=sender.id, messages=len(new), opt_outs=len(opt_outs))
-        late = [one for one in new if one.date_created < now - LATE]
-        if late and sender.watermark and self.rhythm.mode is IntakeMode.BOTH:
-            log.warning("webhooks_missed", sender=sender.id, messages=len(late))
-        return heard

@@ -19,7 +19,7 @@ from sender.domain.high_water import Finding
 from sender.domain.message import State, sources_of
 from sender.domain.provider import MessageRecord
 from sender.domain.receipt import ReceiptMeaning, state_of
-from sender.enforcement import BlockReport, Enforcement, SuppressionCache
+from sender.enforcement import BlockReport, Enforcement, LostBlock, SuppressionCache
 from sender.errors import (
     ConfigurationError,
     MarkUnavailable,
@@ -320,7 +320,8 @@ class Recovery:
     ) -> Sequence[Suppression]:
         """A 21610 that only Twilio's log tells of suppresses, like one in a callback."""
         if owner is None:
-            return self.enforcement.record_lost_block(tx, record, tenant_id, recipient)
+            lost = LostBlock.from_record(record, tenant_id, recipient)
+            return self.enforcement.record_lost_block(tx, lost)
         began_at = owner.guarded_at or record.date_created
         report = BlockReport.from_record(record, owner.id, began_at=began_at)
         active = self.enforcement.record_block(tx, report)

@@ -103,7 +103,8 @@ class Runtime:
         tenant_id = DEFAULT_TENANT
         if tenant != DEFAULT_NAME:
             tenant_id = _id_of(db, tenant)
-        campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit)
+        scrubs = self.settings.scrub == "on"
+        campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit, scrubs=scrubs)
         return ApiRuntime(
             db=db,
             campaigns=campaigns,
@@ -326,6 +327,11 @@ class Runtime:
             stack.push_async_callback(water.close)
             alerting = await stack.enter_async_context(Alerting.open(db, self.settings))
             forwarding = await stack.enter_async_context(Forwarding.open(db, self.settings))
+            hearing = Hearing(db=db, inbound=Inbound(enforcement=enforcement), cache=cache)
+            rhythm = self.settings.rhythm
+            puller = Puller(db=db, providers=gateways, hearing=hearing, rhythm=rhythm)
+            scrubber = assembly.scrubber(self.settings, self.parts, puller, gateways)
+            stack.push_async_callback(scrubber.close)
             yield ConsumerRuntime(
                 db=db,
                 water=water,
@@ -336,13 +342,9 @@ class Runtime:
                 alerting=alerting,
                 forwarding=forwarding,
                 sealer=Sealer(db=self._sync_db()),
-                heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=self.settings.rhythm),
-                puller=Puller(
-                    db=db,
-                    providers=gateways,
-                    hearing=Hearing(db=db, inbound=Inbound(enforcement=enforcement), cache=cache),
-                    rhythm=self.settings.rhythm,
-                ),
+                heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=rhythm),
+                puller=puller,
+                scrubber=scrubber,
             )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:

@@ -2,8 +2,9 @@
 
 It finishes the enforcement of opt-outs that are stored but not enforced, keeps the Redis set
 equal to Postgres, fetches the provider times of STOPs and STARTs, pulls from Twilio's log what
-webhooks missed, asks it about incidents, tells of alerts, forwards texts, seals the consent log,
-and recognises a database that was restored. It may be ended and restarted at any instant.
+webhooks missed, scrubs before campaigns, asks the log about incidents, tells of alerts, forwards
+texts, seals the consent log, and recognises a database that was restored. It may be ended and
+restarted at any instant.
 """
 
 import asyncio
@@ -39,6 +40,8 @@ FORWARD_EVERY = timedelta(seconds=1)
 SEAL_EVERY = timedelta(minutes=1)
 #: STOPs are stored while no worker runs, so that the mark must rise then as well.
 LOOK_EVERY = timedelta(seconds=1)
+#: A campaign waits for its scrub from when it is enqueued.
+SCRUB_EVERY = timedelta(milliseconds=100)
 #: Between two looks for senders whose inbound messages are to be read; each has its own rhythm.
 PULL_EVERY = timedelta(seconds=1)
 #: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
@@ -82,6 +85,7 @@ def _duties(
         (use_cases.alerting.deliver, ALERT_EVERY),
         (use_cases.forwarding.deliver, FORWARD_EVERY),
         (seal, SEAL_EVERY),
+        (use_cases.scrubber.round, SCRUB_EVERY),
     ]
     if heartbeat.is_demanded:
         duties.append((heartbeat.beat, heartbeat.rhythm.beat_every))

@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from sender.domain.rests import Resting
+from sender.domain.scrub import Scrub
 
 
 class CampaignState(StrEnum):
@@ -96,6 +97,8 @@ class Progress:
     holds: tuple[str, ...]
     #: Why its sender rests, and until when it does.
     rests: tuple[Resting, ...]
+    #: What Twilio was asked before it; ``None``: it was not enqueued yet.
+    scrub: Scrub | None
     started_at: datetime | None
     completed_at: datetime | None
 

@@ -76,3 +76,30 @@ class ServiceRecord:
     numbers: tuple[str, ...]
     #: Whether it takes inbound messages; otherwise the provider does not even log them.
     receives: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedRequest:
+    """A create request that the provider refused at once because the person has opted out.
+
+    It left no message; an alert tells of it.
+    """
+
+    #: The alert's.
+    sid: str
+    to: str
+    from_: str
+    service_sid: str
+    #: The provider's clock, aware, whole seconds.
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusals:
+    """Such requests, as far as they could be read."""
+
+    requests: tuple[RefusedRequest, ...]
+    #: Alerts about more of them that were too many, or do not say whom they were to.
+    left_out: int
+    #: Whether the list of alerts went back as far as was asked.
+    whole: bool

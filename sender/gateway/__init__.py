@@ -1,5 +1,6 @@
 """Everything that knows Twilio's wire: the client, the codes, the webhooks."""
 
+from sender.gateway.block_log import BlockLog
 from sender.gateway.client import (
     NOT_PASSED_ON,
     TWILIO_API,
@@ -35,6 +36,7 @@ __all__ = [
     "TWILIO_API",
     "TWIML_CONTENT_TYPE",
     "TWIML_EMPTY",
+    "BlockLog",
     "CodeEntry",
     "ConsentsGateway",
     "Credentials",

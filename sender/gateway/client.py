@@ -1,34 +1,24 @@
 """Twilio's Messages resource through its SDK: hand off, ask, cancel."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from logging import getLogger
 from typing import Any, Final, Self
 from uuid import UUID
 
-from aiohttp import ClientError
 from twilio.base.exceptions import (  # type: ignore[import-untyped]  # the SDK ships no types
     TwilioException,
 )
 from twilio.rest import Client  # type: ignore[import-untyped]
-from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyped]
-    MessageInstance,
-)
 
 from sender.domain.message import OutboundText
 from sender.domain.outcome import TOO_LATE, NotBegun, Outcome, Refused
 from sender.domain.provider import HandOff, MessageRecord, ServiceRecord
-from sender.errors import ProviderRefused, ProviderUnavailable
 from sender.gateway.answers import accepted, clock_offset, refused, unfinished, vendor_code
-from sender.gateway.codes import (
-    NOT_FOUND,
-    TOO_LATE_TO_CANCEL,
-    callback_verdict,
-    is_toll_free,
-    refuses_account,
-)
+from sender.gateway.asking import PAGE_SIZE, asking, record_of
+from sender.gateway.codes import NOT_FOUND, TOO_LATE_TO_CANCEL
 from sender.gateway.transport import Exchange, LeanHttpClient, exchange
 from sender.gateway.urls import PublicUrls, require_absolute
 from sender.send_clock import send_clock
@@ -40,27 +30,10 @@ TWILIO_API: Final = "https://api.twilio.com"
 
 #: Twilio's limits for ValidityPeriod, seconds (error 21624 outside).
 _SHORTEST_VALIDITY, _LONGEST_VALIDITY = 1, 36_000
-#: Twilio's limit (error 20007 above); the SDK would ask for more.
-_PAGE_SIZE: Final = 1000
-#: The same for the numbers of a Messaging Service.
+#: Twilio's limit for the numbers of a Messaging Service.
 _POOL_PAGE_SIZE: Final = 100
 #: Its statuses of a message that it has taken and not passed on: until then it can be canceled.
 NOT_PASSED_ON: Final = frozenset({"accepted", "scheduled", "queued"})
-#: For questions, which may be repeated freely; a list may take many pages.
-_ASK_SECONDS: Final = 30.0
-
-#: Everything a question can fail with: the SDK's errors, the wire's, and answers that make no
-#: sense to the SDK.
-FOREIGN_ERRORS: Final = (
-    TwilioException,
-    ClientError,
-    OSError,
-    TimeoutError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +180,7 @@ class TwilioGateway:
         """
         with asking("fetch a message"):
             try:
-                return _record(await self._client.messages(sid).fetch_async())
+                return record_of(await self._client.messages(sid).fetch_async())
             except TwilioException as error:
                 if vendor_code(error) == NOT_FOUND:
                     return None
@@ -261,20 +234,20 @@ class TwilioGateway:
         if to is not None:
             filters["to"] = to
         with asking("list messages"):
-            page = await self._client.messages.page_async(page_size=_PAGE_SIZE, **filters)
-            found = [_record(message) for message in page]
+            page = await self._client.messages.page_async(page_size=PAGE_SIZE, **filters)
+            found = [record_of(message) for message in page]
         while True:
             yield [record for record in found if record.date_created >= since]
             with asking("list messages"):
                 page = await page.next_page_async()
                 if page is None:
                     return
-                found = [_record(message) for message in page]
+                found = [record_of(message) for message in page]
 
     async def _list(self, **filters: Any) -> list[MessageRecord]:
         with asking("list messages"):
-            found = await self._client.messages.list_async(page_size=_PAGE_SIZE, **filters)
-            return [_record(message) for message in found]
+            found = await self._client.messages.list_async(page_size=PAGE_SIZE, **filters)
+            return [record_of(message) for message in found]
 
     async def service(self, sid: str) -> ServiceRecord | None:
         """A Messaging Service and the numbers in its pool, ``None`` if there is none.
@@ -328,6 +301,7 @@ def _sdk_client(credentials: Credentials, base_url: str, http_client: LeanHttpCl
     if base_url != TWILIO_API:  # a simulator or a proxy stands in for all of Twilio
         client.accounts.base_url = base_url.rstrip("/")
         client.messaging.base_url = base_url.rstrip("/")
+        client.monitor.base_url = base_url.rstrip("/")
     return client
 
 
@@ -343,46 +317,3 @@ def _day(since: datetime) -> datetime:
 def _validity_seconds(validity: timedelta) -> int:
     seconds = int(validity.total_seconds())
     return max(_SHORTEST_VALIDITY, min(_LONGEST_VALIDITY, seconds))
-
-
-@contextmanager
-def asking(what: str) -> Iterator[None]:
-    """Have the block's requests be questions: bounded in time, their errors ours.
-
-    Raises:
-        ProviderRefused: the account is not let in.
-        ProviderUnavailable: no readable answer.
-    """
-    deadline = send_clock() + _ASK_SECONDS
-    with exchange(connect_by=deadline, deadline=deadline) as current:
-        try:
-            yield
-        except FOREIGN_ERRORS as error:
-            status = f" (HTTP {current.status})" if current.status else ""
-            code = vendor_code(error)
-            if current.status and refuses_account(current.status, code):
-                raise ProviderRefused(f"Twilio refused to {what}{status}: code {code}") from error
-            raise ProviderUnavailable(
-                f"Twilio could not {what}{status}: {type(error).__name__}"
-            ) from error
-
-
-def _record(message: MessageInstance) -> MessageRecord:
-    if not message.sid or message.date_created is None:
-        raise ValueError("a message record without a SID or a date")
-    return MessageRecord(
-        sid=message.sid,
-        account_sid=message.account_sid or "",
-        direction=message.direction or "",
-        from_=message.from_,
-        to=message.to or "",
-        body=message.body or "",
-        status=message.status or "",
-        error_code=message.error_code,
-        date_created=message.date_created,
-        service_sid=message.messaging_service_sid,
-        num_media=int(message.num_media or 0),
-        verdict=callback_verdict(
-            message.status or "", message.error_code, toll_free=is_toll_free(message.from_)
-        ),
-    )

@@ -16,7 +16,7 @@ from twilio.rest import Client  # type: ignore[import-untyped]
 from sender.domain.pushing import ItemAnswer, OptOutItem
 from sender.errors import ProviderBusy, ProviderUnavailable
 from sender.gateway.answers import retry_after
-from sender.gateway.client import FOREIGN_ERRORS
+from sender.gateway.asking import FOREIGN_ERRORS
 from sender.gateway.transport import exchange
 from sender.send_clock import send_clock
 

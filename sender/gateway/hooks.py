@@ -13,7 +13,7 @@ from twilio.rest import Client  # type: ignore[import-untyped]
 
 from sender.domain.webhook_setup import Hook, HookSettings, Wanted
 from sender.gateway.answers import vendor_code
-from sender.gateway.client import asking
+from sender.gateway.asking import asking
 from sender.gateway.codes import NOT_FOUND
 
 _POOL_PAGE_SIZE = 100

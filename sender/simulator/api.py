@@ -11,6 +11,7 @@ from sender.simulator.consents import ConsentsApi
 from sender.simulator.creating import CreateMessage
 from sender.simulator.listing import ListRequest, page_of
 from sender.simulator.messages import API_VERSION, MessageRow
+from sender.simulator.monitor import MonitorApi
 from sender.simulator.numbers import NumbersApi
 from sender.simulator.refusals import Refusal
 from sender.simulator.services import ServicesApi
@@ -35,6 +36,7 @@ class MessagesApi:
         app.router.add_post(f"{base}/Messages/{{sid}}.json", self._logged("update", self._update))
         NumbersApi(self.simulator).add_routes(app, self._logged)
         ServicesApi(self.simulator).add_routes(app, self._logged)
+        MonitorApi(self.simulator).add_routes(app, self._logged)
         consents = ConsentsApi(self.simulator)
         app.router.add_post("/v1/Consents/Bulk", self._logged("consents", consents.upsert))
         app.router.add_route("*", "/{path:.*}", self._logged("unknown", self._not_found))

@@ -83,6 +83,8 @@ class CreateMessage:
         # The answer tells what was true now, not after the latency: initial status, no sender.
         created = verdict.row.as_json() if verdict.row else None
         self._record(entry, verdict)
+        if verdict.refusal:
+            self.simulator.alerts.note(verdict.refusal, form)
         self._play(form, rule, When.DURING)
         await self._hold(rule)
         response = await self._give(request, verdict, created)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVarTuple
 
 from sender.simulator.account import Account, SimulatorConfig
+from sender.simulator.alerts import Alerts
 from sender.simulator.behaviour import Behaviour
 from sender.simulator.chance import Chance
 from sender.simulator.hooks import Hooks
@@ -37,6 +38,7 @@ class Simulator:
     def _forget(self) -> None:
         self.behaviour: Behaviour = self.config
         self.messages = Messages()
+        self.alerts = Alerts()
         self.blocks = BlockTable()
         self.script = Script()
         self.chance = Chance(self.config.seed)

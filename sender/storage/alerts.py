@@ -24,6 +24,8 @@ class AlertKind(StrEnum):
     LIST_LOST_DATA = "list_lost_data"
     #: STOPs may be missing: a tenant with campaigns that run waits for the end of a gap.
     INTAKE_GAP = "intake_gap"
+    #: A campaign is held because Twilio could not be asked for opt-outs before it.
+    SCRUB_FAILED = "scrub_failed"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from sender.domain.campaign import CampaignState, MessageIds, Progress
-from sender.storage import holds, senders
+from sender.storage import holds, scrubs, senders
 from sender.storage.database import Transaction
 from sender.storage.texts import storable
 
@@ -48,6 +48,7 @@ class CampaignRow:
     #: Who put it into its state; empty: nobody is named.
     author: str
     fingerprint: str
+    transactional: bool
     file_rows: int
     recipients: int
     duplicates: int
@@ -121,8 +122,8 @@ class LeftOut:
     first_line: int | None
 
 
-_COLUMNS = """id, tenant_id, name, state, why, author, fingerprint, file_rows, recipients,
-    duplicates, rejected, created_at, started_at, deadline_at, completed_at"""
+_COLUMNS = """id, tenant_id, name, state, why, author, fingerprint, transactional, file_rows,
+    recipients, duplicates, rejected, created_at, started_at, deadline_at, completed_at"""
 
 _INSERT = text("""
     INSERT INTO campaign (tenant_id, sender_id, name, body, idempotency_key, fingerprint,
@@ -317,6 +318,7 @@ def progress(tx: Transaction, campaign: CampaignRow) -> Progress:
         reasons=reasons,
         holds=tuple(hold.reason for hold in holds.on_campaign(tx, campaign.id)),
         rests=senders.resting(tx, campaign.id),
+        scrub=scrubs.of_campaign(tx, campaign.id),
         started_at=campaign.started_at,
         completed_at=campaign.completed_at,
     )

@@ -30,6 +30,12 @@ OF_RECOVERY = (DATABASE_OLDER, NOT_RECOVERED)
 #: The reason of the hold on a sender while STOPs to it, or to another of its tenant's, may be
 #: missing.
 INTAKE_GAP = "intake_gap"
+#: The reason of the hold on a campaign that waits for its scrub.
+SCRUB = "scrub"
+#: The same once that has taken too long. The scrub is tried on, and lifts it, or a person does.
+SCRUB_FAILED = "scrub_failed"
+#: Reasons of holds that are lifted by their name only, not along with others.
+BY_NAME = (INTAKE_GAP, SCRUB)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +128,8 @@ _RELEASE = text("""
     UPDATE hold SET released_at = now(), released_by = :author, release_reason = :why
     WHERE level = :level AND subject = :subject AND released_at IS NULL
       AND reason <> ALL (CAST(:kept AS text[])) AND (:by_operator OR NOT by_operator)
-      AND (CAST(:only AS text) IS NULL AND reason <> :gap OR reason = :only)
+      AND (CAST(:only AS text) IS NULL AND reason <> ALL (CAST(:by_name AS text[]))
+           OR reason = :only)
 """)
 _ON_CAMPAIGN = text("""
     SELECT h.level, h.subject, h.reason, h.detail, h.author, h.by_operator
@@ -189,11 +196,11 @@ def release(  # noqa: PLR0913  # what, who, why: each by its name
     """Lift every hold on one subject, or only that of one reason; how many there were.
 
     Those of recoveries are not among them, and the operator's only where the operator lifts. Nor
-    is, unless it is named, one because of a gap of the intake: it stands for STOPs that whoever
-    lifts the others has not thought of.
+    is, unless it is named, one because of a gap of the intake or for a scrub: it stands for STOPs
+    that whoever lifts the others has not thought of.
     """
     values = {"level": level.value, "subject": subject, "author": author, "why": why, "only": only}
-    kept = {"kept": list(OF_RECOVERY), "gap": INTAKE_GAP, "by_operator": by_operator}
+    kept = {"kept": list(OF_RECOVERY), "by_name": list(BY_NAME), "by_operator": by_operator}
     return tx.execute(_RELEASE, values | kept).rowcount
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from sender.domain.intake import Blind, Source
+from sender.domain.phone import SenderKind
 from sender.storage import alerts
 from sender.storage.alerts import AlertKind
 from sender.storage.database import Transaction
@@ -277,8 +278,13 @@ class DueSender:
     #: Whether an inbound message to it was ever seen; asked of short codes only.
     heard: bool
 
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a pool of numbers, which are read as senders themselves."""
+        return self.kind == SenderKind.MESSAGING_SERVICE
 
-_DUE = text("""
+
+_READ = """
     SELECT s.id, s.tenant_id, s.address, s.kind, i.pulled_upto AS watermark,
            CASE WHEN i.pulled_upto IS NULL THEN (
                SELECT min(c.created_at) FROM campaign c
@@ -290,9 +296,15 @@ _DUE = text("""
     FROM sender s JOIN tenant t ON t.id = s.tenant_id
     LEFT JOIN intake_sender i ON i.sender_id = s.id
     WHERE t.account_sid IS NOT NULL AND s.kind <> 'alphanumeric'
+"""
+_DUE = text(f"""{_READ}
       AND coalesce(i.next_pull, '-infinity') <= clock_timestamp()
     ORDER BY i.next_pull NULLS FIRST, s.id LIMIT :limit
-""")
+""")  # built from a constant
+_BEHIND = text(f"""{_READ}
+      AND s.id IN (SELECT ss.sender_id FROM sender_scope ss WHERE ss.scope = :sender_id)
+    ORDER BY s.kind <> 'messaging_service', s.id
+""")  # noqa: S608  # built from a constant
 
 
 _TAKE_TURN = text("""
@@ -316,6 +328,11 @@ def now(tx: Transaction) -> datetime:
     """Postgres's clock, by which watermarks are."""
     found: datetime = tx.execute(text("SELECT clock_timestamp()")).scalar_one()
     return found
+
+
+def behind(tx: Transaction, sender_id: int) -> list[DueSender]:
+    """A sender, and the numbers that are or were in it if it is a service; it comes first."""
+    return [DueSender(**row) for row in tx.execute(_BEHIND, {"sender_id": sender_id}).mappings()]
 
 
 def due(tx: Transaction, *, limit: int) -> list[DueSender]:

@@ -137,6 +137,7 @@ def tables(
         why="",
         author="",
         fingerprint="",
+        transactional=False,
         file_rows=len(messages),
         recipients=len(messages),
         duplicates=0,

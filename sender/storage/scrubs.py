@@ -1,0 +1,240 @@
+"""Scrubs: which campaigns wait for theirs, what became of it, and how far blocks were read.
+
+A campaign waits by a hold on itself, which the guard reads with all others. One that ended as it
+should was nobody's decision and leaves no record among the holds: what it found stands here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.expression import bindparam
+
+from sender.domain.scrub import Scrub, ScrubOutcome
+from sender.storage import holds
+from sender.storage.database import Transaction
+from sender.storage.holds import OF_RECOVERY, SCRUB, Hold, Level
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A running campaign that waits for its scrub."""
+
+    campaign_id: int
+    tenant_id: int
+    sender_id: int
+    #: The From number or Messaging Service SID.
+    sender: str
+    #: How often it failed.
+    tries: int
+    #: How long it has been running without.
+    waited: timedelta
+
+
+_ASK = text("""
+    INSERT INTO campaign_scrub (campaign_id) VALUES (:id)
+    ON CONFLICT (campaign_id) DO UPDATE SET outcome = 'waiting', why = '', ended_at = NULL
+    WHERE campaign_scrub.outcome <> 'waiting'
+""")
+_SKIP = text("""
+    INSERT INTO campaign_scrub (campaign_id, outcome, why, ended_at)
+    VALUES (:id, 'skipped', :why, clock_timestamp())
+    ON CONFLICT (campaign_id) DO UPDATE
+    SET outcome = excluded.outcome, why = excluded.why, ended_at = excluded.ended_at
+""")
+_LET_GO = text("""
+    DELETE FROM hold
+    WHERE level = 'campaign' AND subject = ANY (CAST(:ids AS bigint[])) AND reason = 'scrub'
+      AND released_at IS NULL
+""")
+_LIFT_FAILED = text("""
+    UPDATE hold SET released_at = clock_timestamp(), released_by = 'the scrub',
+                    release_reason = :why
+    WHERE level = 'campaign' AND subject = ANY (CAST(:ids AS bigint[]))
+      AND reason = 'scrub_failed' AND released_at IS NULL
+""")
+
+
+def ask(tx: Transaction, campaign_id: int) -> None:
+    """Have a (locked) campaign wait for its scrub."""
+    tx.execute(_ASK, {"id": campaign_id})
+    detail = "waits until Twilio was asked for opt-outs that are not known here"
+    holds.place(tx, Hold(level=Level.CAMPAIGN, subject=campaign_id, reason=SCRUB, detail=detail))
+
+
+def skip(tx: Transaction, campaign_id: int, why: str) -> None:
+    """Have a (locked) campaign go without one; why stands beside it."""
+    tx.execute(_SKIP, {"id": campaign_id, "why": why})
+    _lift(tx, [campaign_id], why)
+
+
+def _lift(tx: Transaction, campaign_ids: Sequence[int], why: str) -> None:
+    ids = {"ids": list(campaign_ids)}
+    tx.execute(_LET_GO, ids)
+    tx.execute(_LIFT_FAILED, {**ids, "why": why})
+
+
+#: Those that a person let go, or that have ended: nobody waits any more.
+_LIFTED = text("""
+    UPDATE campaign_scrub k
+    SET ended_at = clock_timestamp(), outcome = 'lifted', why = coalesce(
+        (SELECT h.released_by || ': ' || h.release_reason FROM hold h
+         WHERE h.level = 'campaign' AND h.subject = k.campaign_id
+           AND h.reason IN ('scrub', 'scrub_failed') AND h.released_at IS NOT NULL
+         ORDER BY h.released_at DESC LIMIT 1), '')
+    WHERE k.outcome = 'waiting' AND NOT EXISTS (
+        SELECT FROM hold h WHERE h.level = 'campaign' AND h.subject = k.campaign_id
+          AND h.reason IN ('scrub', 'scrub_failed') AND h.released_at IS NULL)
+""")
+_DROP = text("""
+    UPDATE campaign_scrub k SET ended_at = clock_timestamp(), outcome = 'dropped'
+    FROM campaign c
+    WHERE c.id = k.campaign_id AND k.outcome = 'waiting' AND c.completed_at IS NOT NULL
+    RETURNING c.id
+""")
+#: Claimed by being put off: whoever claims them and dies leaves them to the next. While a database
+#: is to be recovered, the recovery reads the log first: what is pending there may have been sent.
+_CLAIM = text("""
+    UPDATE campaign_scrub k SET next_at = clock_timestamp() + :lease
+    FROM campaign c JOIN sender f ON f.id = c.sender_id
+    WHERE c.id = k.campaign_id AND k.campaign_id IN (
+        SELECT w.campaign_id FROM campaign_scrub w JOIN campaign r ON r.id = w.campaign_id
+        WHERE w.outcome = 'waiting' AND w.next_at <= clock_timestamp() AND r.state = 'RUNNING'
+          AND r.tenant_id <> ALL (CAST(:busy AS integer[]))
+          AND NOT EXISTS (
+              SELECT FROM hold h WHERE h.released_at IS NULL
+                AND h.reason = ANY (CAST(:of_recovery AS text[]))
+                AND (h.level = 'all' OR h.level = 'tenant' AND h.subject = r.tenant_id))
+        ORDER BY w.next_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
+    RETURNING k.campaign_id, c.tenant_id, c.sender_id, f.address AS sender, k.tries,
+              clock_timestamp() - greatest(c.started_at, k.asked_at) AS waited
+""")
+_ANY = text("SELECT EXISTS (SELECT FROM campaign_scrub WHERE outcome = 'waiting')")
+
+
+def claim(
+    tx: Transaction, *, lease: timedelta, limit: int, busy: Sequence[int] = ()
+) -> list[Waiting]:
+    """Take the scrubs that are due, but for these tenants', for so long; mostly there is none."""
+    if not tx.execute(_ANY).scalar_one():
+        return []
+    tx.execute(_LIFTED)
+    _lift(tx, [row.id for row in tx.execute(_DROP)], "the campaign has ended")
+    values = {"lease": lease, "limit": limit, "busy": list(busy)}
+    rows = tx.execute(_CLAIM, {**values, "of_recovery": list(OF_RECOVERY)}).mappings()
+    return [Waiting(**row) for row in rows]
+
+
+_END = text("""
+    UPDATE campaign_scrub
+    SET outcome = 'done', why = '', drift = :drift, unseen = :unseen, ended_at = clock_timestamp()
+    WHERE campaign_id = ANY (CAST(:ids AS bigint[])) AND outcome = 'waiting'
+""").bindparams(bindparam("drift", type_=JSONB))
+_PUT_OFF = text("""
+    UPDATE campaign_scrub
+    SET tries = tries + 1, why = :why, next_at = clock_timestamp() + :rest
+    WHERE campaign_id = :id AND outcome = 'waiting'
+""")
+_EXPLAIN = text("""
+    UPDATE hold SET detail = :detail
+    WHERE level = 'campaign' AND subject = :id AND reason IN ('scrub', 'scrub_failed')
+      AND released_at IS NULL
+""")
+_GIVE_UP = text("""
+    UPDATE hold SET reason = 'scrub_failed'
+    WHERE level = 'campaign' AND subject = :id AND reason = 'scrub' AND released_at IS NULL
+""")
+
+
+def end(
+    tx: Transaction, campaign_ids: Sequence[int], *, drift: Mapping[str, int], unseen: str
+) -> None:
+    """Let these go: what Twilio told is in force."""
+    values = {"ids": list(campaign_ids), "drift": dict(drift), "unseen": unseen}
+    tx.execute(_END, values)
+    _lift(tx, campaign_ids, "Twilio was asked")
+
+
+def put_off(
+    tx: Transaction, campaign_id: int, *, why: str, rest: timedelta, gives_up: bool
+) -> bool:
+    """Try it again later; the hold says why it waits.
+
+    Returns:
+        Whether the campaign is from now on held as one whose scrub has failed.
+    """
+    tx.execute(_PUT_OFF, {"id": campaign_id, "why": why, "rest": rest})
+    hint = "; it is tried on, or lift this hold to go without" if gives_up else ""
+    tx.execute(_EXPLAIN, {"id": campaign_id, "detail": f"{why}{hint}"})
+    return gives_up and bool(tx.execute(_GIVE_UP, {"id": campaign_id}).rowcount)
+
+
+_OF_CAMPAIGN = text("""
+    SELECT outcome, why, drift, unseen, asked_at, ended_at FROM campaign_scrub
+    WHERE campaign_id = :id
+""")
+
+
+def of_campaign(tx: Transaction, campaign_id: int) -> Scrub | None:
+    """A campaign's scrub; ``None`` where it was not enqueued yet, or before there were any."""
+    row = tx.execute(_OF_CAMPAIGN, {"id": campaign_id}).mappings().one_or_none()
+    return None if row is None else Scrub(**{**row, "outcome": ScrubOutcome(row["outcome"])})
+
+
+_BLOCKS_UPTO = text("SELECT blocks_upto FROM intake_sender WHERE sender_id = :id")
+_BLOCKS_READ = text("""
+    INSERT INTO intake_sender AS i (sender_id, blocks_upto) VALUES (:id, :upto)
+    ON CONFLICT (sender_id) DO UPDATE SET blocks_upto = greatest(i.blocks_upto, :upto)
+""")
+_ALERTS_UPTO = text("SELECT alerts_upto FROM tenant WHERE id = :id")
+_ALERTS_READ = text("""
+    UPDATE tenant SET alerts_upto = greatest(alerts_upto, :upto) WHERE id = :id
+""")
+
+
+def blocks_upto(tx: Transaction, sender_id: int) -> datetime | None:
+    """Up to when a sender's failed messages were read; ``None``: never."""
+    found: datetime | None = tx.execute(_BLOCKS_UPTO, {"id": sender_id}).scalar_one_or_none()
+    return found
+
+
+def blocks_read(tx: Transaction, sender_id: int, upto: datetime) -> None:
+    """They were, and what they tell is committed."""
+    tx.execute(_BLOCKS_READ, {"id": sender_id, "upto": upto})
+
+
+def alerts_upto(tx: Transaction, tenant_id: int) -> datetime | None:
+    """Up to when a tenant's alerts were read; ``None``: never."""
+    found: datetime | None = tx.execute(_ALERTS_UPTO, {"id": tenant_id}).scalar_one_or_none()
+    return found
+
+
+def alerts_read(tx: Transaction, tenant_id: int, upto: datetime) -> None:
+    """They were, and what they tell is committed."""
+    tx.execute(_ALERTS_READ, {"id": tenant_id, "upto": upto})
+
+
+_OWNER = text("""
+    SELECT m.id, m.guarded_at, m.state FROM message m JOIN campaign c ON c.id = m.campaign_id
+    WHERE m.recipient = :recipient AND m.sid = :sid AND c.tenant_id = :tenant_id
+""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """The message of ours that a record of the provider's log is about."""
+
+    id: UUID
+    guarded_at: datetime | None
+    state: str
+
+
+def owner(tx: Transaction, *, tenant_id: int, recipient: int, sid: str) -> Owner | None:
+    """Whose record this is; ``None``: another system's, or one of a lost database's."""
+    values: dict[str, Any] = {"tenant_id": tenant_id, "recipient": recipient, "sid": sid}
+    row = tx.execute(_OWNER, values).mappings().one_or_none()
+    return None if row is None else Owner(**row)
