@@ -2,9 +2,8 @@
 
 # Another interpreter: make test PYTHON=python3.13
 PYTHON ?= python3
-# Test files that run side by side. More are hardly faster on two cores, where the fault tests, which
-# start many processes, then get into each other's way.
-JOBS ?= 2
+# Test files that run side by side: one more than two cores, since the fault tests wait a lot.
+JOBS ?= 3
 # Passed on to the demo: make demo ARGS="--recipients 20000 --kill-worker"
 ARGS ?=
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -70,16 +70,16 @@ class _Fleet:
     @asynccontextmanager
     async def working(self, *, threads: int) -> AsyncIterator[None]:
         """With so many threads, until the block ends."""
-        tasks = [asyncio.create_task(self.thread()) for _ in range(threads)]
-        tasks.append(asyncio.create_task(self.beat()))
+        tasks = {asyncio.create_task(self.thread()) for _ in range(threads)}
+        tasks.add(asyncio.create_task(self.beat()))
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    await task
+            # Again and again: Python 3.11's `wait_for`, in the connection pool, can swallow one.
+            while tasks:
+                for task in tasks:
+                    task.cancel()
+                _, tasks = await asyncio.wait(tasks, timeout=1)
 
 
 def _counted(rig: Rig) -> tuple[_Fleet, Counter[str]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,16 +58,16 @@ class Fleet:
             slices=THREADS,
             reserved=RESERVED,
         )
-        tasks = [asyncio.create_task(self.thread()) for _ in range(THREADS)]
-        tasks.append(asyncio.create_task(self.beat()))
+        tasks = {asyncio.create_task(self.thread()) for _ in range(THREADS)}
+        tasks.add(asyncio.create_task(self.beat()))
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    await task
+            # Again and again: Python 3.11's `wait_for`, in the connection pool, can swallow one.
+            while tasks:
+                for task in tasks:
+                    task.cancel()
+                _, tasks = await asyncio.wait(tasks, timeout=1)
 
 
 def _sent(rig: Rig, body: str) -> int:
