@@ -125,7 +125,7 @@ class Yesterday:
 @pytest.fixture
 def yesterday(tmp_path: Path) -> Iterator[Yesterday]:
     """A system of its own: what is done to it is not put right again."""
-    # A restore takes longer than the intake may be silent on a busy machine: that is another subject.
+    # A restore can take longer than the intake may be silent: that is another subject.
     with running_system(tmp_path, SENDER_INTAKE_SILENCE_SECONDS="300") as system:
         system.simulator.ask("PATCH", "config", {"provider_block": False, "latency_ms": 50})
         yield Yesterday(system, tmp_path / "backup")
