@@ -24,9 +24,9 @@ from sender.domain.provider import MessageRecord, ServiceRecord
 from sender.drift import may_be_texted, people_of
 from sender.errors import ProviderUnavailable
 from sender.hearing import Hearing
-from sender.storage import inbound, intake, pools
+from sender.storage import inbound, pools, pulls
 from sender.storage.database import AsyncDatabase
-from sender.storage.intake import DueSender
+from sender.storage.pulls import DueSender
 
 log = structlog.get_logger(__name__)
 
@@ -73,13 +73,13 @@ class LogReading:
             ProviderUnavailable: Twilio could not be asked.
             DatabaseError: what was not committed is read again.
         """
-        asked_at = await self.db.run(intake.now)
+        asked_at = await self.db.run(pulls.now)
         if sender.is_service:
             heard = Heard(blind=await self._members(provider, sender))
         else:
             heard = await self._texts(provider, sender, asked_at)
         await self.db.run(
-            intake.pulled,
+            pulls.pulled,
             sender.id,
             upto=asked_at - self.settles,
             blind=heard.blind,

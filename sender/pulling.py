@@ -18,9 +18,10 @@ from sender.errors import ConfigurationError, ProviderUnavailable, SenderError
 from sender.hearing import Hearing
 from sender.heartbeat import report
 from sender.log_reading import LogReading, ProviderLog
-from sender.storage import intake
+from sender.storage import intake, pulls
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, is_passing, told
-from sender.storage.intake import DueSender, Gap
+from sender.storage.intake import Gap
+from sender.storage.pulls import DueSender
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,7 @@ class Puller:
         Raises:
             DatabaseError: what was not committed is read again.
         """
-        read = await self._pull() if await self.db.run(intake.due, limit=1) else 0
+        read = await self._pull() if await self.db.run(pulls.due, limit=1) else 0
         if read is None:
             return 0
         for gap in await self.db.run(self._after_round):
@@ -86,10 +87,10 @@ class Puller:
         """Read for a while; ``None`` where another consumer has the turn, alive or not."""
         give_up_at = time.monotonic() + ROUND_FOR.total_seconds()
         async with self.db.session() as session:
-            if not await session.run(intake.take_turn):
+            if not await session.run(pulls.take_turn):
                 return None
             by_tenant: dict[int, list[DueSender]] = {}  # who waits longest comes first
-            for one in await self.db.run(intake.due, limit=AT_A_TIME):
+            for one in await self.db.run(pulls.due, limit=AT_A_TIME):
                 by_tenant.setdefault(one.tenant_id, []).append(one)
             few = asyncio.Semaphore(TENANTS_AT_A_TIME)
             reading = [self._tenant(some, few, give_up_at) for some in by_tenant.values()]
@@ -123,7 +124,7 @@ class Puller:
                     unasked = isinstance(exc, ProviderUnavailable | ConfigurationError)
                     left = senders[number + 1 :] if unasked else ()
                     # Itself last: then the others' turn comes first, should it fail for ever.
-                    await self.db.run(intake.failed, [one.id for one in (*left, sender)], why)
+                    await self.db.run(pulls.failed, [one.id for one in (*left, sender)], why)
                     if unasked:
                         break
         return read

@@ -5,6 +5,7 @@ the campaign was enqueued is committed: campaigns that wait together share one r
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -26,7 +27,7 @@ from sender.domain.scrub import (
 from sender.errors import ProviderRefused, SenderError
 from sender.log_reading import LogReading, ProviderLog
 from sender.lost_blocks import LostBlocks
-from sender.storage import alerts, intake, scrubs
+from sender.storage import alerts, pulls, scrubs
 from sender.storage.alerts import AlertKind
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
 from sender.storage.scrubs import Waiting
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 AT_A_TIME = 500
 #: How long a scrub is its consumer's: as long later another one takes it from a lost one.
 LEASE = timedelta(minutes=1)
+#: Between two tries while Postgres is away.
+AGAIN_AFTER = timedelta(seconds=1)
 #: Readings at the same time, and those of one tenant: the consumer's connections to Postgres have
 #: STOPs to enforce, and no tenant's long log keeps all others waiting.
 READINGS_AT_A_TIME, OF_A_TENANT = 6, 3
@@ -130,11 +133,19 @@ class Scrubber:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _tenant(self, tenant_id: int, waiting: Sequence[Waiting]) -> None:
-        """Scrub for all that wait, or put them off."""
-        try:
-            await self._try(tenant_id, waiting)
-        except DatabaseError as exc:  # they are due again once the lease is over
-            log.warning("scrub_not_kept", tenant=tenant_id, error=told(exc))
+        """Scrub for all that wait, or put them off, through a short absence of Postgres.
+
+        After a longer one they are due again, for whoever lives, as soon as their lease is over.
+        """
+        give_up_at = time.monotonic() + LEASE.total_seconds() / 2
+        while time.monotonic() < give_up_at:
+            try:
+                await self._try(tenant_id, waiting)
+            except DatabaseError as exc:
+                log.warning("scrub_not_kept", tenant=tenant_id, error=told(exc))
+                await asyncio.sleep(AGAIN_AFTER.total_seconds())
+            else:
+                return
 
     async def _try(self, tenant_id: int, waiting: Sequence[Waiting]) -> None:
         try:
@@ -184,11 +195,11 @@ class Scrubber:
         self, provider: ProviderLog, blocks: BlockLog, campaign: Waiting, few: asyncio.Semaphore
     ) -> _Found:
         """What the message log tells of a campaign's sender: of each number, if it is a service."""
-        behind = await self.db.run(intake.behind, campaign.sender_id)
+        behind = await self.db.run(pulls.behind, campaign.sender_id)
         heard: list[_Found] = []
         if behind and behind[0].is_service:  # by which its numbers become known
             heard.append(await self._inbound(provider, behind[0], few))
-            behind = (await self.db.run(intake.behind, campaign.sender_id))[1:]
+            behind = (await self.db.run(pulls.behind, campaign.sender_id))[1:]
         for_inbound = [self._inbound(provider, number, few) for number in behind]
         addresses = [(number.id, number.address) for number in behind]
         if not behind and not heard:  # a name: it has no inbound messages
@@ -201,7 +212,7 @@ class Scrubber:
         return _together([*heard, *await _all(*for_inbound, *for_failed)])
 
     async def _inbound(
-        self, provider: ProviderLog, sender: intake.DueSender, few: asyncio.Semaphore
+        self, provider: ProviderLog, sender: pulls.DueSender, few: asyncio.Semaphore
     ) -> _Found:
         async with few, self._room:
             heard = await self.reading.read(provider, sender)
@@ -212,7 +223,7 @@ class Scrubber:
         self, log_: BlockLog, tenant_id: int, sender_id: int, address: str, few: asyncio.Semaphore
     ) -> _Found:
         """Apply the blocks among a number's messages since it was last read."""
-        asked_at = await self.db.run(intake.now)
+        asked_at = await self.db.run(pulls.now)
         upto = await self.db.run(scrubs.blocks_upto, sender_id)
         since = blocks_since(upto, at=asked_at, overlap=FAILURES_OVERLAP)
         newly_out = read = 0
@@ -238,7 +249,7 @@ class Scrubber:
 
         A key that may not read alerts holds nobody: nothing else needs them.
         """
-        asked_at = await self.db.run(intake.now)
+        asked_at = await self.db.run(pulls.now)
         upto = await self.db.run(scrubs.alerts_upto, tenant_id)
         since = blocks_since(upto, at=asked_at, overlap=ALERTS_OVERLAP)
         async with few, self._room:

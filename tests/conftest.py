@@ -14,6 +14,7 @@ import ipaddress
 import itertools
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -41,6 +42,9 @@ if (
 ):
     os.environ["TMPDIR"] = str(_MEMORY)  # child processes look there, too
     tempfile.tempdir = None  # asked anew
+
+# A run in the background is started without it, and so would be all that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sender.domain.intake import IntakeMode, Rhythm, Source
 from sender.heartbeat import Heartbeat
-from sender.storage import intake
+from sender.storage import intake, pulls
 from sender.storage.database import AsyncDatabase
 from tests.bench import Bench, soon
 from workers.beating import beating
@@ -33,7 +33,7 @@ async def test_an_app_that_ends_as_it_starts_gives_none(
     patient = Rhythm(mode=QUICK.mode, silence=timedelta(hours=1), pull_every=QUICK.pull_every)
     async with beating(Heartbeat(db=loop_db, source=Source.WEBHOOK, rhythm=patient)):
         for _ in range(10):
-            await loop_db.run(intake.now)
+            await loop_db.run(pulls.now)
     assert bench.value(BEATEN_AT) == first
 
 

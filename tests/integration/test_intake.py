@@ -28,7 +28,7 @@ from sender.inbound import Applied, Inbound
 from sender.intake import Intake
 from sender.pulling import Puller
 from sender.recovery import Sweeper
-from sender.storage import alerts, campaigns, intake
+from sender.storage import alerts, campaigns, intake, pulls
 from sender.storage.database import AsyncDatabase, Transaction
 from tests.bench import (
     ANNA,
@@ -563,7 +563,7 @@ class TestPuller:
         """Several consumers ask Twilio once."""
         bench.campaign(ANNA)
         async with loop_db.session() as session:
-            assert await session.run(intake.take_turn)
+            assert await session.run(pulls.take_turn)
             assert await twilio.pull() == 0
         assert twilio.provider.asked == []
         assert await twilio.pull() == 1
@@ -574,7 +574,7 @@ class TestPuller:
         """A frozen consumer keeps its session: without an end nobody would pull any more."""
         bench.campaign(ANNA)
         async with loop_db.session() as session:
-            assert await session.run(intake.take_turn, timedelta(milliseconds=1))
+            assert await session.run(pulls.take_turn, timedelta(milliseconds=1))
             await soon(lambda: not bench.value(TURNS))
             assert await twilio.pull() == 1
 
@@ -668,7 +668,7 @@ class TestPullAlone:
         bench.campaign(ANNA)
         fall_silent(bench, "pull")
         async with loop_db.session() as session:
-            assert await session.run(intake.take_turn)
+            assert await session.run(pulls.take_turn)
             await twilio.pull()
             assert bench.value("SELECT good_until < now() FROM intake_source")
         await twilio.pull()
