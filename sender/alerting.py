@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import structlog
 
 from sender.config import Settings
-from sender.posting import Poster
+from sender.posting import Poster, Posts
 from sender.storage import alerts
 from sender.storage.alerts import Alert
 from sender.storage.database import AsyncDatabase
@@ -21,13 +20,6 @@ log = structlog.get_logger(__name__)
 AT_A_TIME = 10
 #: How long one is tried; an alert of yesterday helps nobody.
 PATIENCE = timedelta(hours=24)
-
-
-class Posts(Protocol):
-    """Signed POSTs."""
-
-    async def post(self, url: str, body: bytes, *, secret: str, at: datetime) -> str:
-        """Post once; empty when it was taken, else why not."""
 
 
 def _now() -> datetime:

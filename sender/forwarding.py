@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import structlog
 
 from sender.config import Settings
 from sender.credentials import Vault
 from sender.errors import ConfigurationError
-from sender.posting import Poster
+from sender.posting import Poster, Posts
 from sender.storage import forwards
 from sender.storage.database import AsyncDatabase
 from sender.storage.forwards import Forward
@@ -34,13 +33,6 @@ AT_A_TIME = 50
 ROUND = timedelta(seconds=20)
 #: How long one is tried.
 PATIENCE = timedelta(hours=24)
-
-
-class Posts(Protocol):
-    """Signed POSTs."""
-
-    async def post(self, url: str, body: bytes, *, secret: str, at: datetime) -> str:
-        """Post once; empty when it was taken, else why not."""
 
 
 def _now() -> datetime:

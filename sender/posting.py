@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
@@ -31,6 +31,13 @@ def signature(secret: str, body: bytes, *, at: datetime) -> str:
 
 class _PrivateAddressError(OSError):
     """The host is inside our own network: an address there must not be reached through us."""
+
+
+class Posts(Protocol):
+    """Signed POSTs."""
+
+    async def post(self, url: str, body: bytes, *, secret: str, at: datetime) -> str:
+        """Post once; empty when it was taken, else why not."""
 
 
 @dataclass(frozen=True, kw_only=True)

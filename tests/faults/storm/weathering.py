@@ -122,7 +122,7 @@ class Storm:
         self.disasters.freeze_consumer()  # or it would notice
         self._lose_from_redis()
         self._set_the_pace(campaign)
-        return campaign.enqueue()
+        return campaign.enqueue(scrub=False)  # which the frozen consumer would have to do
 
     def _first_is_up(self) -> bool:
         self.fleet.look()
