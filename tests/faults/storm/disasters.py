@@ -21,7 +21,7 @@ BROKER_PREFIX, SLICES = "sender:", "slices"
 #: How slow Redis is when it is slow: well within what a lookup waits.
 SLOW_SECONDS, SLOW_FOR = 0.25, 3.0
 #: How long the consumer or the webhook app is frozen.
-FROZEN_FOR, CONSUMER_FROZEN_FOR = 2.0, 6.0
+FROZEN_FOR, CONSUMER_FROZEN_FOR = 2.0, 12.0
 
 
 @dataclass(kw_only=True)
