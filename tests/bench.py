@@ -71,6 +71,14 @@ async def soon(holds: Callable[[], object]) -> None:
         await asyncio.sleep(0)
 
 
+async def end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: `wait_for`, in Python 3.11's pools, can swallow one."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """A database with a tenant or two, and short ways to campaigns, opt-outs and rows."""

@@ -16,7 +16,7 @@ from sender.domain.outcome import Ambiguous, NotBegun, Outcome, RefusalKind, Ref
 from sender.recovery import Kicker
 from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.slices import SliceTable, SliceWork
-from tests.bench import OTHER_SENDER, SENDER, accepted, crowd, soon
+from tests.bench import OTHER_SENDER, SENDER, accepted, crowd, end, soon
 from tests.pump_rig import Rig
 
 
@@ -75,11 +75,7 @@ class _Fleet:
         try:
             yield
         finally:
-            # Again and again: Python 3.11's `wait_for`, in the connection pool, can swallow one.
-            while tasks:
-                for task in tasks:
-                    task.cancel()
-                _, tasks = await asyncio.wait(tasks, timeout=1)
+            await end(tasks)
 
 
 def _counted(rig: Rig) -> tuple[_Fleet, Counter[str]]:

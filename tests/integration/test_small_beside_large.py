@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sender.recovery import Kicker
-from tests.bench import OTHER_SENDER, SENDER, crowd, soon
+from tests.bench import OTHER_SENDER, SENDER, crowd, end, soon
 from tests.pump_rig import Rig
 
 #: A process's threads, less recovery's, and how many of them are reserved.
@@ -63,11 +63,7 @@ class Fleet:
         try:
             yield
         finally:
-            # Again and again: Python 3.11's `wait_for`, in the connection pool, can swallow one.
-            while tasks:
-                for task in tasks:
-                    task.cancel()
-                _, tasks = await asyncio.wait(tasks, timeout=1)
+            await end(tasks)
 
 
 def _sent(rig: Rig, body: str) -> int:
