@@ -100,6 +100,36 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Makes the default partition the one of the months that its rows are from, without moving a row;
+-- its name. NULL where it is empty, or others lie between them.
+CREATE FUNCTION adopt_default_messages() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    lowest uuid;
+    highest uuid;
+    first uuid;
+    past uuid;
+    name text;
+BEGIN
+    LOCK TABLE message IN ACCESS EXCLUSIVE MODE;
+    SELECT id INTO lowest FROM message_default ORDER BY id LIMIT 1;
+    SELECT id INTO highest FROM message_default ORDER BY id DESC LIMIT 1;
+    first := message_floor(month_of(message_time(lowest)));
+    past := message_floor(month_after(message_time(highest)));
+    name := 'message_before_' || to_char(message_time(past) AT TIME ZONE 'UTC', 'YYYY_MM');
+    IF lowest IS NULL OR EXISTS (
+        SELECT FROM message_partition
+        WHERE NOT is_default AND end_id > first AND (first_id IS NULL OR first_id < past))
+    THEN
+        RETURN NULL;
+    END IF;
+    ALTER TABLE message DETACH PARTITION message_default;
+    EXECUTE format('ALTER TABLE message_default RENAME TO %I', name);
+    EXECUTE format('ALTER TABLE message ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                   name, first, past);
+    PERFORM make_message_partition('message_default', 'DEFAULT');
+    RETURN name;
+END $$;
+
 -- Nothing is ever refused for want of a month.
 SELECT make_message_partition('message_default', 'DEFAULT');
 -- More are made by the consumer, long before they are needed.
