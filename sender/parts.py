@@ -27,6 +27,7 @@ from sender.inbound import Inbound
 from sender.investigating import Investigation
 from sender.marking import GatheredCache
 from sender.mirroring import Mirror
+from sender.months import Months
 from sender.numbers import Numbers
 from sender.pulling import Puller
 from sender.pulsing import Pulse
@@ -121,3 +122,4 @@ class ConsumerRuntime:
     heartbeat: Heartbeat
     puller: Puller
     scrubber: Scrubber
+    months: Months

@@ -40,6 +40,7 @@ from sender.liveness import living
 from sender.mark_file import MarkFile
 from sender.marking import GatheredCache
 from sender.mirroring import Mirror
+from sender.months import Months
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
@@ -345,6 +346,7 @@ class Runtime:
                 heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=rhythm),
                 puller=puller,
                 scrubber=scrubber,
+                months=Months(db=db),
             )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:

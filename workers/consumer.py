@@ -38,6 +38,8 @@ ALERT_EVERY = timedelta(seconds=2)
 FORWARD_EVERY = timedelta(seconds=1)
 #: A link a minute: `verify` asks twice for each, and a year has half a million minutes.
 SEAL_EVERY = timedelta(minutes=1)
+#: Months are made months ahead; soon after a start, should it have been away for as long.
+MAKE_MONTHS_EVERY = timedelta(minutes=10)
 #: STOPs are stored while no worker runs, so that the mark must rise then as well.
 LOOK_EVERY = timedelta(seconds=1)
 #: A campaign waits for its scrub from when it is enqueued.
@@ -85,6 +87,7 @@ def _duties(
         (use_cases.alerting.deliver, ALERT_EVERY),
         (use_cases.forwarding.deliver, FORWARD_EVERY),
         (seal, SEAL_EVERY),
+        (use_cases.months.make, MAKE_MONTHS_EVERY),
         (use_cases.scrubber.round, SCRUB_EVERY),
     ]
     if heartbeat.is_demanded:

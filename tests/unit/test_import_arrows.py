@@ -76,6 +76,7 @@ USE_CASES = frozenset(
         "sender.intake",
         "sender.investigating",
         "sender.mirroring",
+        "sender.months",
         "sender.numbers",
         "sender.optouts",
         "sender.pulling",

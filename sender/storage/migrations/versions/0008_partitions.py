@@ -7,7 +7,9 @@ unique per campaign (all ids of a campaign lie in one month, so in one partition
 factor that keeps both updates of a row heap-only.
 
 Nothing refers to messages by a foreign key any more: a verdict outlives its message, and a month
-is dropped without a look at every other table.
+is dropped without a look at every other table. Nor do messages refer to their campaign, with which
+they are written in one transaction and which is never deleted: the check was half the cost of
+loading them, and a new month would have waited for whoever changes a campaign.
 """
 
 from alembic import op
@@ -38,6 +40,16 @@ $$;
 PARTITIONED = """
 ALTER TABLE doubt DROP CONSTRAINT doubt_message_id_fkey;
 ALTER TABLE verdict DROP CONSTRAINT verdict_message_id_fkey;
+ALTER TABLE message DROP CONSTRAINT message_campaign_id_fkey;
+
+-- What was sent to whom is known by its campaign and its key long after the messages are gone.
+CREATE FUNCTION refuse_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'rows of % are never deleted', TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER never_deleted BEFORE DELETE ON campaign
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_delete();
 
 LOCK TABLE message IN ACCESS EXCLUSIVE MODE;
 DO $$
@@ -52,8 +64,7 @@ BEGIN
     EXECUTE format('ALTER INDEX message_recipient_campaign_id_key RENAME TO %I',
                    old || '_recipient_campaign_id_key');
     EXECUTE format('CREATE TABLE message (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
-                        PRIMARY KEY (id), FOREIGN KEY (campaign_id) REFERENCES campaign
-                    ) PARTITION BY RANGE (id)', old);
+                                          PRIMARY KEY (id)) PARTITION BY RANGE (id)', old);
     CREATE TRIGGER message_in_doubt AFTER UPDATE ON message FOR EACH ROW
         WHEN (NEW.state = 'in_doubt' AND OLD.state <> 'in_doubt') EXECUTE FUNCTION note_doubt();
     IF newest IS NULL THEN
@@ -78,8 +89,9 @@ WHERE i.inhparent = CAST('message' AS regclass);
 -- Attached, not made in place, which would lock out everybody who reads or writes messages.
 CREATE FUNCTION make_message_partition(name text, bounds text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format('CREATE TABLE %I (LIKE message INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
-                                     UNIQUE (recipient, campaign_id)) WITH (fillfactor = 60)', name);
+    EXECUTE format('CREATE TABLE %I (
+                        LIKE message INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
+                        UNIQUE (recipient, campaign_id)) WITH (fillfactor = 60)', name);
     EXECUTE format('ALTER TABLE message ATTACH PARTITION %I %s', name, bounds);
 END $$;
 
