@@ -42,6 +42,10 @@ ALTER TABLE doubt DROP CONSTRAINT doubt_message_id_fkey;
 ALTER TABLE verdict DROP CONSTRAINT verdict_message_id_fkey;
 ALTER TABLE message DROP CONSTRAINT message_campaign_id_fkey;
 
+-- Whose messages a STOP may have to withdraw or to wait for, of all campaigns there ever were.
+CREATE INDEX campaign_open ON campaign (created_at)
+    WHERE completed_at IS NULL AND state NOT IN ('DRAFT', 'SCHEDULED');
+
 -- What was sent to whom is known by its campaign and its key long after the messages are gone.
 CREATE FUNCTION refuse_delete() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
