@@ -35,6 +35,7 @@ from sender.recalling import Recaller
 from sender.receipts import Answer
 from sender.reconcile import ProviderTimes
 from sender.recovery import Resolver
+from sender.retention import Retention
 from sender.scrubbing import Scrubber
 from sender.sealing import Sealer
 from sender.sending import Pump
@@ -123,3 +124,4 @@ class ConsumerRuntime:
     puller: Puller
     scrubber: Scrubber
     months: Months
+    retention: Retention

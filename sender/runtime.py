@@ -101,9 +101,7 @@ class Runtime:
             NotFound: there is no such tenant.
         """
         db = Database.connect(self.settings.database_url)
-        tenant_id = DEFAULT_TENANT
-        if tenant != DEFAULT_NAME:
-            tenant_id = _id_of(db, tenant)
+        tenant_id = DEFAULT_TENANT if tenant == DEFAULT_NAME else _id_of(db, tenant)
         scrubs = self.settings.scrub == "on"
         campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit, scrubs=scrubs)
         return ApiRuntime(
@@ -347,6 +345,7 @@ class Runtime:
                 puller=puller,
                 scrubber=scrubber,
                 months=Months(db=db),
+                retention=assembly.retention(self.settings),
             )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:

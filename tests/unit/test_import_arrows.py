@@ -92,6 +92,7 @@ USE_CASES = frozenset(
         "sender.fleet",
         "sender.forwarding",
         "sender.importing",
+        "sender.retention",
         "sender.reviewing",
         "sender.scrubbing",
         "sender.sealing",
@@ -175,8 +176,8 @@ ARROWS = {
     "sender.local": RUNTIME
     | {"sender", "sender.api", "sender.parts", "sender.runtime", "sender.simulator"},
     "sender.cli": RUNTIME
-    | {"sender", "sender.api", "sender.local", "sender.runtime", "sender.simulator"}
-    | {"sender.suppression_list"},
+    | {"sender", "sender.api", "sender.assembly", "sender.local", "sender.runtime"}
+    | {"sender.simulator", "sender.suppression_list"},
     "workers": RUNTIME | {"sender.parts", "sender.runtime"},
 }
 

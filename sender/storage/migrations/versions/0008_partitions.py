@@ -152,10 +152,44 @@ SELECT make_message_partition('message_default', 'DEFAULT');
 SELECT make_message_month(now() + ahead * interval '1 month') FROM generate_series(0, 3) AS ahead;
 """
 
+RETENTION = """
+-- What became of a campaign's messages, counted when they were deleted.
+CREATE TABLE kept_count (
+    campaign_id bigint NOT NULL REFERENCES campaign,
+    state       text NOT NULL,
+    reason      text NOT NULL,
+    code        integer,
+    messages    bigint NOT NULL,
+    -- Of these: requests with an outcome, and what the provider took.
+    answers     bigint NOT NULL,
+    accepted    bigint NOT NULL
+);
+CREATE INDEX kept_count_of ON kept_count (campaign_id);
+
+-- The months of messages that were deleted, and who had it done.
+CREATE TABLE deleted_month (
+    name       text NOT NULL,
+    first_id   uuid,
+    end_id     uuid PRIMARY KEY,
+    messages   bigint NOT NULL,
+    author     text NOT NULL,
+    deleted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE FUNCTION drop_message_partition(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('DROP TABLE %I', name);
+END $$;
+
+-- Incidents outlive their messages, and have to tell their campaign by themselves.
+UPDATE incident i SET campaign_id = m.campaign_id
+FROM message m WHERE m.id = i.message_id AND i.campaign_id IS NULL;
+"""
+
 
 def upgrade() -> None:
     """Put messages into months."""
-    for part in (MONTHS, PARTITIONED, AHEAD):
+    for part in (MONTHS, PARTITIONED, AHEAD, RETENTION):
         op.execute(part)
 
 
