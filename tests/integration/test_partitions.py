@@ -23,41 +23,16 @@ from sender.storage.database import AsyncDatabase
 from sender.storage.migrate import _config, migrate
 from sender.storage.partitions import Partition
 from tests.bench import ANNA, BERT, CARL, DORA, NOBODY, Bench, bench_at, crowd
+from tests.months import at_time, month, months_on
 
 NAMES = "SELECT name FROM message_partition ORDER BY name"
 #: Where each message lies.
 LIE = "SELECT DISTINCT CAST(tableoid AS regclass)::text FROM message WHERE campaign_id = :id"
 
 
-def month(at: datetime) -> str:
-    """The partition of a month that was made in time."""
-    return f"message_{at:%Y_%m}"
-
-
-def months_on(at: datetime, count: int) -> datetime:
-    """The first moment of the month so many on."""
-    year, index = divmod(at.year * 12 + at.month - 1 + count, 12)
-    return datetime(year, index + 1, 1, tzinfo=UTC)
-
-
 def names(bench: Bench) -> list[str]:
     """The partitions there are."""
     return [row.name for row in bench.execute(NAMES)]
-
-
-def at_time(bench: Bench, created_at: datetime, *recipients: int) -> int:
-    """A campaign made by a host whose clock shows that; its id."""
-    campaign = bench.campaign(*recipients, run=False)
-    bench.execute("DELETE FROM slice WHERE campaign_id = :id", id=campaign)
-    bench.execute("DELETE FROM message WHERE campaign_id = :id", id=campaign)
-    bench.execute("UPDATE campaign SET created_at = :at WHERE id = :id", at=created_at, id=campaign)
-    ids = MessageIds(created_at=created_at, campaign_id=campaign)
-    rows = [
-        NewMessage(id=ids.of(number, 7), recipient=who, line=number, fields={})
-        for number, who in enumerate(recipients, 1)
-    ]
-    bench.db.run(load, campaign, rows)
-    return campaign
 
 
 def lies_in(bench: Bench, campaign: int) -> list[str]:
