@@ -12,9 +12,10 @@ from sqlalchemy import text
 
 from sender.domain.consent import ALL_SENDERS, ConsentEvent, ReasonClass, Suppression
 from sender.domain.message import State
-from sender.storage import campaigns, consent
+from sender.storage import campaigns, consent, id_range
 from sender.storage.campaigns import CampaignRow, LeftOut
 from sender.storage.database import Transaction
+from sender.storage.id_range import WITHIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class AuditedTables:
 
 _MESSAGES = text("""
     SELECT id, recipient, state, reason, sid, provider_code, guarded_at, changed_at
-    FROM message WHERE campaign_id = :id ORDER BY id
+    FROM message WHERE id BETWEEN :first AND :last AND campaign_id = :id ORDER BY id
 """)
 _TEXTS = text("SELECT sid, recipient, keyword FROM inbound WHERE tenant_id = :tenant_id")
 _ENFORCED = text("SELECT event_id, enforced_at FROM enforcement WHERE tenant_id = :tenant_id")
@@ -104,7 +105,7 @@ def read(tx: Transaction, campaign_id: int) -> AuditedTables:
     enforced = tx.execute(_ENFORCED, tenant)
     return AuditedTables(
         campaign=campaign,
-        messages=_messages(tx, campaign_id),
+        messages=_messages(tx, campaign),
         left_out=tuple(campaigns.left_out(tx, campaign_id)),
         texts=tuple(StoredText(**row) for row in tx.execute(_TEXTS, tenant).mappings()),
         events=tuple(consent.whole_log(tx, tenant_id=campaign.tenant_id)),
@@ -116,8 +117,11 @@ def read(tx: Transaction, campaign_id: int) -> AuditedTables:
     )
 
 
-def _messages(tx: Transaction, campaign_id: int) -> tuple[AuditedMessage, ...]:
-    rows = tx.execute(_MESSAGES, {"id": campaign_id}).mappings()
+def _messages(tx: Transaction, campaign: CampaignRow) -> tuple[AuditedMessage, ...]:
+    if campaign.span is None:
+        return ()
+    first, last = campaign.span
+    rows = tx.execute(_MESSAGES, {"id": campaign.id, "first": first, "last": last}).mappings()
     return tuple(AuditedMessage(**{**row, "state": State(row["state"])}) for row in rows)
 
 
@@ -193,9 +197,13 @@ def newest_consent(tx: Transaction) -> int:
     return int(tx.execute(_NEWEST_CONSENT).scalar_one())
 
 
-_SENDING = text("SELECT recipient FROM message WHERE state = 'sending' ORDER BY id LIMIT :limit")
+_SENDING = text(f"""
+    SELECT m.recipient FROM message m
+    WHERE {WITHIN} AND m.state = 'sending' ORDER BY m.id LIMIT :limit
+""")  # noqa: S608  # built from a constant
 
 
 def in_hand(tx: Transaction, *, limit: int) -> list[int]:
     """Some recipients whose request may be under way."""
-    return [row.recipient for row in tx.execute(_SENDING, {"limit": limit})]
+    among = id_range.of_open(tx)
+    return [row.recipient for row in tx.execute(_SENDING, {"limit": limit, **among})]

@@ -41,6 +41,9 @@ def created_at(message_id: UUID) -> datetime:
     return datetime.fromtimestamp((message_id.int >> _BELOW_TIME) / 1000, UTC)
 
 
+_MONTHS_LOCK = 0x6D6F6E74  # "mont" in ASCII
+
+_TURN = text("SELECT pg_try_advisory_xact_lock(:key)")
 _EVERY = text("""
     SELECT name, first_id, end_id, is_default FROM message_partition
     ORDER BY is_default, end_id
@@ -56,6 +59,11 @@ def every(tx: Transaction) -> Iterator[Partition]:
     return (Partition(**row) for row in tx.execute(_EVERY).mappings())
 
 
+def take_turn(tx: Transaction) -> bool:
+    """Whether the caller may make months: one at a time, until ``tx`` ends."""
+    return bool(tx.execute(_TURN, {"key": _MONTHS_LOCK}).scalar_one())
+
+
 def wait_briefly(tx: Transaction) -> None:
     """Have this transaction give up on a lock that somebody else keeps."""
     tx.execute(_PATIENCE, {"milliseconds": str(LOCK_TIMEOUT // timedelta(milliseconds=1))})
@@ -64,7 +72,7 @@ def wait_briefly(tx: Transaction) -> None:
 def make(tx: Transaction, ahead: int) -> bool:
     """Make the month that is so many ahead of this one; whether it was missing."""
     wait_briefly(tx)
-    return bool(tx.execute(_MAKE, {"ahead": ahead}).scalar_one())
+    return take_turn(tx) and bool(tx.execute(_MAKE, {"ahead": ahead}).scalar_one())
 
 
 def has_strays(tx: Transaction) -> bool:
@@ -75,8 +83,11 @@ def has_strays(tx: Transaction) -> bool:
 def adopt_strays(tx: Transaction) -> str | None:
     """Make them a partition of their own months, where they lie; its name.
 
-    Reads them all with every message locked. ``None``: other months lie between theirs.
+    Reads them all with every message locked. ``None``: other months lie between theirs, or
+    somebody else does it.
     """
     wait_briefly(tx)
+    if not take_turn(tx):
+        return None
     name: str | None = tx.execute(_ADOPT).scalar_one()
     return name

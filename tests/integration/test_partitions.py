@@ -1,7 +1,6 @@
 """Messages by month: every campaign in one, all months made in time, nothing refused without."""
 
 import calendar
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +24,8 @@ from sender.storage.partitions import Partition
 from tests.bench import ANNA, BERT, CARL, DORA, NOBODY, Bench, bench_at, crowd
 from tests.months import at_time, month, months_on
 
+#: A lifetime.
+YEARS = range(2025, 2060)
 NAMES = "SELECT name FROM message_partition ORDER BY name"
 #: Where each message lies.
 LIE = "SELECT DISTINCT CAST(tableoid AS regclass)::text FROM message WHERE campaign_id = :id"
@@ -65,13 +66,20 @@ def floor(bench: Bench, at: datetime) -> UUID:
 
 def test_the_database_cuts_months_as_ids_are_made(bench: Bench) -> None:
     """Its arithmetic and ours agree on every month's first moment for a lifetime."""
-    for year in range(2025, 2060):
-        for number in range(1, 13):
-            at = datetime(year, number, 1, tzinfo=UTC)
-            assert calendar.timegm(at.timetuple()) * 1000 == floor(bench, at).int >> 80
-            last = at + timedelta(days=27, hours=23, milliseconds=random.randrange(1000))
-            assert bench.value("SELECT month_of(:at)", at=last) == at
-            assert bench.value("SELECT month_after(:at)", at=last) == months_on(at, 1)
+    firsts = [datetime(year, number, 1, tzinfo=UTC) for year in YEARS for number in range(1, 13)]
+    found = bench.execute(
+        "SELECT at, message_floor(at) AS floor, month_of(at + late) AS month, "
+        "month_after(at + late) AS following, message_time(message_floor(at)) AS told "
+        "FROM unnest(CAST(:firsts AS timestamptz[])) AS at, "
+        "CAST(:late AS interval) AS late ORDER BY at",
+        firsts=firsts,
+        late=timedelta(days=27, hours=23, minutes=59, seconds=59, microseconds=999_999),
+    )
+    assert [row.at for row in found] == firsts
+    for row in found:
+        assert row.floor.int >> 80 == calendar.timegm(row.at.timetuple()) * 1000
+        assert (row.month, row.following) == (row.at, months_on(row.at, 1))
+        assert row.told == partitions.created_at(row.floor) == row.at
 
 
 def test_a_campaign_that_waits_keeps_its_month(bench: Bench) -> None:

@@ -126,7 +126,6 @@ DECLARE
     past uuid;
     name text;
 BEGIN
-    LOCK TABLE message IN ACCESS EXCLUSIVE MODE;
     SELECT id INTO lowest FROM message_default ORDER BY id LIMIT 1;
     SELECT id INTO highest FROM message_default ORDER BY id DESC LIMIT 1;
     first := message_floor(month_of(message_time(lowest)));
@@ -138,6 +137,7 @@ BEGIN
     THEN
         RETURN NULL;
     END IF;
+    LOCK TABLE message IN ACCESS EXCLUSIVE MODE;
     ALTER TABLE message DETACH PARTITION message_default;
     EXECUTE format('ALTER TABLE message_default RENAME TO %I', name);
     EXECUTE format('ALTER TABLE message ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
