@@ -134,7 +134,7 @@ class Pool:
             # Whoever gives up waiting leaves the question to the others.
             return await asyncio.shield(asked)
         finally:
-            if asked.done() and asked.exception() is not None:
+            if asked.done() and (asked.cancelled() or asked.exception()):
                 self._addresses.pop(origin, None)
 
     @cached_property

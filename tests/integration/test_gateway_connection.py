@@ -71,8 +71,10 @@ async def test_bytes_on_an_idle_connection_end_it() -> None:
         (b"HTTP/1.1 100 Continue\r\n\r\n" + raw(200, "yes"), "yes"),
         (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + raw(200, "yes"), "yes"),
         (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-            b"2\r\nye\r\n1\r\ns\r\n0\r\nX: y\r\n\r\n",
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b"2\r\nye\r\n1\r\ns\r\n0\r\nX: y\r\n\r\n"
+            ),
             "yes",
         ),
         (b"HTTP/1.1 204 No Content\r\n\r\n", ""),
