@@ -315,7 +315,9 @@ class _SliceRun:
         guard = partial(pump.messages.guard, owner=pump.owner, lease=LEASE, seen=seen)
         pump.passing(CrashPoint.BEFORE_GUARD)
         try:
-            found = await pump.db.run(self.budget.guard, texts, guard, at=began)
+            # Caps are counted in the guard's transaction; without, the guard is one by itself.
+            run = pump.db.run if self.work.capped else pump.db.run_alone
+            found = await run(self.budget.guard, texts, guard, at=began)
         except DatabaseError:
             # The commit may have happened; none of these rows was sent, so they may go back.
             await self._undo([text.row for text in texts])

@@ -6,6 +6,7 @@ import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from twilio.http.response import Response  # type: ignore[import-untyped]  # the SDK has no types
@@ -133,6 +134,7 @@ def clock_offset(exchange: Exchange) -> timedelta | None:
     return at - exchange.answered_at
 
 
+@lru_cache(maxsize=16)  # thousands of answers name the same second
 def _http_date(value: str | None) -> datetime | None:
     try:
         at = parsedate_to_datetime(value or "")

@@ -21,7 +21,7 @@ from functools import lru_cache
 from logging import getLogger
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]  # the SDK ships no types
 from twilio.http.response import Response  # type: ignore[import-untyped]
@@ -127,7 +127,9 @@ class LeanHttpClient(AsyncHttpClient):  # type: ignore[misc]  # untyped base cla
         """Make one request; raises `OSError` or `UnreadableAnswerError`."""
         current = _current.get()
         origin, host, target = _split(url)
-        body = None if data is None else urlencode(data, doseq=True).encode("ascii")
+        body = (
+            None if data is None else urlencode(data, doseq=True, quote_via=_quoted).encode("ascii")
+        )
         # Encoded once, here: a page token from Twilio has to go back exactly as it came.
         query = f"{'&' if '?' in target else '?'}{urlencode(params, doseq=True)}" if params else ""
         request = _written(
@@ -168,6 +170,10 @@ class LeanHttpClient(AsyncHttpClient):  # type: ignore[misc]  # untyped base cla
         await self.close()
 
 
+#: Most fields of a campaign's messages are the same in all of them, the longest one among them.
+_quoted = lru_cache(maxsize=512)(quote_plus)
+
+
 @lru_cache(maxsize=256)
 def _split(url: str) -> tuple[Origin, str, str]:
     """Where a URL leads, its ``Host`` header, and its target.
@@ -183,6 +189,10 @@ def _split(url: str) -> tuple[Origin, str, str]:
     if not target.isascii() or any(ord(char) <= ord(" ") for char in target):
         raise ValueError("a URL with characters that are not encoded")
     return origin, parts.netloc.rpartition("@")[2], target
+
+
+def _form(fields: Mapping[str, Any]) -> bytes:
+    return urlencode(fields, doseq=True, quote_via=_quoted).encode("ascii")
 
 
 def _written(first: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
