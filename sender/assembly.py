@@ -16,6 +16,7 @@ from sender.pulling import Puller
 from sender.receipts import Answer, Receipts
 from sender.scrubbing import Scrubber
 from sender.storage.database import AsyncDatabase
+from sender.streaming import EventStream
 from sender.suppression import RedisCache
 
 #: Status callbacks come twice a message: gathered this long, they share a transaction.
@@ -27,6 +28,11 @@ def receipts(parts: Parts, db: AsyncDatabase, enforcement: Enforcement) -> Batch
     """What applies status callbacks, those that come together in one commit."""
     table = Receipts(messages=parts.messages, enforcement=enforcement)
     return Batcher(work=partial(table.receive, db), gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS)
+
+
+def stream(settings: Settings, db: AsyncDatabase, enforcement: Enforcement) -> EventStream | None:
+    """What takes Event Streams; ``None`` where nobody wants them."""
+    return EventStream(db=db, enforcement=enforcement) if settings.event_streams else None
 
 
 def chaser(

@@ -93,10 +93,17 @@ class Receipts:
         return answers
 
     def apply_block(self, tx: Transaction, receipt: Receipt) -> Answer:
-        """Record a 21610 that came through a callback; it goes the way of a synchronous one."""
+        """Record a 21610 that came through a callback; it goes the way of a synchronous one.
+
+        Of one that does not count the block is kept all the same: the account that signed it says
+        that this person is blocked there, whatever message it is about.
+        """
         facts = message_facts.facts(tx, receipt.message_id)
         answer = self._judge(tx, facts, receipt)
         if isinstance(answer, Refusal) or facts is None:
+            self.enforcement.record_block_elsewhere(
+                tx, receipt, source=f"other_{receipt.source}", at=datetime.now(UTC)
+            )
             return answer
         report = BlockReport(
             message_id=receipt.message_id,

@@ -60,7 +60,6 @@ from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transact
 from sender.storage.migrate import require_usable
 from sender.storage.tenants import DEFAULT_NAME, DEFAULT_TENANT
 from sender.storage.workers import NewWorker
-from sender.streaming import EventStream
 from sender.suppression import (
     RedisCache,
     RedisMarks,
@@ -305,7 +304,7 @@ class Runtime:
                 inbound=Inbound(enforcement=enforcement),
                 receipts=assembly.receipts(self.parts, db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
-                stream=EventStream(db=db) if self.settings.event_streams else None,
+                stream=assembly.stream(self.settings, db, enforcement),
                 cache=GatheredCache(RedisCache(redis)),
                 passing=passing,
                 heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self.settings.rhythm),

@@ -29,6 +29,7 @@ from sender.gateway import (
     failure_from_form,
     inbound_from_form,
     is_json,
+    is_sid,
     parse_form,
     parse_json,
     receipt_from_form,
@@ -193,20 +194,20 @@ async def events(request: Request) -> Response:
 
     Twilio posts all of it again, for four hours, unless the answer is 2xx within 5 s.
     """
-    use_cases = _use_cases(request)
-    if use_cases.stream is None:
+    use_cases, sid = _use_cases(request), str(request.path_params["account_sid"])
+    if use_cases.stream is None or not is_sid(sid):
         return Response(status_code=404)
     batch = await _signed_events(request)
     if isinstance(batch, Response):
         return batch
     try:
-        fresh = await use_cases.stream.unseen(batch)
+        fresh = await use_cases.stream.unseen(sid, batch)
         metrics.EVENTS.labels("seen").inc(len(batch) - len(fresh))
         receipts = await use_cases.stream.receipts(fresh)
         work = [_apply(request, one, receipts.get(one.id)) for one in fresh]
-        went = await asyncio.gather(*work)
-        done = [one for one, is_done in zip(fresh, went, strict=True) if is_done]
-        await use_cases.stream.applied(done)
+        went = await asyncio.gather(*work, return_exceptions=True)
+        done = [one for one, said in zip(fresh, went, strict=True) if _is_done(said)]
+        await use_cases.stream.applied(sid, done)
     except DatabaseError as exc:
         log.error("events_not_stored", error=told(exc))
         return Response(status_code=_NOT_STORED)
@@ -235,8 +236,17 @@ async def _signed_events(request: Request) -> list[StreamEvent] | Response:
         return await _refuse(request, Refused.MALFORMED, webhook="events", what=str(exc))
 
 
-async def _apply(request: Request, event: StreamEvent, receipt: Receipt | None) -> bool:
-    """Apply one event as its webhook would be; whether it need not come again."""
+def _is_done(said: Response | BaseException) -> bool:
+    """Whether an event need not come again. What one of them meets costs the others nothing."""
+    if isinstance(said, BaseException):
+        log.error("event_not_applied", error=type(said).__name__)
+    is_done = isinstance(said, Response) and said.status_code != _NOT_STORED
+    metrics.EVENTS.labels("done" if is_done else "not_yet").inc()
+    return is_done
+
+
+async def _apply(request: Request, event: StreamEvent, receipt: Receipt | None) -> Response:
+    """Apply one event as its webhook would be; what that would be answered."""
     use_cases, answer = _use_cases(request), Response(status_code=204)
     if event.problem:
         await _refuse(request, Refused.MALFORMED, webhook="events", what=event.problem)
@@ -246,9 +256,9 @@ async def _apply(request: Request, event: StreamEvent, receipt: Receipt | None) 
         answer = await _count(use_cases, receipt)
     elif isinstance(event.news, InboundText):
         answer = await _inbound_event(request, event.news)
-    is_done = answer.status_code != _NOT_STORED
-    metrics.EVENTS.labels("done" if is_done else "not_yet").inc()
-    return is_done
+    elif use_cases.stream is not None:  # of another system's message: a 21610 counts all the same
+        await use_cases.cache.add(await use_cases.stream.block(event))
+    return answer
 
 
 async def _inbound_event(request: Request, text: InboundText) -> Response:

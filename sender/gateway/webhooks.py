@@ -46,6 +46,8 @@ _BODY_HASH: Final = "bodySHA256"
 _MAX_FIELDS: Final = 100
 #: Twilio's have 34 characters; longer ones are for test doubles.
 _SID: Final = re.compile("[0-9A-Za-z_-]{1,64}")
+#: A status is a few plain words, one that we do not know included.
+_STATUS: Final = re.compile("[ -~]{1,64}")
 #: Codes have five digits; no count or code of Twilio's comes near this.
 _LONGEST_NUMBER: Final = 9
 
@@ -166,6 +168,11 @@ def is_sid(text: str) -> bool:
     return _SID.fullmatch(text) is not None
 
 
+def is_status(text: str) -> bool:
+    """Whether a text can be a message's status, known or not."""
+    return _STATUS.fullmatch(text) is not None
+
+
 def failure_from_form(form: Form) -> int | None:
     """Why Twilio calls the fallback URL: its code for what was wrong with our main answer.
 
@@ -202,6 +209,8 @@ def receipt_from_form(message_id: UUID, form: Form) -> Receipt:
     """
     fields = _first_values(form)
     status, code = _required(fields, "MessageStatus"), _number(fields, "ErrorCode")
+    if not is_status(status):  # one that cannot be stored would fail those it is stored with
+        raise MalformedWebhook("the field MessageStatus is no status")
     sender = fields.get("From") or None
     return Receipt(
         message_id=message_id,

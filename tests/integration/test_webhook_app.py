@@ -20,7 +20,7 @@ from sender.domain.replies import ReplyEvent
 from sender.errors import ConfigurationError
 from sender.gateway import TWIML_EMPTY
 from sender.storage import replies
-from tests.bench import ACCOUNT, ANNA, OTHER_ACCOUNT, SENDER, SERVICE, Bench, new_sid
+from tests.bench import ACCOUNT, ANNA, BERT, OTHER_ACCOUNT, SENDER, SERVICE, Bench, new_sid
 from tests.browser import BASE, TOKEN, Answer, Browser, running, settings_at
 from workers.webhooks import create_app
 
@@ -185,6 +185,13 @@ class TestInbound:
         answer = await _signed(twilio, body, STOP, headers={"content-type": kind})
         assert answer.status == 400
 
+    @pytest.mark.parametrize("field", ["To", "MessagingServiceSid", "OptOutType", "X\0"])
+    @pytest.mark.parametrize("odd", ["\0", "+1555\0", "x" * 9000])
+    async def test_odd_addresses(self, bench: Bench, twilio: Browser, field: str, odd: str) -> None:
+        """A STOP is kept whatever stands in the fields that it does not need."""
+        assert (await twilio.post("/twilio/inbound", STOP | {field: odd})).status == 200
+        assert bench.is_suppressed()
+
     async def test_both_tokens_of_a_rotation(
         self, bench: Bench, database_url: str, redis_url: str
     ) -> None:
@@ -295,6 +302,25 @@ async def _signed(
 
 class TestStatus:
     """A status callback."""
+
+    async def test_one_that_cannot_be_stored(self, bench: Bench, twilio: Browser) -> None:
+        """A status that is none is refused, and fails no callback that comes with it."""
+        guarded = bench.guard_all(bench.campaign(ANNA, BERT))
+        paths = [f"/twilio/status/{guarded[one].message_id}" for one in (ANNA, BERT)]
+        forms = [_status("sent\0"), _status("delivered", MessageSid=new_sid(2), To=f"+{BERT}")]
+        answers = await asyncio.gather(*map(twilio.post, paths, forms))
+        assert [one.status for one in answers] == [400, 204]
+
+    async def test_an_opt_out_that_is_not_ours(self, bench: Bench, twilio: Browser) -> None:
+        """The block of another system's message is kept; the callback is refused as ever."""
+        bench.sender_id()
+        form = _status("failed", ErrorCode="21610")
+        for _ in range(2):
+            assert (await twilio.post(f"/twilio/status/{uuid4()}", form)).status == 404
+        assert bench.is_suppressed()
+        scopes = bench.value("SELECT array_agg(scope ORDER BY scope) FROM suppression")
+        assert scopes == [0, bench.sender_id()]
+        assert bench.value("SELECT count(*) FROM consent_event") == 2
 
     @pytest.fixture
     def message_id(self, bench: Bench) -> UUID:
