@@ -3,13 +3,16 @@
 from datetime import timedelta
 from functools import partial
 
+from sender import distrust
+from sender.accounts import Accounts
 from sender.batching import Batcher
 from sender.chasing import Chaser
 from sender.config import Settings
+from sender.distrust import Distrust
 from sender.domain.receipt import Receipt
 from sender.enforcement import Enforcement
 from sender.gateway import NOT_PASSED_ON
-from sender.gateways import Gateways
+from sender.gateways import Gateways, Verifiers
 from sender.lost_blocks import LostBlocks
 from sender.parts import Parts
 from sender.pulling import Puller
@@ -28,6 +31,16 @@ def receipts(parts: Parts, db: AsyncDatabase, enforcement: Enforcement) -> Batch
     """What applies status callbacks, those that come together in one commit."""
     table = Receipts(messages=parts.messages, enforcement=enforcement)
     return Batcher(work=partial(table.receive, db), gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS)
+
+
+def verifiers(settings: Settings, db: AsyncDatabase) -> Verifiers:
+    """What checks webhooks, and tells when none is signed as it should be."""
+    return Verifiers(
+        db=db,
+        accounts=Accounts.from_settings(settings),
+        public_base_url=settings.public_base_url,
+        distrust=Distrust(tell=distrust.alerting(db)),
+    )
 
 
 def stream(settings: Settings, db: AsyncDatabase, enforcement: Enforcement) -> EventStream | None:

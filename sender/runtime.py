@@ -26,7 +26,7 @@ from sender.exporting import Exports
 from sender.fleet import Fleet
 from sender.forwarding import Forwarding
 from sender.gateway import NOT_PASSED_ON, HooksGateway, PublicUrls
-from sender.gateways import Gateways, Verifiers
+from sender.gateways import Gateways
 from sender.hearing import Hearing
 from sender.heartbeat import Heartbeat, demand
 from sender.high_water import HighWater
@@ -296,11 +296,7 @@ class Runtime:
             enforcement = self._enforcement(passing)
             yield WebhookRuntime(
                 db=db,
-                verifiers=Verifiers(
-                    db=db,
-                    accounts=Accounts.from_settings(self.settings),
-                    public_base_url=self.settings.public_base_url,
-                ),
+                verifiers=assembly.verifiers(self.settings, db),
                 inbound=Inbound(enforcement=enforcement),
                 receipts=assembly.receipts(self.parts, db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),

@@ -16,6 +16,7 @@ from twilio.request_validator import (  # type: ignore[import-untyped]  # the SD
     RequestValidator,
 )
 
+from sender.distrust import ENOUGH
 from sender.domain.replies import ReplyEvent
 from sender.errors import ConfigurationError
 from sender.gateway import TWIML_EMPTY
@@ -443,6 +444,36 @@ async def _refused(twilio: Browser) -> dict[str, int]:
     figures = (await twilio.request("GET", "/metrics")).body
     found = re.findall(r'^sender_webhooks_refused_total{why="(\w+)"} (\d+)', figures, re.MULTILINE)
     return {why: int(count) for why, count in found}
+
+
+class TestDistrust:
+    """Nothing is signed as it should be."""
+
+    async def test_one_alert_an_hour(self, bench: Bench, database_url: str, redis_url: str) -> None:
+        """It says that it can be a wrong token or somebody's forgery, however many processes."""
+        settings = settings_at(database_url, redis_url, TWILIO_AUTH_TOKEN="7" * 32)
+        for _ in range(2):
+            async with running(create_app(settings=lambda: settings)) as twilio:
+                for _ in range(3 * ENOUGH):
+                    assert (await twilio.post("/twilio/inbound", STOP)).status == 403
+        assert bench.value("SELECT count(*) FROM alert") == 1
+        kind, what = bench.execute("SELECT kind, detail ->> 'what' FROM alert")[0]
+        assert kind == "webhooks_refused"
+        assert "token" in what
+        assert "forges" in what
+
+    async def test_not_while_twilio_is_heard(self, bench: Bench, twilio: Browser) -> None:
+        """Forged requests raise none while good ones come."""
+        assert (await twilio.post("/twilio/inbound", STOP)).status == 200
+        for _ in range(3 * ENOUGH):
+            await twilio.post("/twilio/inbound", STOP, token="8" * 32)
+        assert bench.value("SELECT count(*) FROM alert") == 0
+
+    async def test_an_alert_that_cannot_be_stored(self, bench: Bench, twilio: Browser) -> None:
+        """Costs no request its answer."""
+        bench.execute("ALTER TABLE alert RENAME TO elsewhere")
+        for _ in range(2 * ENOUGH):
+            assert (await twilio.post("/twilio/inbound", STOP, token="8" * 32)).status == 403
 
 
 class TestOperating:
