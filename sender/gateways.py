@@ -20,6 +20,7 @@ from sender.gateway import (
     HooksGateway,
     PublicUrls,
     SignatureVerifier,
+    SinksGateway,
     TwilioGateway,
     is_sid,
 )
@@ -84,6 +85,11 @@ class Gateways:
         """A tenant's webhooks at Twilio; raises as `of` does."""
         account = await self.db.run(self.accounts.of, tenant_id)
         return HooksGateway(self.factory.client(_credentials(account)))
+
+    async def sinks(self, tenant_id: int) -> SinksGateway:
+        """A tenant's Event Streams at Twilio; raises as `of` does."""
+        account = await self.db.run(self.accounts.of, tenant_id)
+        return SinksGateway(self.factory.client(_credentials(account)))
 
 
 def _credentials(account: Account) -> Credentials:

@@ -25,7 +25,7 @@ from sender.errors import NotFound
 from sender.exporting import Exports
 from sender.fleet import Fleet
 from sender.forwarding import Forwarding
-from sender.gateway import NOT_PASSED_ON, HooksGateway, PublicUrls
+from sender.gateway import NOT_PASSED_ON
 from sender.gateways import Gateways
 from sender.hearing import Hearing
 from sender.heartbeat import Heartbeat, demand
@@ -139,14 +139,9 @@ class Runtime:
     @asynccontextmanager
     async def installation(self, tenant: str) -> AsyncIterator[Installation]:
         """Where Twilio calls us for a tenant's senders."""
-        urls = PublicUrls(self.settings.public_base_url)
         async with self._asking(tenant) as (db, gateways, tenant_id):
-
-            async def hooks() -> HooksGateway:
-                self.settings.require_twilio()  # only who asks Twilio signs in
-                return await gateways.hooks(tenant_id)
-
-            yield Installation(db=db, tenant_id=tenant_id, urls=urls, hooks=hooks)
+            owner = await db.run(tenants.get, tenant_id)
+            yield assembly.installation(self.settings, owner, db=db, gateways=gateways)
 
     @asynccontextmanager
     async def _asking(self, tenant: str) -> AsyncIterator[tuple[AsyncDatabase, Gateways, int]]:

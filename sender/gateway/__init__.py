@@ -11,6 +11,7 @@ from sender.gateway.client import (
 from sender.gateway.codes import TABLE, CodeEntry, callback_verdict, create_outcome
 from sender.gateway.consents import ConsentsGateway
 from sender.gateway.hooks import HooksGateway
+from sender.gateway.sinks import EVENT_TYPES, SinksGateway
 from sender.gateway.stream import events_from_json
 from sender.gateway.transport import RECIPIENT_LOGGERS
 from sender.gateway.urls import PublicUrls
@@ -30,6 +31,7 @@ from sender.gateway.webhooks import (
 )
 
 __all__ = [
+    "EVENT_TYPES",
     "NOT_PASSED_ON",
     "RECIPIENT_LOGGERS",
     "TABLE",
@@ -45,6 +47,7 @@ __all__ = [
     "HooksGateway",
     "PublicUrls",
     "SignatureVerifier",
+    "SinksGateway",
     "TwilioGateway",
     "callback_verdict",
     "create_outcome",
