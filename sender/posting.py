@@ -20,6 +20,17 @@ SIGNATURE = "Sender-Signature"
 _TAKEN = range(200, 300)
 #: RFC 6052: IPv4 addresses as an IPv6-only network reaches them.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+#: What IANA's registries of special-purpose addresses have and not every Python knows: IPv4 inside
+#: IPv6 for one network's own use, by now unused forms of the same, site-local, examples.
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            *("192.0.0.0/24", "192.88.99.0/24"),
+            *("64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96", "fec0::/10", "3fff::/20", "5f00::/16"),
+        ),
+    )
+)
 
 
 def signature(secret: str, body: bytes, *, at: datetime) -> str:
@@ -97,7 +108,8 @@ def is_public(host: str) -> bool:
     """Whether an IP address is one of the public internet's."""
     address = ipaddress.ip_address(host.partition("%")[0])
     inner = _meant(address) if isinstance(address, ipaddress.IPv6Address) else address
-    return bool(inner.is_global and not inner.is_multicast)
+    special = any(inner in one for one in _SPECIAL)  # of the other version: never
+    return bool(inner.is_global and not inner.is_multicast and not special)
 
 
 def _meant(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -72,6 +72,12 @@ async def test_it_never_raises(url: str) -> None:
         ("64:ff9b::a00:1", False),
         ("64:ff9b::a9fe:a9fe", False),
         ("2002:a00:1::", False),
+        ("64:ff9b:1::a00:1", False),
+        ("::10.0.0.1", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("fec0::1", False),
+        ("192.0.0.8", False),
+        ("3fff::1", False),
     ],
 )
 def test_what_is_public(address: str, *, public: bool) -> None:
