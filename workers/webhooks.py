@@ -21,7 +21,7 @@ from sender.crashing import CrashPoint
 from sender.domain.inbound import InboundText
 from sender.domain.receipt import Receipt
 from sender.domain.stream import StreamEvent
-from sender.errors import ConfigurationError, MalformedWebhook, NotFound, SenderError
+from sender.errors import ConfigurationError, MalformedWebhook, NotFound
 from sender.gateway import (
     TWIML_CONTENT_TYPE,
     Form,
@@ -39,11 +39,11 @@ from sender.parts import Parts, WebhookRuntime
 from sender.receipts import Refusal
 from sender.runtime import Runtime
 from sender.storage.database import DatabaseError, told
-from sender.storage.migrate import require_still_usable
 from workers import metrics
 from workers.beating import beating
 from workers.bodies import TooLarge, read_body
 from workers.lanes import Crowded, Lane
+from workers.readiness import Readiness
 from workers.refusals import Refusals, Refused
 from workers.seldom import Seldom
 
@@ -78,6 +78,7 @@ def create_app(
                 "refusals": Refusals(db=use_cases.db),
                 "storing": Lane(places=STORING, within=TURN_WITHIN),
                 "scrapes": Seldom(SCRAPE_EVERY),
+                "readiness": Readiness(db=use_cases.db),
             }
 
     routes = [
@@ -311,9 +312,8 @@ async def healthz(_: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """The process can store a STOP now."""
-    try:
-        await _use_cases(request).db.run(require_still_usable)
-    except (DatabaseError, SenderError):
+    readiness: Readiness = request.state.readiness
+    if not await readiness.is_ready():
         return PlainTextResponse("the database cannot be used\n", status_code=_NOT_STORED)
     return PlainTextResponse("ready\n")
 

@@ -94,7 +94,9 @@ class SignatureVerifier:
             return False
         url = self._base + path_and_raw_query
         algorithm = get_signature_algorithm(given.get(SIGNATURE_SETTINGS_HEADER))
-        if algorithm.upper() not in _ALGORITHMS:  # the SDK would write a line of the caller's own words
+        if (
+            algorithm.upper() not in _ALGORITHMS
+        ):  # the SDK would write a line of the caller's own words
             return False
         fields = MultiDict(form)
         return any(v.validate(url, fields, signature, algorithm) for v in self._validators)
