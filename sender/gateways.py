@@ -166,13 +166,17 @@ class Verifiers:
             signed = known.verifier.verify(path_and_raw_query, form, headers)
         return await self._noted(known, signed=signed)
 
-    async def verify_json(
-        self, account_sid: str, path_and_raw_query: str, raw: bytes, headers: Mapping[str, str]
+    async def verify_url(
+        self, account_sid: str, path_and_raw_query: str, headers: Mapping[str, str]
     ) -> bool:
-        """The same for a JSON body, in the name of this account; raises as that does."""
+        """Whether this account has signed the URL, before a body is read; raises as that does.
+
+        What is signed of a JSON body is its hash in the query (`names_body`).
+        """
         known = await self._known(account_sid)
-        signed = known.verifier.verify_json(path_and_raw_query, raw, headers)
-        return await self._noted(known, signed=signed)
+        return await self._noted(
+            known, signed=known.verifier.verify(path_and_raw_query, [], headers)
+        )
 
     async def _noted(self, known: _Known, *, signed: bool) -> bool:
         if signed:

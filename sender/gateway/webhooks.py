@@ -94,9 +94,7 @@ class SignatureVerifier:
             return False
         url = self._base + path_and_raw_query
         algorithm = get_signature_algorithm(given.get(SIGNATURE_SETTINGS_HEADER))
-        if (
-            algorithm.upper() not in _ALGORITHMS
-        ):  # the SDK would write a line of the caller's own words
+        if algorithm.upper() not in _ALGORITHMS:  # the SDK would log what the caller wrote
             return False
         fields = MultiDict(form)
         return any(v.validate(url, fields, signature, algorithm) for v in self._validators)
@@ -109,10 +107,14 @@ class SignatureVerifier:
             raw: the body, byte for byte.
             headers: as for :meth:`verify`.
         """
-        query = path_and_raw_query.partition("?")[2]
-        named = parse_qs(query).get(_BODY_HASH, [""])[0]
-        is_whole = compare_digest(named.encode(), sha256(raw).hexdigest().encode())
-        return is_whole and self.verify(path_and_raw_query, [], headers)
+        return names_body(path_and_raw_query, raw) and self.verify(path_and_raw_query, [], headers)
+
+
+def names_body(path_and_raw_query: str, raw: bytes) -> bool:
+    """Whether the query holds the SHA-256 of this body; who signed the query, signed the body."""
+    query = path_and_raw_query.partition("?")[2]
+    named = parse_qs(query).get(_BODY_HASH, [""])[0]
+    return compare_digest(named.encode(), sha256(raw).hexdigest().encode())
 
 
 def twiml(reply: str) -> str:

@@ -356,5 +356,14 @@ class TestRefused:
 
     async def test_too_large(self, twilio: Browser) -> None:
         """A batch has its bound."""
-        answer = await twilio.request("POST", PATH, body=b" " * 1_100_000)
+        body = b" " * 1_100_000
+        query = f"bodySHA256={hashlib.sha256(body).hexdigest()}"
+        signature = RequestValidator(TOKEN).compute_signature(f"{BASE}{PATH}?{query}", {})
+        headers = {"x-twilio-signature": signature}
+        answer = await twilio.request("POST", PATH, body=body, headers=headers, query=query)
         assert answer.status == 413
+
+    async def test_a_strangers_batch_is_not_read(self, twilio: Browser) -> None:
+        """However large it is: nobody has us hold what they did not sign for."""
+        answer = await twilio.request("POST", PATH, body=b" " * 1_100_000)
+        assert answer.status == 403

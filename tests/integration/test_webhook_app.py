@@ -446,6 +446,19 @@ async def _refused(twilio: Browser) -> dict[str, int]:
     return {why: int(count) for why, count in found}
 
 
+class TestNotChecked:
+    """A signature that cannot be checked just now."""
+
+    async def test_a_line_now_and_then(self, bench: Bench, twilio: Browser) -> None:
+        """503, so that Twilio repeats; however many come, the log does not grow with them."""
+        bench.execute("ALTER TABLE tenant RENAME TO elsewhere")
+        with capture_logs() as lines:
+            for _ in range(20):
+                answer = await twilio.post("/twilio/inbound", STOP | {"AccountSid": OTHER_ACCOUNT})
+                assert answer.status == 503
+        assert [line["event"] for line in lines] == ["signature_not_checked"]
+
+
 class TestDistrust:
     """Nothing is signed as it should be."""
 
