@@ -39,6 +39,7 @@ from sender.gateway import (
 from sender.parts import Parts, WebhookRuntime
 from sender.receipts import Refusal
 from sender.runtime import Runtime
+from sender.seldom import Seldom
 from sender.storage.database import DatabaseError, told
 from workers import metrics
 from workers.beating import beating
@@ -46,7 +47,6 @@ from workers.bodies import TooLarge, read_body
 from workers.lanes import Crowded, Lane
 from workers.readiness import Readiness
 from workers.refusals import Refusals, Refused
-from workers.seldom import Seldom
 
 log = structlog.get_logger(__name__)
 

@@ -312,6 +312,13 @@ class TestStatus:
         answers = await asyncio.gather(*map(twilio.post, paths, forms))
         assert [one.status for one in answers] == [400, 204]
 
+    async def test_a_crowd_of_unknown_ones(self, bench: Bench, twilio: Browser) -> None:
+        """As after a restore: each is refused, the alarms do not grow with them."""
+        for number in range(20):
+            form = _status("sent", MessageSid=new_sid(number))
+            assert (await twilio.post(f"/twilio/status/{uuid4()}", form)).status == 404
+        assert bench.value("SELECT count(*) FROM alarm") == 1
+
     async def test_an_opt_out_that_is_not_ours(self, bench: Bench, twilio: Browser) -> None:
         """The block of another system's message is kept; the callback is refused as ever."""
         bench.sender_id()

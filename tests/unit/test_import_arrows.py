@@ -56,6 +56,7 @@ FOUNDATION = frozenset(
         "sender.permits",
         "sender.posting",
         "sender.recipients",
+        "sender.seldom",
         "sender.send_clock",
         "sender.settlement",
         "sender.settling",
