@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 import hmac
+import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from gateway_wire import Request, reply, wire_server
 
-from sender.posting import Poster, is_public, signature
+from sender.posting import LOOK_UPS, Poster, is_public, signature
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECRET, BODY = "s3cret", b'{"id":1}'
@@ -46,6 +48,26 @@ async def test_never_to_a_private_address(host: str) -> None:
         said = await poster.post(f"http://{host}:{port}/", BODY, secret=SECRET, at=AT)
     assert said == "the address is not public"
     assert not wire.requests
+
+
+async def test_silent_name_servers() -> None:
+    """However many hosts cannot be looked up, the loop's own threads stay free."""
+    asked, may_answer = list[str](), threading.Event()
+
+    def look_up(host: str, *_: object, **_options: object) -> list[Any]:
+        asked.append(host)
+        may_answer.wait(timeout=30)
+        raise OSError("no answer")
+
+    own_threads = 32  # the most that asyncio starts by itself
+    async with asyncio.timeout(20), Poster.open(look_up=look_up) as poster:
+        urls = [f"https://tenant{number}.example.com/" for number in range(2 * own_threads)]
+        posts = [asyncio.create_task(poster.post(url, BODY, secret=SECRET, at=AT)) for url in urls]
+        while len(asked) < LOOK_UPS:
+            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(lambda: "free") == "free"
+        may_answer.set()
+        assert all(await asyncio.gather(*posts))
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://example.com/", "http://127.0.0.1:1/"])
