@@ -52,10 +52,13 @@ async def test_never_to_a_private_address(host: str) -> None:
 
 async def test_silent_name_servers() -> None:
     """However many hosts cannot be looked up, the loop's own threads stay free."""
-    asked, may_answer = list[str](), threading.Event()
+    asked, may_answer, full = list[str](), threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
 
     def look_up(host: str, *_: object, **_options: object) -> list[Any]:
         asked.append(host)
+        if len(asked) == LOOK_UPS:
+            loop.call_soon_threadsafe(full.set)
         may_answer.wait(timeout=30)
         raise OSError("no answer")
 
@@ -63,8 +66,7 @@ async def test_silent_name_servers() -> None:
     async with asyncio.timeout(20), Poster.open(look_up=look_up) as poster:
         urls = [f"https://tenant{number}.example.com/" for number in range(2 * own_threads)]
         posts = [asyncio.create_task(poster.post(url, BODY, secret=SECRET, at=AT)) for url in urls]
-        while len(asked) < LOOK_UPS:
-            await asyncio.sleep(0.01)
+        await full.wait()
         assert await asyncio.to_thread(lambda: "free") == "free"
         may_answer.set()
         assert all(await asyncio.gather(*posts))
