@@ -21,6 +21,9 @@ from sender.gateway.webhooks import is_sid, is_status
 _INBOUND: Final = "com.twilio.messaging.inbound-message.received"
 _STATUS: Final = "com.twilio.messaging.message."
 _OUR_CALLBACK: Final = re.compile(r"/twilio/status/([0-9a-f-]{36})")
+#: Before Twilio, and long after us: at the edges of its calendar Python cannot reckon.
+_OLDEST_YEAR: Final = 2000
+_LATEST_YEAR: Final = 2999
 #: Twilio's have 34 characters. What could not be kept must not keep its whole batch from being so.
 _ID: Final = re.compile("[!-~]{1,255}")
 
@@ -133,6 +136,8 @@ def _time(value: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(value)
     except ValueError:
+        return None
+    if not _OLDEST_YEAR <= at.year <= _LATEST_YEAR:
         return None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 

@@ -211,6 +211,22 @@ class TestStatus:
         assert bench.value(f"{kept} AND provider_at = '2026-01-02T03:04:05Z'") == bench.value(kept)
         assert not _alarms(bench)
 
+    @pytest.mark.parametrize(
+        "time", [None, "", "soon", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+    )
+    async def test_a_block_at_no_time(
+        self, bench: Bench, twilio: Browser, time: str | None
+    ) -> None:
+        """One that does not say when, in a way that can be, counts from when it came."""
+        bench.sender_id()
+        news = _status("failed", 21610, messageSid=new_sid(9)) | {"time": time}
+        assert (await twilio.post_json(PATH, [news])).status == 204
+        assert bench.is_suppressed()
+        assert bench.value(
+            "SELECT min(provider_at) > now() - interval '1 minute' FROM consent_event"
+        )
+        assert (await twilio.post_json(PATH, [_texted("stop")])).status == 204
+
     async def test_a_block_before_a_start(self, bench: Bench, twilio: Browser) -> None:
         """A block is as old as its event says: a START that came after it counts."""
         bench.sender_id()
