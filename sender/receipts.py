@@ -101,14 +101,16 @@ class Receipts:
         """Record a 21610 that came through a callback; it goes the way of a synchronous one.
 
         Of one that does not count the block is kept all the same: the account that signed it says
-        that this person is blocked there, whatever message it is about.
+        that this person is blocked there, whatever message it is about. Not where the message is
+        another tenant's: such a callback does nothing.
         """
         facts = message_facts.facts(tx, receipt.message_id)
         answer = self._judge(tx, facts, receipt)
         if isinstance(answer, Refusal) or facts is None:
-            self.enforcement.record_block_elsewhere(
-                tx, receipt, source=f"other_{receipt.source}", at=datetime.now(UTC)
-            )
+            if answer is not Refusal.FOREIGN_ACCOUNT:
+                self.enforcement.record_block_elsewhere(
+                    tx, receipt, source=f"other_{receipt.source}", at=datetime.now(UTC)
+                )
             return answer
         report = BlockReport(
             message_id=receipt.message_id,

@@ -312,6 +312,18 @@ class TestStatus:
         answers = await asyncio.gather(*map(twilio.post, paths, forms))
         assert [one.status for one in answers] == [400, 204]
 
+    async def test_an_opt_out_of_a_second_sid(
+        self, bench: Bench, twilio: Browser, message_id: UUID
+    ) -> None:
+        """It fits no message of ours, but the person is blocked: refused, alarmed and kept."""
+        path = f"/twilio/status/{message_id}"
+        assert (await twilio.post(path, _status("sent"))).status == 204
+        form = _status("failed", ErrorCode="21610", MessageSid=new_sid(2))
+        assert (await twilio.post(path, form)).status == 404
+        assert bench.message(message_id).state == "sent"
+        assert bench.is_suppressed()
+        assert bench.value("SELECT kind FROM alarm") == "callback_second_sid"
+
     async def test_a_crowd_of_unknown_ones(self, bench: Bench, twilio: Browser) -> None:
         """As after a restore: each is refused, the alarms do not grow with them."""
         for number in range(20):
