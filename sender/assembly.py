@@ -35,21 +35,6 @@ def receipts(parts: Parts, db: AsyncDatabase, enforcement: Enforcement) -> Batch
     return Batcher(work=partial(table.receive, db), gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS)
 
 
-def verifiers(settings: Settings, db: AsyncDatabase) -> Verifiers:
-    """What checks webhooks, and tells when none is signed as it should be."""
-    return Verifiers(
-        db=db,
-        accounts=Accounts.from_settings(settings),
-        public_base_url=settings.public_base_url,
-        distrust=Distrust(tell=distrust.alerting(db)),
-    )
-
-
-def stream(settings: Settings, db: AsyncDatabase, enforcement: Enforcement) -> EventStream | None:
-    """What takes Event Streams; ``None`` where nobody wants them."""
-    return EventStream(db=db, enforcement=enforcement) if settings.event_streams else None
-
-
 def chaser(
     settings: Settings, parts: Parts, *, db: AsyncDatabase, providers: Gateways, cache: RedisCache
 ) -> Chaser:
@@ -81,6 +66,21 @@ def scrubber(settings: Settings, parts: Parts, puller: Puller, providers: Gatewa
         lost_blocks=blocks,
         patience=timedelta(seconds=settings.scrub_patience_seconds),
     )
+
+
+def verifiers(settings: Settings, db: AsyncDatabase) -> Verifiers:
+    """What checks webhooks, and tells when none is signed as it should be."""
+    return Verifiers(
+        db=db,
+        accounts=Accounts.from_settings(settings),
+        public_base_url=settings.public_base_url,
+        distrust=Distrust(tell=distrust.alerting(db)),
+    )
+
+
+def stream(settings: Settings, db: AsyncDatabase, enforcement: Enforcement) -> EventStream | None:
+    """What takes Event Streams; ``None`` where nobody wants them."""
+    return EventStream(db=db, enforcement=enforcement) if settings.event_streams else None
 
 
 def installation(

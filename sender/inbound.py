@@ -1,7 +1,7 @@
 """STOP, START and HELP, in whatever words, applied once: what a person texts to our senders."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sender import causes
 from sender.domain.consent import (
@@ -79,7 +79,6 @@ class Inbound:
         Raises:
             NotFound: no tenant has this AccountSid.
         """
-        text = _storable(text)
         facts = self._facts(tx, text)
         answer = _answer(tx, facts)
         if facts.kept is None or (facts.kept.pulled and not text.pulled):
@@ -136,12 +135,6 @@ class Inbound:
             suppressions=consent.suppressions_of(tx, **person) if reason else (),
             reply=answer,
         )
-
-
-def _storable(text: InboundText) -> InboundText:
-    """With addresses that Postgres can hold: an odd one must not keep a STOP from being stored."""
-    service = text.service_sid and storable(text.service_sid)
-    return replace(text, to=storable(text.to), service_sid=service)
 
 
 def _recipient(address: str) -> int | None:

@@ -16,7 +16,7 @@ from sender.domain.inbound import InboundText
 from sender.domain.stream import StatusNews, StreamEvent
 from sender.errors import MalformedWebhook
 from sender.gateway.codes import callback_verdict, is_toll_free
-from sender.gateway.webhooks import is_sid, is_status
+from sender.gateway.webhooks import is_sid, is_status, printable
 
 _INBOUND: Final = "com.twilio.messaging.inbound-message.received"
 _STATUS: Final = "com.twilio.messaging.message."
@@ -77,8 +77,8 @@ def _inbound(fields: Mapping[str, Any]) -> InboundText:
         sid=_required_sid(fields, "messageSid"),
         account_sid=_required_sid(fields, "accountSid"),
         from_=_required(fields, "from"),
-        to=_required(fields, "to"),
-        service_sid=_text(fields, "messagingServiceSid") or None,
+        to=printable(_required(fields, "to")),
+        service_sid=printable(_text(fields, "messagingServiceSid")) or None,
         body=_text(fields, "body"),
         opt_out_type=_text(fields, "optOutType").upper() or None,
         num_media=_number(fields, "numMedia") or 0,

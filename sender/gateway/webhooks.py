@@ -183,6 +183,11 @@ def is_status(text: str) -> bool:
     return _STATUS.fullmatch(text) is not None
 
 
+def printable(address: str) -> str:
+    """An address as it can be stored and looked for: an odd one must not keep a STOP out."""
+    return address if address.isprintable() else "".join(filter(str.isprintable, address))
+
+
 def failure_from_form(form: Form) -> int | None:
     """Why Twilio calls the fallback URL: its code for what was wrong with our main answer.
 
@@ -202,8 +207,8 @@ def inbound_from_form(form: Form) -> InboundText:
         sid=_required_sid(fields, "MessageSid"),
         account_sid=_required_sid(fields, "AccountSid"),
         from_=_required(fields, "From"),
-        to=_required(fields, "To"),
-        service_sid=fields.get("MessagingServiceSid") or None,
+        to=printable(_required(fields, "To")),
+        service_sid=printable(fields.get("MessagingServiceSid", "")) or None,
         body=fields.get("Body", ""),
         opt_out_type=fields.get("OptOutType") or None,
         num_media=_number(fields, "NumMedia") or 0,
