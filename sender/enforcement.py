@@ -31,13 +31,11 @@ from sender.domain.consent import (
     ReasonClass,
     Suppression,
 )
-from sender.domain.phone import digits
 from sender.domain.provider import MessageRecord, RefusedRequest
 from sender.domain.scrub import is_told
 from sender.storage import consent, incidents, message_facts, senders, tenants
 from sender.storage.database import AsyncDatabase, Database, Transaction, told
 from sender.storage.enforcement import EnforcementTable, OptOut, request_enforcement
-from sender.storage.texts import storable
 
 log = structlog.get_logger(__name__)
 
@@ -113,30 +111,6 @@ class LostBlock:
             source_id=request.sid,
             provider_at=request.at,
         )
-
-
-class Reported(Protocol):
-    """A message that the provider says it did not send, as a callback or an event tells of it."""
-
-    @property
-    def account_sid(self) -> str:
-        """Who signed the report."""
-
-    @property
-    def sid(self) -> str:
-        """The message's."""
-
-    @property
-    def to(self) -> str:
-        """Whom it was for."""
-
-    @property
-    def from_(self) -> str | None:
-        """The number it was from, if one was chosen."""
-
-    @property
-    def service_sid(self) -> str | None:
-        """The Messaging Service it was from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,31 +205,6 @@ class Enforcement:
                 consent.append(tx, _lost_block(block, scope))
         return consent.suppressions_of(tx, **person)
 
-    def record_block_elsewhere(
-        self, tx: Transaction, report: Reported, *, source: str, at: datetime
-    ) -> list[Suppression]:
-        """Store a provider block that an account reports of a message which is none of ours.
-
-        Another system texts from the account's senders; who opted out there said it to them.
-
-        Returns:
-            The person's suppressions now, for the Redis set; none where there is no such person,
-            or no tenant with this account.
-        """
-        tenant = tenants.by_account(tx, report.account_sid)
-        recipient = _person(report.to)
-        if tenant is None or recipient is None:
-            return []
-        block = LostBlock(
-            tenant_id=tenant.id,
-            recipient=recipient,
-            senders=(storable(report.service_sid or ""), storable(report.from_ or "")),
-            source=source,
-            source_id=report.sid,
-            provider_at=at,
-        )
-        return self.record_lost_block(tx, block)
-
     def _open_incident(
         self,
         tx: Transaction,
@@ -278,13 +227,6 @@ class Enforcement:
         )
         if incidents.open_incident(tx, incident):
             causes.tell(tx, facts, found)
-
-
-def _person(address: str) -> int | None:
-    try:
-        return digits(address)
-    except ValueError:
-        return None
 
 
 def _block_event(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sender import feedback
+from sender import feedback, other_blocks
 from sender.domain.consent import Suppression
 from sender.domain.message import VERDICT_NOT_SENT, State, sources_of
 from sender.domain.phone import digits
@@ -108,9 +108,9 @@ class Receipts:
         answer = self._judge(tx, facts, receipt)
         if isinstance(answer, Refusal) or facts is None:
             if answer is not Refusal.FOREIGN_ACCOUNT:
-                self.enforcement.record_block_elsewhere(
-                    tx, receipt, source=f"other_{receipt.source}", at=datetime.now(UTC)
-                )
+                now = datetime.now(UTC)  # callbacks say no time, and come at once
+                source = f"other_{receipt.source}"
+                other_blocks.record(tx, self.enforcement, receipt, source=source, at=now)
             return answer
         report = BlockReport(
             message_id=receipt.message_id,

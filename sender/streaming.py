@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sender import other_blocks
 from sender.domain.consent import Suppression
 from sender.domain.phone import digits
 from sender.domain.receipt import Receipt, ReceiptMeaning
@@ -36,14 +37,14 @@ class EventStream:
         """Remember that they were applied."""
         await self.db.run(stream.note, [_name(account_sid, one) for one in events if one.id])
 
-    async def block(self, event: StreamEvent) -> list[Suppression]:
+    async def block(self, event: StreamEvent) -> Sequence[Suppression]:
         """Keep a 21610 of a message that is not ours; the person's suppressions after it."""
         news = event.news
         if not isinstance(news, StatusNews) or news.verdict.meaning is not ReceiptMeaning.OPTED_OUT:
-            return []
+            return ()
         at = event.at or datetime.now(UTC)
         return await self.db.run(
-            self.enforcement.record_block_elsewhere, news, source="other_event", at=at
+            other_blocks.record, self.enforcement, news, source="other_event", at=at
         )
 
     async def receipts(self, events: Sequence[StreamEvent]) -> dict[str, Receipt]:
