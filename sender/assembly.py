@@ -18,8 +18,9 @@ from sender.lost_blocks import LostBlocks
 from sender.parts import Parts
 from sender.pulling import Puller
 from sender.receipts import Answer, Receipts
+from sender.retention import Retention
 from sender.scrubbing import Scrubber
-from sender.storage.database import AsyncDatabase
+from sender.storage.database import AsyncDatabase, Database
 from sender.storage.tenants import DEFAULT_TENANT, Tenant
 from sender.streaming import EventStream
 from sender.suppression import RedisCache
@@ -105,3 +106,9 @@ def installation(
         sinks=sinks,
     )
     return Installation(db=db, tenant_id=tenant.id, urls=urls, hooks=hooks, events=events)
+
+
+def retention(settings: Settings) -> Retention:
+    """What deletes old messages; it opens nothing before it is used."""
+    db = Database.connect(settings.database_url, pool_size=1)
+    return Retention(db=db, kept=settings.keep_messages)

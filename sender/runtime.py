@@ -22,6 +22,7 @@ from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.erasing import Erasures
 from sender.errors import NotFound
+from sender.experience import AHEAD
 from sender.exporting import Exports
 from sender.fleet import Fleet
 from sender.forwarding import Forwarding
@@ -40,6 +41,7 @@ from sender.liveness import living
 from sender.mark_file import MarkFile
 from sender.marking import GatheredCache
 from sender.mirroring import Mirror
+from sender.months import Months
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
@@ -99,9 +101,7 @@ class Runtime:
             NotFound: there is no such tenant.
         """
         db = Database.connect(self.settings.database_url)
-        tenant_id = DEFAULT_TENANT
-        if tenant != DEFAULT_NAME:
-            tenant_id = _id_of(db, tenant)
+        tenant_id = DEFAULT_TENANT if tenant == DEFAULT_NAME else _id_of(db, tenant)
         scrubs = self.settings.scrub == "on"
         campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit, scrubs=scrubs)
         return ApiRuntime(
@@ -238,7 +238,8 @@ class Runtime:
             settlement = parts.settlement(
                 messages=parts.messages, enforcement=self._enforcement(), cache=cache
             )
-            permits, water = Permits(settings.concurrency), self._water(redis)
+            permits = Permits(settings.concurrency, ahead=AHEAD)
+            water = self._water(redis)
             owner = await stack.enter_async_context(
                 living(
                     db,
@@ -335,6 +336,8 @@ class Runtime:
                 heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=rhythm),
                 puller=puller,
                 scrubber=scrubber,
+                months=Months(db=db),
+                retention=assembly.retention(self.settings),
             )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:

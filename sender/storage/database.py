@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
@@ -150,6 +151,27 @@ class AsyncDatabase:
                 if attempt == _ATTEMPTS or not _may_run_again(exc):
                     raise
         raise AssertionError("unreachable")
+
+    async def run_alone(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for work that is one statement: Postgres commits it by itself.
+
+        One round trip instead of three (BEGIN, the statement, COMMIT). When this raises, the
+        statement may have been committed, as above.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self._alone.connect() as connection:
+                    return await connection.run_sync(work, *args, **kwargs)
+            except OperationalError as exc:
+                if attempt == _ATTEMPTS or not _may_run_again(exc):
+                    raise
+        raise AssertionError("unreachable")
+
+    @cached_property
+    def _alone(self) -> AsyncEngine:
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Session"]:

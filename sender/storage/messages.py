@@ -3,7 +3,7 @@
 Each statement names the states it may leave; a row that is elsewhere is left alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -19,6 +19,7 @@ from sender.domain.receipt import state_of
 from sender.storage.database import Transaction
 from sender.storage.high_water import STANDS, values_of
 from sender.storage.holds import HELD
+from sender.storage.id_range import WITHIN, bounds
 
 #: How often a row is looked at again whose recipient waits for a review: the longest that a text
 #: is late once the review was decided.
@@ -124,7 +125,7 @@ def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
             FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[])) AS asked (id, gen)
             JOIN message m ON m.id = asked.id AND m.gen = asked.gen
             JOIN campaign c ON c.id = m.campaign_id
-            WHERE m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
+            WHERE {WITHIN} AND m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
               AND NOT {HELD} AND NOT {suppressed} AND {STANDS}
             ORDER BY m.id FOR UPDATE OF m
         )
@@ -133,24 +134,24 @@ def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
             guarded_at = clock_timestamp(), changed_at = clock_timestamp(),
             lease_until = clock_timestamp() + :lease
         FROM allowed
-        WHERE m.id = allowed.id AND m.state = 'pending'
+        WHERE m.id = allowed.id AND {WITHIN} AND m.state = 'pending'
         RETURNING m.id, m.gen, m.guarded_at
     """  # noqa: S608  # built from the constants above only
 
 
-_PUT_BACK = text("""
+_PUT_BACK = text(f"""
     WITH own AS (
         SELECT m.id
         FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[])) AS asked (id, gen)
         JOIN message m ON m.id = asked.id AND m.gen = asked.gen
-        WHERE m.state = 'sending' AND m.owner = :owner
+        WHERE {WITHIN} AND m.state = 'sending' AND m.owner = :owner
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
     SET state = 'pending', reason = :reason, gen = m.gen + 1, owner = NULL, lease_until = NULL,
         next_at = now(), changed_at = now()
-    FROM own WHERE m.id = own.id AND m.state = 'sending'
-""")
+    FROM own WHERE m.id = own.id AND {WITHIN} AND m.state = 'sending'
+""")  # noqa: S608  # built from a constant
 
 #: SQL that is true of a row ``m`` that a person found "not sent": it gives way to the provider.
 _FOUND_NOT_SENT = f"(m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}')"
@@ -166,8 +167,9 @@ _SETTLE = text(f"""
                     CAST(:codes AS integer[]), CAST(:rests AS double precision[]))
              AS move (message_id, gen, state, reason, sid, status, code, rest)
         JOIN message m ON m.id = move.message_id AND m.gen = move.gen
-        WHERE m.state = 'sending' OR (m.state = 'in_doubt' AND move.state <> 'pending')
-           OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid)
+        WHERE {WITHIN}
+          AND (m.state = 'sending' OR (m.state = 'in_doubt' AND move.state <> 'pending')
+               OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid))
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
@@ -181,7 +183,7 @@ _SETTLE = text(f"""
         provider_code = CASE WHEN moves.yields THEN moves.code ELSE m.provider_code END,
         lease_until = NULL,
         next_at = now() + make_interval(secs => moves.rest), changed_at = clock_timestamp()
-    FROM moves WHERE m.id = moves.id
+    FROM moves WHERE m.id = moves.id AND {WITHIN}
     RETURNING m.id, moves.oddity
 """)  # noqa: S608  # built from constants only
 
@@ -196,7 +198,7 @@ _SUPPRESS = text(f"""
     )
     UPDATE message m
     SET state = 'suppressed', reason = covered.reason, changed_at = clock_timestamp()
-    FROM covered WHERE m.id = covered.id AND m.state = 'pending'
+    FROM covered WHERE m.id = covered.id AND {WITHIN} AND m.state = 'pending'
     RETURNING m.id
 """)  # noqa: S608  # built from the constants above only
 
@@ -208,19 +210,19 @@ _HOLD_FOR_REVIEW = text(f"""
     )
     UPDATE message m
     SET reason = 'review', next_at = now() + :rest, changed_at = clock_timestamp()
-    FROM held WHERE m.id = held.id AND m.state = 'pending'
+    FROM held WHERE m.id = held.id AND {WITHIN} AND m.state = 'pending'
     RETURNING m.id
 """)  # noqa: S608  # built from the constants above only
 
-_REFUSE = text("""
+_REFUSE = text(f"""
     WITH unfit AS (
         SELECT m.id FROM message m
         WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state = 'pending'
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m SET state = 'failed', reason = :reason, changed_at = clock_timestamp()
-    FROM unfit WHERE m.id = unfit.id AND m.state = 'pending'
-""")
+    FROM unfit WHERE m.id = unfit.id AND {WITHIN} AND m.state = 'pending'
+""")  # noqa: S608  # built from a constant
 
 _LEARN = text(f"""
     UPDATE message m
@@ -239,9 +241,9 @@ _LEARN = text(f"""
                     CAST(:codes AS integer[]), CAST(:sids AS text[]))
              AS evidence (message_id, reason, status, code, sid)
         JOIN message m ON m.id = evidence.message_id
-        ORDER BY m.id FOR UPDATE OF m
+        WHERE {WITHIN} ORDER BY m.id FOR UPDATE OF m
     ) AS known
-    WHERE m.id = known.id
+    WHERE m.id = known.id AND {WITHIN}
     RETURNING m.id, known.moves
 """)  # noqa: S608  # built from a constant
 
@@ -288,7 +290,7 @@ class MessageTable:
         found = tx.execute(
             self._guard,
             {
-                "ids": [row.id for row in rows],
+                **_ids([row.id for row in rows]),
                 "gens": [row.gen for row in rows],
                 "owner": owner,
                 "lease": lease,
@@ -301,10 +303,8 @@ class MessageTable:
         self, tx: Transaction, rows: Mapping[UUID, int], *, owner: int, reason: str
     ) -> None:
         """Back to pending: rows whose request was provably never begun, by id and generation."""
-        tx.execute(
-            _PUT_BACK,
-            {"ids": list(rows), "gens": list(rows.values()), "owner": owner, "reason": reason},
-        )
+        values = {"gens": list(rows.values()), "owner": owner, "reason": reason}
+        tx.execute(_PUT_BACK, {**_ids(rows), **values})
 
     def settle(self, tx: Transaction, moves: Sequence[Move]) -> dict[UUID, Oddity | None]:
         """Move rows out of ``sending`` as settlement decided.
@@ -324,13 +324,13 @@ class MessageTable:
 
         A row that only a review holds stays pending and rests. Returns the ids of both.
         """
-        settled = {row.id for row in tx.execute(_SUPPRESS, {"ids": list(ids)})}
-        held = tx.execute(_HOLD_FOR_REVIEW, {"ids": list(ids), "rest": REVIEW_REST})
+        settled = {row.id for row in tx.execute(_SUPPRESS, _ids(ids))}
+        held = tx.execute(_HOLD_FOR_REVIEW, {**_ids(ids), "rest": REVIEW_REST})
         return settled | {row.id for row in held}
 
     def refuse(self, tx: Transaction, ids: Sequence[UUID], *, reason: str) -> None:
         """Fail pending rows that can never be sent as they are."""
-        tx.execute(_REFUSE, {"ids": list(ids), "reason": reason})
+        tx.execute(_REFUSE, {**_ids(ids), "reason": reason})
 
     def learn(
         self, tx: Transaction, known: Sequence[Evidence], state: State, sources: frozenset[State]
@@ -345,7 +345,7 @@ class MessageTable:
             {
                 "state": state.value,
                 "sources": [source.value for source in sources],
-                "ids": [one.message_id for one in known],
+                **_ids([one.message_id for one in known]),
                 "reasons": [one.reason for one in known],
                 "statuses": [one.provider_status for one in known],
                 "codes": [one.provider_code for one in known],
@@ -355,9 +355,13 @@ class MessageTable:
         return {row.id: row.moves for row in found}
 
 
-def _columns(moves: Sequence[Move]) -> dict[str, list[Any]]:
+def _ids(ids: Collection[UUID]) -> dict[str, Any]:
+    return {"ids": list(ids), **bounds(ids)}
+
+
+def _columns(moves: Sequence[Move]) -> dict[str, Any]:
     return {
-        "ids": [move.message_id for move in moves],
+        **_ids([move.message_id for move in moves]),
         "gens": [move.gen for move in moves],
         "states": [move.state.value for move in moves],
         "reasons": [move.reason for move in moves],

@@ -54,7 +54,9 @@ FOUNDATION = frozenset(
         "sender.lost_blocks",
         "sender.marking",
         "sender.other_blocks",
+        "sender.handing_off",
         "sender.permits",
+        "sender.slots",
         "sender.posting",
         "sender.recipients",
         "sender.seldom",
@@ -79,6 +81,7 @@ USE_CASES = frozenset(
         "sender.intake",
         "sender.investigating",
         "sender.mirroring",
+        "sender.months",
         "sender.numbers",
         "sender.optouts",
         "sender.pulling",
@@ -94,6 +97,7 @@ USE_CASES = frozenset(
         "sender.fleet",
         "sender.forwarding",
         "sender.importing",
+        "sender.retention",
         "sender.reviewing",
         "sender.scrubbing",
         "sender.sealing",
@@ -115,7 +119,11 @@ RUNTIME = (
 ARROWS = {
     "sender.errors": frozenset[str](),
     "sender.domain": frozenset[str](),
-    "sender.permits": frozenset[str](),
+    "sender.permits": {"sender.slots"},
+    "sender.slots": {"sender.send_clock"},
+    "sender.handing_off": {"sender.budgets", "sender.config", "sender.crashing", "sender.domain"}
+    | {"sender.experience", "sender.inflight", "sender.settlement", "sender.settling"}
+    | {"sender.storage", "sender.texts"},
     "sender.send_clock": frozenset[str](),
     "sender.batching": frozenset[str](),
     "sender.absence": {"sender.storage"},
@@ -184,8 +192,8 @@ ARROWS = {
     "sender.local": RUNTIME
     | {"sender", "sender.api", "sender.parts", "sender.runtime", "sender.simulator"},
     "sender.cli": RUNTIME
-    | {"sender", "sender.api", "sender.local", "sender.runtime", "sender.simulator"}
-    | {"sender.suppression_list"},
+    | {"sender", "sender.api", "sender.assembly", "sender.local", "sender.runtime"}
+    | {"sender.simulator", "sender.suppression_list"},
     "workers": RUNTIME | {"sender.parts", "sender.runtime"},
 }
 
