@@ -3,9 +3,10 @@
 The puller does it again and again, and the scrub once more before a campaign.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -15,6 +16,7 @@ from sender.domain.intake import (
     Blind,
     IntakeMode,
     Rhythm,
+    ahead,
     blind_number,
     blind_service,
     read_since,
@@ -22,7 +24,6 @@ from sender.domain.intake import (
 from sender.domain.phone import SenderKind
 from sender.domain.provider import MessageRecord, ServiceRecord
 from sender.drift import may_be_texted, people_of
-from sender.errors import ProviderUnavailable
 from sender.hearing import Hearing
 from sender.storage import inbound, pools, pulls
 from sender.storage.database import AsyncDatabase
@@ -39,11 +40,17 @@ class ProviderLog(Protocol):
 
     def pages_since(
         self, since: datetime, *, to: str | None = None
-    ) -> AsyncIterator[list[MessageRecord]]:
-        """Messages to a number, by the page; raises ``ProviderUnavailable``."""
+    ) -> AsyncGenerator[list[MessageRecord]]:
+        """Messages to a number, by the page, the latest first; raises ``ProviderUnavailable``.
+
+        A page of which all are older is empty.
+        """
 
     async def service(self, sid: str) -> ServiceRecord | None:
         """A Messaging Service, ``None`` if there is none; raises ``ProviderUnavailable``."""
+
+    async def clock_offset(self) -> timedelta | None:
+        """Its clock minus ours, if it tells; raises ``ProviderUnavailable``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,27 @@ class Heard:
     blind: Blind | None
     #: People who opted out, and whom this sender would have texted.
     newly_out: int = 0
+
+
+@dataclass(kw_only=True)
+class Reading:
+    """One number's log, half read: what was shown is applied, and the rest is still to come."""
+
+    sender: DueSender
+    #: By Postgres's clock.
+    asked_at: datetime
+    pages: AsyncGenerator[list[MessageRecord]]
+    #: Whether an inbound message to it was ever seen.
+    heard: bool
+    #: How far Postgres's clock was ahead of Twilio's.
+    ahead: timedelta
+    newly_out: int = 0
+    #: Once it was read to its end.
+    blind: Blind | None = None
+
+    async def close(self) -> None:
+        """Read no more of it; whoever reads it next begins anew."""
+        await self.pages.aclose()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,62 +101,105 @@ class LogReading:
             ProviderUnavailable: Twilio could not be asked.
             DatabaseError: what was not committed is read again.
         """
-        asked_at = await self.db.run(pulls.now)
         if sender.is_service:
-            heard = Heard(blind=await self._members(provider, sender))
-        else:
-            heard = await self._texts(provider, sender, asked_at)
-        await self.db.run(
-            pulls.pulled,
-            sender.id,
-            upto=asked_at - self.settles,
-            blind=heard.blind,
-            every=self.rhythm.pull_every,
-            settles=self.settles,
-        )
-        return heard
+            return await self.read_service(provider, sender)
+        reading = await self.begin(provider, sender)
+        async with aclosing(reading.pages):
+            await self.go_on(reading)
+        return Heard(blind=reading.blind, newly_out=reading.newly_out)
 
-    async def _members(self, provider: ProviderLog, sender: DueSender) -> Blind | None:
-        """A service's inbound messages are its numbers', which are read as senders themselves."""
+    async def read_service(self, provider: ProviderLog, sender: DueSender) -> Heard:
+        """A service's inbound messages are its numbers', which are read as senders themselves.
+
+        Raises:
+            ProviderUnavailable: Twilio could not be asked.
+            DatabaseError: it is asked again.
+        """
+        asked_at = await self.db.run(pulls.now)
         service = await provider.service(sender.address)
+        blind = blind_service(service)
         if service is not None:
             await self.db.run(
                 pools.enter_members,
                 tenant_id=sender.tenant_id,
                 service_id=sender.id,
                 numbers=service.numbers,
+                receives=service.receives,
             )
-        return blind_service(service)
+        await self._pulled(sender, asked_at, blind)
+        return Heard(blind=blind)
 
-    async def _texts(self, provider: ProviderLog, sender: DueSender, now: datetime) -> Heard:
-        """Apply what nobody has told us of yet.
+    async def begin(self, provider: ProviderLog, sender: DueSender) -> Reading:
+        """Look where to read a number's log from; `go_on` reads it.
 
-        Where the log breaks off, what it showed before is applied all the same.
+        Raises:
+            ProviderUnavailable: Twilio could not be asked.
+            DatabaseError: nor could Postgres.
         """
+        offset = await provider.clock_offset()
+        asked_at = await self.db.run(pulls.now)
+        differ = ahead(database=asked_at, here=datetime.now(UTC), offset=offset)
         since = read_since(
-            watermark=sender.watermark, campaign=sender.campaign, gap=sender.gap, at=now
+            watermark=sender.watermark, campaign=sender.campaign, gap=sender.gap, at=asked_at
         )
-        new: list[MessageRecord] = []
-        heard = sender.heard
-        try:
-            async for page in provider.pages_since(since, to=sender.address):
-                records = [record for record in page if record.inbound]
-                known = await self.db.run(inbound.known, [record.sid for record in records])
-                new += [record for record in records if record.sid not in known]
-                heard = heard or bool(records)
-        except ProviderUnavailable:
-            await self.hearing.hear(new)
-            raise
-        newly_out = await self._apply(sender, new, now) if new else 0
-        return Heard(blind=blind_number(SenderKind(sender.kind), heard=heard), newly_out=newly_out)
+        return Reading(
+            sender=sender,
+            asked_at=asked_at,
+            pages=provider.pages_since(since - max(differ, timedelta()), to=sender.address),
+            heard=sender.heard,
+            ahead=differ,
+        )
 
-    async def _apply(self, sender: DueSender, new: Sequence[MessageRecord], now: datetime) -> int:
+    async def go_on(self, reading: Reading, *, give_up: Callable[[], bool] = bool) -> bool:
+        """Apply what nobody has told us of yet, by the page; whether that was all.
+
+        Where the log breaks off, what it showed before is applied all the same. The latest come
+        first: between two pages a STOP and its START may be heard in the wrong order, until the
+        provider's times of both are known, the STOP counts.
+
+        Args:
+            reading: what `begin` returned.
+            give_up: whether to stop here; asked after each page.
+
+        Raises:
+            ProviderUnavailable: Twilio could not be asked; begin anew.
+            DatabaseError: what was not committed is read again.
+        """
+        async for page in reading.pages:
+            if not page:  # what follows is older still
+                break
+            records = [record for record in page if record.inbound]
+            known = await self.db.run(inbound.known, [record.sid for record in records])
+            new = [record for record in records if record.sid not in known]
+            reading.heard = reading.heard or bool(records)
+            reading.newly_out += await self._apply(reading, new) if new else 0
+            if give_up():
+                return False
+        sender = reading.sender
+        reading.blind = blind_number(
+            SenderKind(sender.kind), heard=reading.heard, dropped=sender.dropped
+        )
+        await self._pulled(sender, reading.asked_at, reading.blind)
+        return True
+
+    async def _pulled(self, sender: DueSender, asked_at: datetime, blind: Blind | None) -> None:
+        await self.db.run(
+            pulls.pulled,
+            sender.id,
+            upto=asked_at - self.settles,
+            blind=blind,
+            every=self.rhythm.pull_every,
+            settles=self.settles,
+        )
+
+    async def _apply(self, reading: Reading, new: Sequence[MessageRecord]) -> int:
+        sender = reading.sender
         people = people_of(record.from_ or "" for record in new)
         before = await self.db.run(may_be_texted, sender.tenant_id, [sender.id], people)
         opt_outs = await self.hearing.hear(new)
         after = await self.db.run(may_be_texted, sender.tenant_id, [sender.id], before)
         log.info("inbound_pulled", sender=sender.id, messages=len(new), opt_outs=len(opt_outs))
-        late = [one for one in new if one.date_created < now - LATE]
+        late = [one for one in new if one.date_created < reading.asked_at - LATE]
         if late and sender.watermark and self.rhythm.mode is IntakeMode.BOTH:
             log.warning("webhooks_missed", sender=sender.id, messages=len(late))
         return len(before) - len(after)

@@ -43,6 +43,10 @@ FIRST_LOOK = timedelta(days=30)
 FAILURES_OVERLAP = timedelta(minutes=2)
 #: The same for alerts, which Twilio buffers.
 ALERTS_OVERLAP = timedelta(minutes=15)
+#: How long a scrub is good for where a campaign has not gone on since: after a longer pause it is
+#: scrubbed again. It costs a second, and what only a scrub sees (people whom Twilio blocks for
+#: another system's texts) grows with that system's campaigns, which take hours.
+GOOD_FOR = timedelta(hours=1)
 #: Twilio's clock against ours, and a request's length: within it two reports are of one block.
 SAME_BLOCK = timedelta(seconds=15)
 #: Between two attempts while Twilio cannot be asked: doubled up to the longest.

@@ -1,6 +1,6 @@
 """Twilio's Messages resource through its SDK: hand off, ask, cancel."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -103,6 +103,8 @@ class TwilioGateway:
         """Use :meth:`open` or a :class:`GatewayFactory`, which also close the connections."""
         self._client = client
         self._urls = PublicUrls(status_callback_base) if status_callback_base else None
+        #: By the last answer to a list of messages.
+        self._offset: timedelta | None = None
 
     @classmethod
     @asynccontextmanager
@@ -217,10 +219,11 @@ class TwilioGateway:
 
     async def pages_since(
         self, since: datetime, *, to: str | None = None
-    ) -> AsyncIterator[list[MessageRecord]]:
+    ) -> AsyncGenerator[list[MessageRecord]]:
         """The account's messages in both directions sent at or after ``since``, by the page.
 
-        In no promised order. What Twilio accepted and never sent has no sent date, and is missing.
+        Those sent last come first; a page of which all were created before ``since`` is empty.
+        What Twilio accepted and never sent has no sent date, and is missing.
 
         Args:
             since: aware.
@@ -233,9 +236,10 @@ class TwilioGateway:
         filters: dict[str, Any] = {"date_sent_after": _day(since)}
         if to is not None:
             filters["to"] = to
-        with asking("list messages"):
+        with asking("list messages") as current:
             page = await self._client.messages.page_async(page_size=PAGE_SIZE, **filters)
             found = [record_of(message) for message in page]
+            self._offset = clock_offset(current)
         while True:
             yield [record for record in found if record.date_created >= since]
             with asking("list messages"):
@@ -243,6 +247,18 @@ class TwilioGateway:
                 if page is None:
                     return
                 found = [record_of(message) for message in page]
+
+    async def clock_offset(self) -> timedelta | None:
+        """The provider's clock minus ours, as its log told last; it is asked if it never did.
+
+        Raises:
+            ProviderUnavailable: no readable answer.
+        """
+        if self._offset is None:
+            with asking("tell the time") as current:
+                await self._client.messages.page_async(page_size=1)
+                self._offset = clock_offset(current)
+        return self._offset
 
     async def _list(self, **filters: Any) -> list[MessageRecord]:
         with asking("list messages"):
