@@ -4,6 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 from sender.batching import Batcher
+from sender.block_reading import BlockReading
 from sender.chasing import Chaser
 from sender.config import Settings
 from sender.domain.receipt import Receipt
@@ -47,16 +48,17 @@ def chaser(
 
 def scrubber(settings: Settings, parts: Parts, puller: Puller, providers: Gateways) -> Scrubber:
     """What asks Twilio before campaigns; it reads inbound messages as the puller does."""
-    blocks = LostBlocks(
+    lost_blocks = LostBlocks(
         db=puller.db,
         enforcement=Enforcement(table=parts.enforcement, horizon=settings.doubt_horizon),
         messages=parts.messages,
         cache=puller.hearing.cache,
     )
+    blocks = BlockReading(db=puller.db, hearing=puller.hearing, lost_blocks=lost_blocks)
     return Scrubber(
         db=puller.db,
         providers=providers,
         reading=puller.reading,
-        lost_blocks=blocks,
+        blocks=blocks,
         patience=timedelta(seconds=settings.scrub_patience_seconds),
     )

@@ -6,17 +6,17 @@ The puller does it again and again, and the scrub once more before a campaign.
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
+from sender.clocks import Clock, Clocks, read_clocks
 from sender.domain.intake import (
     LOG_SETTLES,
     Blind,
     IntakeMode,
     Rhythm,
-    ahead,
     blind_number,
     blind_service,
     read_since,
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 LATE = timedelta(minutes=1)
 
 
-class ProviderLog(Protocol):
+class ProviderLog(Clock, Protocol):
     """Twilio's log of messages."""
 
     def pages_since(
@@ -48,9 +48,6 @@ class ProviderLog(Protocol):
 
     async def service(self, sid: str) -> ServiceRecord | None:
         """A Messaging Service, ``None`` if there is none; raises ``ProviderUnavailable``."""
-
-    async def clock_offset(self) -> timedelta | None:
-        """Its clock minus ours, if it tells; raises ``ProviderUnavailable``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +65,11 @@ class Reading:
     """One number's log, half read: what was shown is applied, and the rest is still to come."""
 
     sender: DueSender
-    #: By Postgres's clock.
-    asked_at: datetime
+    #: When that began.
+    clocks: Clocks
     pages: AsyncGenerator[list[MessageRecord]]
     #: Whether an inbound message to it was ever seen.
     heard: bool
-    #: How far Postgres's clock was ahead of Twilio's.
-    ahead: timedelta
     newly_out: int = 0
     #: Once it was read to its end.
     blind: Blind | None = None
@@ -136,18 +131,15 @@ class LogReading:
             ProviderUnavailable: Twilio could not be asked.
             DatabaseError: nor could Postgres.
         """
-        offset = await provider.clock_offset()
-        asked_at = await self.db.run(pulls.now)
-        differ = ahead(database=asked_at, here=datetime.now(UTC), offset=offset)
+        clocks = await read_clocks(self.db, provider)
         since = read_since(
-            watermark=sender.watermark, campaign=sender.campaign, gap=sender.gap, at=asked_at
+            watermark=sender.watermark, campaign=sender.campaign, gap=sender.gap, at=clocks.now
         )
         return Reading(
             sender=sender,
-            asked_at=asked_at,
-            pages=provider.pages_since(since - max(differ, timedelta()), to=sender.address),
+            clocks=clocks,
+            pages=provider.pages_since(clocks.at_provider(since), to=sender.address),
             heard=sender.heard,
-            ahead=differ,
         )
 
     async def go_on(self, reading: Reading, *, give_up: Callable[[], bool] = bool) -> bool:
@@ -179,7 +171,7 @@ class LogReading:
         reading.blind = blind_number(
             SenderKind(sender.kind), heard=reading.heard, dropped=sender.dropped
         )
-        await self._pulled(sender, reading.asked_at, reading.blind)
+        await self._pulled(sender, reading.clocks.now, reading.blind)
         return True
 
     async def _pulled(self, sender: DueSender, asked_at: datetime, blind: Blind | None) -> None:
@@ -199,7 +191,7 @@ class LogReading:
         opt_outs = await self.hearing.hear(new)
         after = await self.db.run(may_be_texted, sender.tenant_id, [sender.id], before)
         log.info("inbound_pulled", sender=sender.id, messages=len(new), opt_outs=len(opt_outs))
-        late = [one for one in new if one.date_created < reading.asked_at - LATE]
+        late = [one for one in new if one.date_created < reading.clocks.now - LATE]
         if late and sender.watermark and self.rhythm.mode is IntakeMode.BOTH:
             log.warning("webhooks_missed", sender=sender.id, messages=len(late))
         return len(before) - len(after)

@@ -140,8 +140,8 @@ class Puller:
         reading = self._half_read.pop(sender.id, None)
         if reading is None:
             reading = await self.reading.begin(provider, sender)
-            if abs(reading.ahead) > CLOCKS_AGREE:
-                seconds = round(reading.ahead.total_seconds())
+            if abs(reading.clocks.ahead) > CLOCKS_AGREE:
+                seconds = round(reading.clocks.ahead.total_seconds())
                 log.warning("clocks_differ", sender=sender.id, postgres_ahead_by=seconds)
         try:
             if not await self.reading.go_on(reading, give_up=lambda: self.clock() > give_up_at):

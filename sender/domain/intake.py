@@ -111,20 +111,6 @@ def read_since(
     return max(since - OVERLAP, at - HISTORY)
 
 
-def ahead(*, database: datetime, here: datetime, offset: timedelta | None) -> timedelta:
-    """How far Postgres's clock is ahead of the provider's; negative: behind it.
-
-    Watermarks are by Postgres's clock and the log is by the provider's: with the first an hour
-    ahead, what came in since the watermark would look an hour older than it.
-
-    Args:
-        database: Postgres's clock.
-        here: this process's, at the same moment.
-        offset: the provider's minus this process's; ``None``: not known.
-    """
-    return database - here - (offset or timedelta())
-
-
 def blind_service(service: ServiceRecord | None) -> Blind | None:
     """Why a Messaging Service is blind; ``None``: its numbers' log shows all.
 

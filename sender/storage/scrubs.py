@@ -158,7 +158,8 @@ _END = text("""
     UPDATE campaign_scrub k
     SET outcome = 'done', why = '', unseen = :unseen, ended_at = clock_timestamp(),
         drift = (SELECT jsonb_object_agg(
-                     d.key, CAST(d.value AS bigint) + coalesce(CAST(k.drift ->> d.key AS bigint), 0))
+                     d.key,
+                     CAST(d.value AS bigint) + coalesce(CAST(k.drift ->> d.key AS bigint), 0))
                  FROM jsonb_each_text(CAST(:drift AS jsonb)) d)
     FROM unnest(CAST(:ids AS bigint[]), CAST(:asked AS timestamptz[])) AS w (id, asked_at)
     WHERE k.campaign_id = w.id AND k.asked_at = w.asked_at AND k.outcome = 'waiting'
@@ -221,39 +222,6 @@ def of_campaign(tx: Transaction, campaign_id: int) -> Scrub | None:
     """A campaign's scrub; ``None`` where it was not enqueued yet, or before there were any."""
     row = tx.execute(_OF_CAMPAIGN, {"id": campaign_id}).mappings().one_or_none()
     return None if row is None else Scrub(**{**row, "outcome": ScrubOutcome(row["outcome"])})
-
-
-_BLOCKS_UPTO = text("SELECT blocks_upto FROM intake_sender WHERE sender_id = :id")
-_BLOCKS_READ = text("""
-    INSERT INTO intake_sender AS i (sender_id, blocks_upto) VALUES (:id, :upto)
-    ON CONFLICT (sender_id) DO UPDATE SET blocks_upto = excluded.blocks_upto
-""")
-_ALERTS_UPTO = text("SELECT alerts_upto FROM tenant WHERE id = :id")
-_ALERTS_READ = text("""
-    UPDATE tenant SET alerts_upto = greatest(alerts_upto, :upto) WHERE id = :id
-""")
-
-
-def blocks_upto(tx: Transaction, sender_id: int) -> datetime | None:
-    """Up to when a sender's failed messages were read; ``None``: never."""
-    found: datetime | None = tx.execute(_BLOCKS_UPTO, {"id": sender_id}).scalar_one_or_none()
-    return found
-
-
-def blocks_read(tx: Transaction, sender_id: int, upto: datetime) -> None:
-    """They were, and what they tell is committed. Not the latest mark counts, but the last."""
-    tx.execute(_BLOCKS_READ, {"id": sender_id, "upto": upto})
-
-
-def alerts_upto(tx: Transaction, tenant_id: int) -> datetime | None:
-    """Up to when a tenant's alerts were read; ``None``: never."""
-    found: datetime | None = tx.execute(_ALERTS_UPTO, {"id": tenant_id}).scalar_one_or_none()
-    return found
-
-
-def alerts_read(tx: Transaction, tenant_id: int, upto: datetime) -> None:
-    """They were, and what they tell is committed."""
-    tx.execute(_ALERTS_READ, {"id": tenant_id, "upto": upto})
 
 
 _OWNER = text("""
