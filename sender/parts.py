@@ -28,6 +28,7 @@ from sender.investigating import Investigation
 from sender.marking import GatheredCache
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
+from sender.overhearing import Overhearing
 from sender.pulling import Puller
 from sender.pulsing import Pulse
 from sender.recalling import Recaller
@@ -121,3 +122,4 @@ class ConsumerRuntime:
     heartbeat: Heartbeat
     puller: Puller
     scrubber: Scrubber
+    overhearing: Overhearing

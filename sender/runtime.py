@@ -42,6 +42,7 @@ from sender.marking import GatheredCache
 from sender.mirroring import Mirror
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
+from sender.overhearing import Overhearing
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
 from sender.permits import Permits
 from sender.pulling import Puller
@@ -345,6 +346,7 @@ class Runtime:
                 heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=rhythm),
                 puller=puller,
                 scrubber=scrubber,
+                overhearing=Overhearing(db=db, providers=gateways, blocks=scrubber.blocks),
             )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:

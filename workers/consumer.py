@@ -44,6 +44,8 @@ LOOK_EVERY = timedelta(seconds=1)
 SCRUB_EVERY = timedelta(milliseconds=100)
 #: Between two looks for senders whose inbound messages are to be read; each has its own rhythm.
 PULL_EVERY = timedelta(seconds=1)
+#: Between two looks for accounts whose whole log is to be read.
+OVERHEAR_EVERY = timedelta(seconds=10)
 #: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
 INSPECT_EVERY = timedelta(seconds=2)
 COMPARE_EVERY = timedelta(minutes=1)
@@ -91,6 +93,7 @@ def _duties(
         duties.append((heartbeat.beat, heartbeat.rhythm.beat_every))
     if puller.rhythm.pulls:
         duties.append((puller.round, PULL_EVERY))
+        duties.append((use_cases.overhearing.round, OVERHEAR_EVERY))
     return duties
 
 

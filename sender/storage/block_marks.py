@@ -51,13 +51,16 @@ _ALL_READ = text("""
     ON CONFLICT (sender_id) DO UPDATE SET blocks_upto = excluded.blocks_upto
     RETURNING sender_id
 """)
-_LOGS_DUE = text("""
-    SELECT id FROM tenant
-    WHERE account_sid IS NOT NULL
-      AND coalesce(log_read_at, '-infinity') < clock_timestamp() - CAST(:every AS interval)
-    ORDER BY log_read_at NULLS FIRST LIMIT :limit
+_CLAIM_LOGS = text("""
+    WITH due AS (
+        SELECT id FROM tenant
+        WHERE account_sid IS NOT NULL
+          AND coalesce(log_read_at, '-infinity') < clock_timestamp() - CAST(:every AS interval)
+        ORDER BY log_read_at NULLS FIRST, id LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE tenant t SET log_read_at = clock_timestamp() FROM due WHERE t.id = due.id
+    RETURNING t.id
 """)
-_TRIED = text("UPDATE tenant SET log_read_at = clock_timestamp() WHERE id = :id")
 
 
 def log_upto(tx: Transaction, tenant_id: int) -> datetime | None:
@@ -98,11 +101,7 @@ def all_read(
     return frozenset(row.sender_id for row in rows)
 
 
-def logs_due(tx: Transaction, *, every: timedelta, limit: int) -> list[int]:
-    """Tenants whose account's log was not read for so long."""
-    return [row.id for row in tx.execute(_LOGS_DUE, {"every": every, "limit": limit})]
-
-
-def tried(tx: Transaction, tenant_id: int) -> None:
-    """It is not read again at once, whatever comes of it now."""
-    tx.execute(_TRIED, {"id": tenant_id})
+def claim_logs(tx: Transaction, *, every: timedelta, limit: int) -> list[int]:
+    """Tenants whose account's log was not read for so long; not again at once, should that fail."""
+    values = {"every": every, "limit": limit}
+    return sorted(row.id for row in tx.execute(_CLAIM_LOGS, values))

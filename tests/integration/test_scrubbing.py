@@ -27,6 +27,7 @@ from sender.holding import Holds
 from sender.inbound import Inbound
 from sender.log_reading import LogReading
 from sender.lost_blocks import LostBlocks
+from sender.overhearing import Overhearing
 from sender.scrubbing import Scrubber
 from sender.storage import consent, holds, scrubs, slices
 from sender.storage.database import AsyncDatabase
@@ -597,6 +598,36 @@ class TestWholeAccount:
             await scrubbing.scrub()
         fetched = await scrubbing.simulated.log("alert")
         assert len(fetched) == 1
+
+
+class TestOverhearing:
+    """Without a campaign: STOPs to numbers that are no senders here."""
+
+    async def test_they_are_heard_now_and_then(self, bench: Bench, scrubbing: Scrubbing) -> None:
+        """Each account is read once by all consumers together, and later again."""
+        hears = Overhearing(
+            db=scrubbing.scrubber.db, providers=scrubbing.twilio, blocks=scrubbing.scrubber.blocks
+        )
+        await scrubbing.stopped(ANNA, to=ELSEWHERE)
+        assert [await hears.round(), await hears.round()] == [1, 0]
+        assert bench.is_suppressed(ANNA)
+        await scrubbing.stopped(BERT, to=ELSEWHERE)
+        bench.execute("UPDATE tenant SET log_read_at = now() - interval '6 minutes'")
+        assert await hears.round() == 1
+        assert bench.is_suppressed(BERT)
+
+    async def test_an_account_that_cannot_be_read_is_tried_later(
+        self, bench: Bench, scrubbing: Scrubbing
+    ) -> None:
+        """It holds nobody: no sender here was texted."""
+        hears = Overhearing(
+            db=scrubbing.scrubber.db, providers=scrubbing.twilio, blocks=scrubbing.scrubber.blocks
+        )
+        scrubbing.twilio.away = True
+        assert [await hears.round(), await hears.round()] == [0, 0]
+        bench.execute("UPDATE tenant SET log_read_at = now() - interval '6 minutes'")
+        scrubbing.twilio.away = False
+        assert await hears.round() == 1
 
 
 class TestOthersTroubles:

@@ -80,6 +80,7 @@ USE_CASES = frozenset(
         "sender.mirroring",
         "sender.numbers",
         "sender.optouts",
+        "sender.overhearing",
         "sender.pulling",
         "sender.pulsing",
         "sender.pushing",
