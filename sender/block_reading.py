@@ -22,6 +22,7 @@ from sender.domain.scrub import (
     ACCOUNT_OVERLAP,
     ALERTS_OVERLAP,
     FAILURES_OVERLAP,
+    FEW_SENDERS,
     FIRST_LOOK,
     Found,
     ScrubSource,
@@ -114,8 +115,9 @@ class BlockReading:
             ProviderUnavailable: Twilio could not be asked.
         """
         mark = await self.db.run(block_marks.log_upto, account.tenant_id)
-        since = blocks_since(mark, at=account.clocks.now, overlap=ACCOUNT_OVERLAP)
         own = await self.db.run(senders.ids_of, account.tenant_id)
+        overlap = ACCOUNT_OVERLAP if len(own) > FEW_SENDERS else FAILURES_OVERLAP
+        since = blocks_since(mark, at=account.clocks.now, overlap=overlap)
         drift: Counter[str] = Counter()
         read = _Read(since=account.clocks.at_provider(since), most=self.most_of_account)
         async with aclosing(account.log.messages()) as pages:

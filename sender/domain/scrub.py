@@ -42,9 +42,9 @@ SWITCHED_OFF, NOT_WANTED, TRANSACTIONAL = "switched_off", "not_wanted", "transac
 FIRST_LOOK = timedelta(days=30)
 #: Failed messages are read again so long before the mark: a block shows seconds after creation.
 FAILURES_OVERLAP = timedelta(minutes=2)
-#: The same for the log of a whole account: so long that it mostly goes back beyond what was read of
-#: the texts to its numbers, and stands for reading each of them.
-ACCOUNT_OVERLAP = timedelta(minutes=10)
+#: The same for the log of an account with more than these senders: so long that it mostly goes back
+#: beyond what was read of the texts to its numbers, and stands for a request for each of them.
+ACCOUNT_OVERLAP, FEW_SENDERS = timedelta(minutes=10), 5
 #: The same for alerts, which Twilio buffers.
 ALERTS_OVERLAP = timedelta(minutes=15)
 #: How long a scrub is good for where a campaign has not gone on since: after a longer pause it is

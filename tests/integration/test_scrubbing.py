@@ -540,6 +540,22 @@ class TestWholeAccount:
         assert scrubbing.outcome(campaign).drift["failures"] == 1
         assert list(bench.guard_all(campaign)) == [BERT]
 
+    async def test_it_stands_for_reading_each_of_many_numbers(
+        self, bench: Bench, scrubbing: Scrubbing
+    ) -> None:
+        """Once the puller has read them as well."""
+        for number in range(6):
+            bench.sender_id(f"+1415555010{number}")
+        scrubbing.enqueued(ANNA)
+        await scrubbing.scrub()
+        await scrubbing.stopped(BERT)
+        scrubbing.twilio.asked.clear()
+        campaign = scrubbing.enqueued(BERT)
+        await scrubbing.scrub()
+        assert sorted(scrubbing.twilio.asked) == ["account", "alerts"]
+        assert scrubbing.outcome(campaign).drift["inbound"] == 1
+        assert bench.guard_all(campaign) == {}
+
     async def test_each_number_is_read_where_the_account_s_log_is_too_long(
         self, bench: Bench, scrubbing: Scrubbing
     ) -> None:
