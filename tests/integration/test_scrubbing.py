@@ -284,10 +284,8 @@ async def test_campaigns_that_wait_together_share_one_reading(scrubbing: Scrubbi
     later = scrubbing.enqueued(DORA)
     await scrubbing.scrub()
     assert scrubbing.outcome(later).drift["inbound"] == 1
-    assert sorted(scrubbing.twilio.asked[4:]) == [
-        "account",
-        "alerts",
-    ]  # all that was texted is in it
+    asked = ["account", "alerts", f"to {SENDER}"]
+    assert sorted(scrubbing.twilio.asked[4:]) == asked
 
 
 async def test_a_stop_to_a_number_of_a_service_counts_for_the_service(
