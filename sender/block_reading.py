@@ -178,7 +178,7 @@ class BlockReading:
             account.tenant_id, account.sender_ids, found.requests
         )
         await self.db.run(block_marks.alerts_read, account.tenant_id, account.clocks.now)
-        self._fetched[account.tenant_id] = found.listed
+        self._fetched[account.tenant_id] = found.fetched
         unseen: tuple[str, ...] = (f"{found.left_out} alerts",) if found.left_out else ()
         if not found.whole:
             unseen += ("older alerts",)

@@ -113,14 +113,13 @@ class LogReading:
         asked_at = await self.db.run(pulls.now)
         service = await provider.service(sender.address)
         blind = blind_service(service)
-        if service is not None:
-            await self.db.run(
-                pools.enter_members,
-                tenant_id=sender.tenant_id,
-                service_id=sender.id,
-                numbers=service.numbers,
-                receives=service.receives,
-            )
+        await self.db.run(
+            pools.enter_members,
+            tenant_id=sender.tenant_id,
+            service_id=sender.id,
+            numbers=service.numbers if service else (),
+            receives=service is None or service.receives,
+        )
         await self._pulled(sender, asked_at, blind)
         return Heard(blind=blind)
 

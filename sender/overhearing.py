@@ -12,9 +12,9 @@ import structlog
 
 from sender.block_reading import BlockLog, BlockReading
 from sender.clocks import Clock
-from sender.errors import ConfigurationError, ProviderUnavailable
+from sender.errors import SenderError
 from sender.storage import block_marks
-from sender.storage.database import AsyncDatabase
+from sender.storage.database import AsyncDatabase, told
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class Overhearing:
         """Read them; how many were. What fails is read again when it is due again.
 
         Raises:
-            DatabaseError: likewise.
+            DatabaseError: nobody could ask which are due.
         """
         due = await self.db.run(block_marks.claim_logs, every=self.every, limit=AT_A_TIME)
         return sum([await self._read(tenant_id) for tenant_id in due])
@@ -58,8 +58,10 @@ class Overhearing:
             log_ = await self.providers.blocks(tenant_id)
             account = await self.blocks.open(tenant_id, log_, provider)
             covered = await self.blocks.account(account)
-        except (ProviderUnavailable, ConfigurationError) as exc:
-            log.warning("account_not_read", tenant=tenant_id, error=str(exc))
+        except Exception as exc:  # noqa: BLE001  # whatever it is, the other accounts are read
+            # Only our own errors' texts: another's may quote what a person wrote.
+            why = str(exc) if isinstance(exc, SenderError) else told(exc)
+            log.warning("account_not_read", tenant=tenant_id, error=why)
             return False
         if covered.since is None:
             log.info("account_log_too_long", tenant=tenant_id, unseen=covered.found.unseen)

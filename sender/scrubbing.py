@@ -203,14 +203,14 @@ class Scrubber:
         return _Asked(
             provider=provider,
             account=account,
-            covered=_Shared(begin=lambda: self._one(few, self.blocks.account(account))),
-            refusals=_Shared(begin=lambda: self._one(few, self.blocks.refusals(account))),
+            covered=_Shared(begin=lambda: self._one(few, partial(self.blocks.account, account))),
+            refusals=_Shared(begin=lambda: self._one(few, partial(self.blocks.refusals, account))),
             few=few,
         )
 
-    async def _one(self, few: asyncio.Semaphore, reading: Coroutine[Any, Any, Result]) -> Result:
+    async def _one(self, few: asyncio.Semaphore, read: Callable[[], Awaitable[Result]]) -> Result:
         async with few, self._room:
-            return await reading
+            return await read()
 
     async def _messages(self, asked: _Asked, campaign: Waiting) -> Found:
         """What the message log tells of a campaign's sender: of each number, if it is a service."""
@@ -219,7 +219,7 @@ class Scrubber:
         heard: list[Found] = [covered.found]
         if behind and behind[0].is_service:  # by which its numbers become known
             service = behind[0]
-            read = self.reading.read_service(asked.provider, service)
+            read = partial(self.reading.read_service, asked.provider, service)
             heard.append(_unseen(service, (await self._one(asked.few, read)).blind))
             behind = (await self._behind(campaign))[1:]
         for_inbound = [self._inbound(asked, covered, number) for number in behind]
@@ -228,7 +228,7 @@ class Scrubber:
             addresses = [(campaign.sender_id, campaign.sender)]
             heard.append(Found(unseen=(f"nobody can reply to {campaign.sender}",)))
         for_failed = [
-            self._one(asked.few, self.blocks.number(asked.account, sender_id, address))
+            self._one(asked.few, partial(self.blocks.number, asked.account, sender_id, address))
             for sender_id, address in addresses
             if sender_id not in covered.sender_ids
         ]
@@ -244,7 +244,8 @@ class Scrubber:
             kind = SenderKind(number.kind)
             blind = blind_number(kind, heard=number.heard, dropped=number.dropped)
             return _unseen(number, blind)
-        heard = await self._one(asked.few, self.reading.read(asked.provider, number))
+        read = partial(self.reading.read, asked.provider, number)
+        heard = await self._one(asked.few, read)
         found = Found(drift={ScrubSource.INBOUND: heard.newly_out})
         return together([found, _unseen(number, heard.blind)])
 

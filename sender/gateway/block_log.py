@@ -79,13 +79,14 @@ class BlockLog:
             )
             listed = [alert.sid for alert in alerts if alert.error_code in _BLOCKS]
         few = asyncio.Semaphore(_AT_A_TIME)
-        sids = [sid for sid in listed if sid not in known]
-        fetched = await asyncio.gather(*(self._alert(sid, few) for sid in sids[:MOST_ALERTS]))
+        new = [sid for sid in listed if sid not in known]
+        sids = new[:MOST_ALERTS]
+        fetched = await asyncio.gather(*(self._alert(sid, few) for sid in sids))
         readable = tuple(one for one in fetched if one is not None)
         return Refusals(
             requests=readable,
-            listed=frozenset(listed),
-            left_out=len(sids) - len(readable),
+            fetched=frozenset(sids).union(sid for sid in listed if sid in known),
+            left_out=len(new) - len(readable),
             whole=len(alerts) < _MOST_LISTED,
         )
 

@@ -32,6 +32,8 @@ TWILIO_API: Final = "https://api.twilio.com"
 _SHORTEST_VALIDITY, _LONGEST_VALIDITY = 1, 36_000
 #: Twilio's limit for the numbers of a Messaging Service.
 _POOL_PAGE_SIZE: Final = 100
+#: How long the difference of the clocks counts as known: one of them may be set.
+_OFFSET_SECONDS: Final = 600.0
 #: Its statuses of a message that it has taken and not passed on: until then it can be canceled.
 NOT_PASSED_ON: Final = frozenset({"accepted", "scheduled", "queued"})
 
@@ -103,8 +105,9 @@ class TwilioGateway:
         """Use :meth:`open` or a :class:`GatewayFactory`, which also close the connections."""
         self._client = client
         self._urls = PublicUrls(status_callback_base) if status_callback_base else None
-        #: By the last answer to a list of messages.
+        #: The provider's clock minus ours, and when by the send clock that was told.
         self._offset: timedelta | None = None
+        self._offset_at = 0.0
 
     @classmethod
     @asynccontextmanager
@@ -239,7 +242,7 @@ class TwilioGateway:
         with asking("list messages") as current:
             page = await self._client.messages.page_async(page_size=PAGE_SIZE, **filters)
             found = [record_of(message) for message in page]
-            self._offset = clock_offset(current)
+            self._tell_time(current)
         while True:
             yield [record for record in found if record.date_created >= since]
             with asking("list messages"):
@@ -249,16 +252,19 @@ class TwilioGateway:
                 found = [record_of(message) for message in page]
 
     async def clock_offset(self) -> timedelta | None:
-        """The provider's clock minus ours, as its log told last; it is asked if it never did.
+        """The provider's clock minus ours, as its log told last; it is asked if that is long ago.
 
         Raises:
             ProviderUnavailable: no readable answer.
         """
-        if self._offset is None:
+        if self._offset is None or send_clock() - self._offset_at > _OFFSET_SECONDS:
             with asking("tell the time") as current:
                 await self._client.messages.page_async(page_size=1)
-                self._offset = clock_offset(current)
+                self._tell_time(current)
         return self._offset
+
+    def _tell_time(self, current: Exchange) -> None:
+        self._offset, self._offset_at = clock_offset(current), send_clock()
 
     async def _list(self, **filters: Any) -> list[MessageRecord]:
         with asking("list messages"):

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from sender.storage.database import Transaction
+from sender.storage.holds import OF_RECOVERY
 
 _BLOCKS_UPTO = text("SELECT blocks_upto FROM intake_sender WHERE sender_id = :id")
 _BLOCKS_READ = text("""
@@ -53,8 +54,12 @@ _ALL_READ = text("""
 """)
 _CLAIM_LOGS = text("""
     WITH due AS (
-        SELECT id FROM tenant
+        SELECT id FROM tenant q
         WHERE account_sid IS NOT NULL
+          AND NOT EXISTS (
+              SELECT FROM hold h WHERE h.released_at IS NULL
+                AND h.reason = ANY (CAST(:of_recovery AS text[]))
+                AND (h.level = 'all' OR h.level = 'tenant' AND h.subject = q.id))
           AND coalesce(log_read_at, '-infinity') < clock_timestamp() - CAST(:every AS interval)
         ORDER BY log_read_at NULLS FIRST, id LIMIT :limit FOR UPDATE SKIP LOCKED
     )
@@ -102,6 +107,10 @@ def all_read(
 
 
 def claim_logs(tx: Transaction, *, every: timedelta, limit: int) -> list[int]:
-    """Tenants whose account's log was not read for so long; not again at once, should that fail."""
-    values = {"every": every, "limit": limit}
+    """Tenants whose account's log was not read for so long; not again at once, should that fail.
+
+    Not those that wait for a recovery, which reads the log first: what is pending here may have
+    been sent.
+    """
+    values = {"every": every, "limit": limit, "of_recovery": list(OF_RECOVERY)}
     return sorted(row.id for row in tx.execute(_CLAIM_LOGS, values))
