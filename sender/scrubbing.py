@@ -102,8 +102,8 @@ class Scrubber:
     blocks: BlockReading
     #: How long Twilio may be away before a campaign is held as one whose scrub has failed.
     patience: timedelta
-    #: Senders whose campaigns are scrubbed for.
-    _busy: set[int] = field(default_factory=set)
+    #: The campaigns that are scrubbed for, by sender.
+    _busy: dict[int, Sequence[Waiting]] = field(default_factory=dict)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READINGS_AT_A_TIME))
     _few: defaultdict[int, asyncio.Semaphore] = field(
@@ -127,13 +127,13 @@ class Scrubber:
             asked = _Shared(begin=partial(self._ask, tenant_id, list(by_sender)))
             for sender_id, waiting in by_sender.items():
                 task = asyncio.create_task(self._sender(asked, waiting))
-                self._busy.add(sender_id)
+                self._busy[sender_id] = waiting
                 self._under_way.add(task)
                 task.add_done_callback(partial(self._done, sender_id))
         return len(found)
 
     def _done(self, sender_id: int, task: asyncio.Task[None]) -> None:
-        self._busy.discard(sender_id)
+        del self._busy[sender_id]
         self._under_way.discard(task)
 
     async def finish(self) -> None:
@@ -141,11 +141,16 @@ class Scrubber:
         await asyncio.gather(*self._under_way)
 
     async def close(self) -> None:
-        """Break off; whoever lives does them again."""
-        tasks = list(self._under_way)
+        """Break off; whoever lives does them again at once."""
+        tasks, begun = list(self._under_way), [one for ones in self._busy.values() for one in ones]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if begun:
+            try:
+                await self.db.run(scrubs.give_back, begun)
+            except DatabaseError as exc:  # then once their lease is over
+                log.warning("scrubs_not_given_back", error=told(exc))
 
     async def _sender(self, asked: _Shared[_Asked], waiting: Sequence[Waiting]) -> None:
         """Scrub for a sender's campaigns, or put them off, through a short absence of Postgres.

@@ -161,6 +161,25 @@ def claim(
     return [Waiting(**row) for row in rows]
 
 
+_GIVE_BACK = text("""
+    UPDATE campaign_scrub k SET next_at = clock_timestamp()
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:asked AS timestamptz[])) AS w (id, asked_at)
+    WHERE k.campaign_id = w.id AND k.asked_at = w.asked_at AND k.outcome = 'waiting'
+""")
+
+
+def give_back(tx: Transaction, waiting: Sequence[Waiting]) -> None:
+    """Have these taken by whoever comes next: their consumer ends."""
+    tx.execute(_GIVE_BACK, _keys(waiting))
+
+
+def _keys(waiting: Sequence[Waiting]) -> dict[str, Any]:
+    return {
+        "ids": [one.campaign_id for one in waiting],
+        "asked": [one.asked_at for one in waiting],
+    }
+
+
 _END = text("""
     UPDATE campaign_scrub k
     SET outcome = 'done', why = '', unseen = :unseen, ended_at = clock_timestamp(),
@@ -192,12 +211,7 @@ def end(
     tx: Transaction, waiting: Sequence[Waiting], *, drift: Mapping[str, int], unseen: str
 ) -> None:
     """Let these go: what Twilio told is in force. Of several scrubs of one, the drift adds up."""
-    values = {
-        "ids": [one.campaign_id for one in waiting],
-        "asked": [one.asked_at for one in waiting],
-        "drift": dict(drift),
-        "unseen": unseen,
-    }
+    values = {**_keys(waiting), "drift": dict(drift), "unseen": unseen}
     ended = [row.campaign_id for row in tx.execute(_END, values)]
     _lift(tx, ended, "Twilio was asked")
 

@@ -28,7 +28,7 @@ from sender.inbound import Inbound
 from sender.log_reading import LogReading
 from sender.lost_blocks import LostBlocks
 from sender.overhearing import Overhearing
-from sender.scrubbing import Scrubber
+from sender.scrubbing import LEASE, Scrubber
 from sender.storage import consent, holds, scrubs, slices
 from sender.storage.database import AsyncDatabase
 from sender.storage.holds import DATABASE_OLDER, Hold, Level
@@ -375,11 +375,22 @@ class TestTwilioAway:
     ) -> None:
         """They are due again when its lease is over; until then they wait."""
         campaign = scrubbing.enqueued(ANNA)
-        assert await scrubbing.scrubber.round() == 1
-        await scrubbing.scrubber.close()
+        assert bench.db.run(scrubs.claim, lease=LEASE, limit=9)
         assert await scrubbing.scrubber.round() == 0
         assert bench.guard_all(campaign) == {}
         assert await scrubbing.scrub() == 1
+        assert list(bench.guard_all(campaign)) == [ANNA]
+
+    async def test_a_consumer_that_ends_gives_its_scrubs_back(
+        self, bench: Bench, scrubbing: Scrubbing
+    ) -> None:
+        """Nobody waits for a lease because of a new release."""
+        campaign = scrubbing.enqueued(ANNA)
+        assert await scrubbing.scrubber.round() == 1
+        await scrubbing.scrubber.close()
+        assert bench.guard_all(campaign) == {}
+        assert await scrubbing.scrubber.round() == 1
+        await scrubbing.scrubber.finish()
         assert list(bench.guard_all(campaign)) == [ANNA]
 
 
