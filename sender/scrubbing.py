@@ -18,7 +18,7 @@ import structlog
 from sender.block_reading import Account, BlockLog, BlockReading, Covered
 from sender.domain.intake import OVERLAP, blind_number
 from sender.domain.phone import SenderKind
-from sender.domain.scrub import Found, ScrubSource, retry_after, together
+from sender.domain.scrub import GOOD_FOR, Found, ScrubSource, retry_after, together
 from sender.errors import SenderError
 from sender.log_reading import LogReading, ProviderLog
 from sender.storage import alerts, pulls, scrubs
@@ -135,6 +135,14 @@ class Scrubber:
     def _done(self, sender_id: int, task: asyncio.Task[None]) -> None:
         del self._busy[sender_id]
         self._under_way.discard(task)
+
+    async def again(self) -> int:
+        """Have campaigns scrubbed again that are held for long; how many.
+
+        Raises:
+            DatabaseError: they could not be asked for.
+        """
+        return await self.db.run(scrubs.ask_of_held, older_than=GOOD_FOR)
 
     async def finish(self) -> None:
         """Wait for the scrubs under way."""

@@ -42,6 +42,8 @@ SEAL_EVERY = timedelta(minutes=1)
 LOOK_EVERY = timedelta(seconds=1)
 #: A campaign waits for its scrub from when it is enqueued.
 SCRUB_EVERY = timedelta(milliseconds=100)
+#: Between two looks for campaigns that are held for long: an hour is what a scrub is good for.
+SCRUB_AGAIN_EVERY = timedelta(minutes=1)
 #: Between two looks for senders whose inbound messages are to be read; each has its own rhythm.
 PULL_EVERY = timedelta(seconds=1)
 #: Between two looks for accounts whose whole log is to be read.
@@ -88,6 +90,7 @@ def _duties(
         (use_cases.forwarding.deliver, FORWARD_EVERY),
         (seal, SEAL_EVERY),
         (use_cases.scrubber.round, SCRUB_EVERY),
+        (use_cases.scrubber.again, SCRUB_AGAIN_EVERY),
     ]
     if heartbeat.is_demanded:
         duties.append((heartbeat.beat, heartbeat.rhythm.beat_every))

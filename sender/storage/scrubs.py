@@ -77,6 +77,10 @@ _LIFT_FAILED = text("""
 def ask(tx: Transaction, campaign_id: int) -> None:
     """Have a (locked) campaign wait for its scrub."""
     tx.execute(_ASK, {"id": campaign_id})
+    _hold(tx, campaign_id)
+
+
+def _hold(tx: Transaction, campaign_id: int) -> None:
     detail = "waits until Twilio was asked for opt-outs that are not known here"
     holds.place(tx, Hold(level=Level.CAMPAIGN, subject=campaign_id, reason=SCRUB, detail=detail))
 
@@ -89,6 +93,32 @@ def resume(tx: Transaction, campaign_id: int, *, older_than: timedelta) -> None:
     tx.execute(_RESUME, {"id": campaign_id})
     if tx.execute(_IS_OLD, {"id": campaign_id, "older_than": older_than}).scalar_one():
         ask(tx, campaign_id)
+
+
+#: Campaigns that a hold has stopped for as long as their scrub is old. The moment they are released
+#: nobody looks: so they are scrubbed now and then while they are held.
+_HELD_LONG = text("""
+    UPDATE campaign_scrub k
+    SET outcome = 'waiting', why = '', ended_at = NULL, tries = 0,
+        asked_at = clock_timestamp(), next_at = clock_timestamp()
+    FROM campaign c
+    WHERE c.id = k.campaign_id AND c.state = 'RUNNING' AND k.outcome = 'done'
+      AND k.ended_at < clock_timestamp() - CAST(:older_than AS interval)
+      AND EXISTS (
+          SELECT FROM hold h
+          WHERE h.released_at IS NULL AND h.held_at < now() - CAST(:older_than AS interval)
+            AND (h.level = 'all' OR (h.level, h.subject) IN (
+                ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id))))
+    RETURNING k.campaign_id
+""")
+
+
+def ask_of_held(tx: Transaction, *, older_than: timedelta) -> int:
+    """Have campaigns that are held for so long scrubbed again, if that was so long ago; how many."""
+    ids = [row.campaign_id for row in tx.execute(_HELD_LONG, {"older_than": older_than})]
+    for campaign_id in sorted(ids):
+        _hold(tx, campaign_id)
+    return len(ids)
 
 
 def skip(tx: Transaction, campaign_id: int, why: str) -> None:

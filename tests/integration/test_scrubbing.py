@@ -711,6 +711,26 @@ class TestPaused:
         assert list(bench.guard_all(campaign)) == [CARL]
         assert scrubbing.outcome(campaign).drift["inbound"] == 2
 
+    async def test_one_that_is_held_for_long_is_scrubbed_meanwhile(
+        self, bench: Bench, scrubbing: Scrubbing
+    ) -> None:
+        """So that it goes at once when it is released, on what was known an hour ago at most."""
+        campaign = scrubbing.enqueued(ANNA, BERT)
+        goes_on = scrubbing.enqueued(CARL, sender=OTHER_SENDER)
+        await scrubbing.scrub()
+        by_hand = Holds(db=bench.db, tenant_id=TENANT)
+        ann = {"author": "ann", "reason": "prices are wrong"}
+        by_hand.place(sender=SENDER, **ann)
+        bench.execute("UPDATE campaign_scrub SET ended_at = now() - interval '61 minutes'")
+        assert await scrubbing.scrubber.again() == 0
+        bench.execute("UPDATE hold SET held_at = now() - interval '61 minutes'")
+        await scrubbing.stopped(ANNA)
+        assert await scrubbing.scrubber.again() == 1
+        await scrubbing.scrub()
+        by_hand.release(sender=SENDER, **ann)
+        assert list(bench.guard_all(campaign)) == [BERT]
+        assert list(bench.guard_all(goes_on)) == [CARL]
+
     async def test_not_after_a_short_one(self, bench: Bench, scrubbing: Scrubbing) -> None:
         """Nor one that went without from the beginning."""
         campaign = scrubbing.enqueued(ANNA)
