@@ -26,7 +26,7 @@ from sender.domain.provider import MessageRecord, ServiceRecord
 from sender.drift import may_be_texted, people_of
 from sender.hearing import Hearing
 from sender.storage import inbound, pools, pulls
-from sender.storage.database import AsyncDatabase
+from sender.storage.database import AsyncDatabase, DatabaseError, is_passing
 from sender.storage.pulls import DueSender
 
 log = structlog.get_logger(__name__)
@@ -73,6 +73,8 @@ class Reading:
     newly_out: int = 0
     #: Once it was read to its end.
     blind: Blind | None = None
+    #: Why a message could not be applied; those after it were.
+    failure: Exception | None = None
 
     async def close(self) -> None:
         """Read no more of it; whoever reads it next begins anew."""
@@ -155,6 +157,7 @@ class LogReading:
         Raises:
             ProviderUnavailable: Twilio could not be asked; begin anew.
             DatabaseError: what was not committed is read again.
+            Exception: a message could not be applied; all others were.
         """
         async for page in reading.pages:
             if not page:  # what follows is older still
@@ -163,9 +166,12 @@ class LogReading:
             known = await self.db.run(inbound.known, [record.sid for record in records])
             new = [record for record in records if record.sid not in known]
             reading.heard = reading.heard or bool(records)
-            reading.newly_out += await self._apply(reading, new) if new else 0
+            if new:
+                await self._hear(reading, new)
             if give_up():
                 return False
+        if reading.failure is not None:
+            raise reading.failure
         sender = reading.sender
         reading.blind = blind_number(
             SenderKind(sender.kind), heard=reading.heard, dropped=sender.dropped
@@ -182,6 +188,14 @@ class LogReading:
             every=self.rhythm.pull_every,
             settles=self.settles,
         )
+
+    async def _hear(self, reading: Reading, new: Sequence[MessageRecord]) -> None:
+        try:
+            reading.newly_out += await self._apply(reading, new)
+        except Exception as exc:
+            if isinstance(exc, DatabaseError) and is_passing(exc):
+                raise
+            reading.failure = reading.failure or exc
 
     async def _apply(self, reading: Reading, new: Sequence[MessageRecord]) -> int:
         sender = reading.sender

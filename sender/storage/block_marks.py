@@ -49,6 +49,7 @@ _ALL_READ = text("""
     SELECT s.id, :upto FROM sender s LEFT JOIN intake_sender k ON k.sender_id = s.id
     WHERE s.tenant_id = :tenant_id
       AND greatest(k.blocks_upto - CAST(:overlap AS interval), :oldest) >= :since
+    ORDER BY s.id
     ON CONFLICT (sender_id) DO UPDATE SET blocks_upto = excluded.blocks_upto
     RETURNING sender_id
 """)

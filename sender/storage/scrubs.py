@@ -114,7 +114,7 @@ _HELD_LONG = text("""
 
 
 def ask_of_held(tx: Transaction, *, older_than: timedelta) -> int:
-    """Have campaigns that are held for so long scrubbed again, if that was so long ago; how many."""
+    """Have campaigns scrubbed again that are held for so long, and were before that; how many."""
     ids = [row.campaign_id for row in tx.execute(_HELD_LONG, {"older_than": older_than})]
     for campaign_id in sorted(ids):
         _hold(tx, campaign_id)
