@@ -34,7 +34,7 @@ from sender.errors import ProviderRefused
 from sender.hearing import Hearing
 from sender.lost_blocks import LostBlocks
 from sender.storage import block_marks, inbound, senders
-from sender.storage.database import AsyncDatabase
+from sender.storage.database import AsyncDatabase, DatabaseError, is_passing
 
 log = structlog.get_logger(__name__)
 
@@ -113,17 +113,26 @@ class BlockReading:
 
         Raises:
             ProviderUnavailable: Twilio could not be asked.
+            Exception: a message could not be applied; all others were.
         """
         mark = await self.db.run(block_marks.log_upto, account.tenant_id)
         own = await self.db.run(senders.ids_of, account.tenant_id)
         overlap = ACCOUNT_OVERLAP if len(own) > FEW_SENDERS else FAILURES_OVERLAP
         since = blocks_since(mark, at=account.clocks.now, overlap=overlap)
         drift: Counter[str] = Counter()
+        failure: Exception | None = None
         read = _Read(since=account.clocks.at_provider(since), most=self.most_of_account)
         async with aclosing(account.log.messages()) as pages:
             async for new in read.through(pages):
                 drift[ScrubSource.FAILURES] += await self._fail(account, new)
-                drift[ScrubSource.INBOUND] += await self._hear(account, own, new)
+                try:
+                    drift[ScrubSource.INBOUND] += await self._hear(account, own, new)
+                except Exception as exc:
+                    if isinstance(exc, DatabaseError) and is_passing(exc):
+                        raise
+                    failure = failure or exc  # and the other pages all the same
+        if failure is not None:
+            raise failure
         upto = blocks_upto(read.undecided, at=account.clocks.now)
         await self.db.run(block_marks.log_read, account.tenant_id, upto)
         if read.cut_at is not None:

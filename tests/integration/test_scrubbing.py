@@ -624,6 +624,20 @@ class TestWholeAccount:
         fetched = await scrubbing.simulated.log("alert")
         assert len(fetched) == 1
 
+    async def test_a_stop_that_cannot_be_applied_keeps_campaigns_waiting(
+        self, bench: Bench, scrubbing: Scrubbing
+    ) -> None:
+        """To whichever number: it counts for all."""
+        await scrubbing.stopped(ANNA, to=ELSEWHERE)
+        bench.execute("UPDATE tenant SET account_sid = 'AC0' WHERE id = 1")
+        campaign = scrubbing.enqueued(ANNA, BERT)
+        await scrubbing.scrub()
+        assert bench.guard_all(campaign) == {}
+        assert bench.value("SELECT log_upto FROM tenant WHERE id = 1") is None
+        bench.execute("UPDATE tenant SET account_sid = :sid WHERE id = 1", sid=CONFIG.account_sid)
+        await scrubbing.scrub()
+        assert list(bench.guard_all(campaign)) == [BERT]
+
 
 class TestOverhearing:
     """Without a campaign: STOPs to numbers that are no senders here."""
