@@ -54,7 +54,9 @@ def scrubber(settings: Settings, parts: Parts, puller: Puller, providers: Gatewa
         messages=parts.messages,
         cache=puller.hearing.cache,
     )
-    blocks = BlockReading(db=puller.db, hearing=puller.hearing, lost_blocks=lost_blocks)
+    blocks = BlockReading(
+        db=puller.db, hearing=puller.hearing, lost_blocks=lost_blocks, mode=puller.rhythm.mode
+    )
     return Scrubber(
         db=puller.db,
         providers=providers,

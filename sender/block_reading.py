@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from sender.clocks import Clock, Clocks, read_clocks
+from sender.domain.intake import LATE, IntakeMode
 from sender.domain.keywords import Keyword, classify
 from sender.domain.provider import MessageRecord, Refusals
 from sender.domain.receipt import ReceiptMeaning
@@ -92,6 +93,7 @@ class BlockReading:
     db: AsyncDatabase
     hearing: Hearing
     lost_blocks: LostBlocks
+    mode: IntakeMode
     most_messages: int = MOST_MESSAGES
     most_of_account: int = MOST_OF_ACCOUNT
     #: Alerts that were fetched, of each tenant, as far as they are listed again.
@@ -211,6 +213,10 @@ class BlockReading:
         before = await self.db.run(may_be_texted, *whom, people_of(one.from_ or "" for one in said))
         await self.hearing.hear(said)
         log.info("account_pulled", tenant=account.tenant_id, messages=len(said))
+        late_from = account.clocks.at_provider(account.clocks.now) - LATE
+        late = [one for one in said if one.to in own and one.date_created < late_from]
+        if late and self.mode is IntakeMode.BOTH:
+            log.warning("webhooks_missed", tenant=account.tenant_id, messages=len(late))
         return len(before) - len(await self.db.run(may_be_texted, *whom, before))
 
 

@@ -13,6 +13,7 @@ import structlog
 
 from sender.clocks import Clock, Clocks, read_clocks
 from sender.domain.intake import (
+    LATE,
     LOG_SETTLES,
     Blind,
     IntakeMode,
@@ -30,9 +31,6 @@ from sender.storage.database import AsyncDatabase, DatabaseError, is_passing
 from sender.storage.pulls import DueSender
 
 log = structlog.get_logger(__name__)
-
-#: A webhook that did not come within this will not come.
-LATE = timedelta(minutes=1)
 
 
 class ProviderLog(Clock, Protocol):
@@ -198,13 +196,13 @@ class LogReading:
             reading.failure = reading.failure or exc
 
     async def _apply(self, reading: Reading, new: Sequence[MessageRecord]) -> int:
-        sender = reading.sender
+        sender, now = reading.sender, reading.clocks.now
         people = people_of(record.from_ or "" for record in new)
         before = await self.db.run(may_be_texted, sender.tenant_id, [sender.id], people)
         opt_outs = await self.hearing.hear(new)
         after = await self.db.run(may_be_texted, sender.tenant_id, [sender.id], before)
         log.info("inbound_pulled", sender=sender.id, messages=len(new), opt_outs=len(opt_outs))
-        late = [one for one in new if one.date_created < reading.clocks.now - LATE]
+        late = [one for one in new if one.date_created < reading.clocks.at_provider(now) - LATE]
         if late and sender.watermark and self.rhythm.mode is IntakeMode.BOTH:
             log.warning("webhooks_missed", sender=sender.id, messages=len(late))
         return len(before) - len(after)

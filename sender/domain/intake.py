@@ -51,6 +51,8 @@ class Blind(StrEnum):
 BEAT_EVERY = timedelta(seconds=5)
 #: What Twilio received is in its log this much later, surely: the watermark stays as far behind.
 LOG_SETTLES = timedelta(seconds=10)
+#: A webhook that did not come within this will not come.
+LATE = timedelta(minutes=1)
 #: Read again before the watermark: Twilio's clock and ours are not the same.
 OVERLAP = timedelta(minutes=5)
 #: Clocks that differ by more than this are told of: somebody should set Postgres's.

@@ -215,7 +215,9 @@ async def scrubbing(
             db=loop_db,
             providers=twilio,
             reading=LogReading(db=loop_db, hearing=hearing, rhythm=RHYTHM, settles=timedelta()),
-            blocks=BlockReading(db=loop_db, hearing=hearing, lost_blocks=lost_blocks),
+            blocks=BlockReading(
+                db=loop_db, hearing=hearing, lost_blocks=lost_blocks, mode=IntakeMode.BOTH
+            ),
             patience=PATIENCE,
         )
         campaigns = Campaigns(db=bench.db, tenant_id=TENANT, scrubs=True)
