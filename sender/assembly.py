@@ -6,6 +6,7 @@ from functools import partial
 from sender import distrust
 from sender.accounts import Accounts
 from sender.batching import Batcher
+from sender.block_reading import BlockReading
 from sender.chasing import Chaser
 from sender.config import Settings
 from sender.distrust import Distrust
@@ -54,17 +55,20 @@ def chaser(
 
 def scrubber(settings: Settings, parts: Parts, puller: Puller, providers: Gateways) -> Scrubber:
     """What asks Twilio before campaigns; it reads inbound messages as the puller does."""
-    blocks = LostBlocks(
+    lost_blocks = LostBlocks(
         db=puller.db,
         enforcement=Enforcement(table=parts.enforcement, horizon=settings.doubt_horizon),
         messages=parts.messages,
         cache=puller.hearing.cache,
     )
+    blocks = BlockReading(
+        db=puller.db, hearing=puller.hearing, lost_blocks=lost_blocks, mode=puller.rhythm.mode
+    )
     return Scrubber(
         db=puller.db,
         providers=providers,
         reading=puller.reading,
-        lost_blocks=blocks,
+        blocks=blocks,
         patience=timedelta(seconds=settings.scrub_patience_seconds),
     )
 

@@ -44,6 +44,7 @@ from sender.mirroring import Mirror
 from sender.months import Months
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
+from sender.overhearing import Overhearing
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
 from sender.permits import Permits
 from sender.pulling import Puller
@@ -338,6 +339,7 @@ class Runtime:
                 scrubber=scrubber,
                 months=Months(db=db),
                 retention=assembly.retention(self.settings),
+                overhearing=Overhearing(db=db, providers=gateways, blocks=scrubber.blocks),
             )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:

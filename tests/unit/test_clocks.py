@@ -15,6 +15,7 @@ from tests.unit.test_import_arrows import Module, modules
 TELLS_THE_TIME = {
     "sender.alerting": "the time in the signature of an alert that is posted",
     "sender.campaigns": "when a campaign was made, and whether a start that was asked for is past",
+    "sender.clocks": "how far Postgres's clock is from Twilio's",
     "sender.forwarding": "the time in the signature of a text that is posted",
     "sender.gateway.answers": "how far Twilio's clock is from ours",
     "sender.gateway.client": "when a request began, to be put beside a STOP's time",

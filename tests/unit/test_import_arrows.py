@@ -43,6 +43,8 @@ FOUNDATION = frozenset(
         "sender.errors",
         "sender.feedback",
         "sender.filtering",
+        "sender.block_reading",
+        "sender.clocks",
         "sender.hearing",
         "sender.heartbeat",
         "sender.high_water",
@@ -84,6 +86,7 @@ USE_CASES = frozenset(
         "sender.months",
         "sender.numbers",
         "sender.optouts",
+        "sender.overhearing",
         "sender.pulling",
         "sender.pulsing",
         "sender.pushing",
@@ -158,8 +161,11 @@ ARROWS = {
     "sender.drift": {"sender.domain", "sender.storage"},
     "sender.log_matching": {"sender.domain", "sender.storage"},
     "sender.lost_blocks": {"sender.domain", "sender.drift", "sender.enforcement", "sender.storage"},
-    "sender.log_reading": {"sender.domain", "sender.drift", "sender.errors", "sender.hearing"}
+    "sender.clocks": {"sender.storage"},
+    "sender.log_reading": {"sender.clocks", "sender.domain", "sender.drift", "sender.hearing"}
     | {"sender.storage"},
+    "sender.block_reading": {"sender.clocks", "sender.domain", "sender.drift", "sender.errors"}
+    | {"sender.hearing", "sender.lost_blocks", "sender.storage"},
     "sender.mark_file": {"sender.domain", "sender.errors"},
     "sender.marking": {"sender.batching", "sender.domain", "sender.enforcement"},
     "sender.budgets": {"sender.domain", "sender.storage", "sender.texts"},
