@@ -230,7 +230,8 @@ class Runtime:
         """A worker process's use cases, alive (see ``living``) while the block runs."""
         settings, parts, passing = self.settings, self.parts, self._crash_point()
         async with AsyncExitStack() as stack:
-            db = await self._open_db(stack, settings.slice_threads + SPARE_CONNECTIONS)
+            connections = settings.slice_threads + SPARE_CONNECTIONS
+            db = await self._open_db(stack, connections, keeps_plans=True)
             await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(settings.redis_url)
@@ -362,10 +363,16 @@ class Runtime:
         return Database.connect(self.settings.database_url, pool_size=pool_size)
 
     async def _open_db(
-        self, stack: AsyncExitStack, pool_size: int = POOL_SIZE, *, claims: bool = True
+        self,
+        stack: AsyncExitStack,
+        pool_size: int = POOL_SIZE,
+        *,
+        claims: bool = True,
+        keeps_plans: bool = False,
     ) -> AsyncDatabase:
         self.settings.require_twilio()
-        db = AsyncDatabase.connect(self.settings.database_url, pool_size=pool_size)
+        url = self.settings.database_url
+        db = AsyncDatabase.connect(url, pool_size=pool_size, keeps_plans=keeps_plans)
         stack.push_async_callback(db.close)
         await db.run(require_usable)
         if claims:
