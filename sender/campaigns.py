@@ -25,7 +25,7 @@ from sender.domain.campaign import (
 )
 from sender.domain.phone import sender_kind
 from sender.domain.rests import RestReason
-from sender.domain.scrub import why_skipped
+from sender.domain.scrub import GOOD_FOR, why_skipped
 from sender.domain.template import Template
 from sender.domain.weight import ORDINARY, require_weight
 from sender.errors import IdempotencyConflict, InvalidAudience, NotFound, WrongState
@@ -271,12 +271,16 @@ class Campaigns:
                 campaigns.move(tx, campaign_id, CampaignState.PAUSED, why=why, author=author)
 
     def resume(self, campaign_id: int, *, author: str = "") -> None:
-        """Go on where it stood; nobody is sent it twice."""
+        """Go on where it stood; nobody is sent it twice.
+
+        After a long pause it is held until it has been scrubbed again.
+        """
         with self.db.transaction() as tx:
             row = self._locked(tx, campaign_id)
             if row.state is not CampaignState.RUNNING:
                 _require(row, RESUMABLE, "resume")
                 campaigns.move(tx, campaign_id, CampaignState.RUNNING, author=author)
+                scrubs.resume(tx, campaign_id, older_than=GOOD_FOR)
                 slices.wake(tx, campaign_id)
 
     def cancel(self, campaign_id: int, *, why: str = "", author: str = "") -> int:

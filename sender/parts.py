@@ -29,6 +29,7 @@ from sender.marking import GatheredCache
 from sender.mirroring import Mirror
 from sender.months import Months
 from sender.numbers import Numbers
+from sender.overhearing import Overhearing
 from sender.pulling import Puller
 from sender.pulsing import Pulse
 from sender.recalling import Recaller
@@ -125,3 +126,4 @@ class ConsumerRuntime:
     scrubber: Scrubber
     months: Months
     retention: Retention
+    overhearing: Overhearing

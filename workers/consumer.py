@@ -46,8 +46,12 @@ DELETE_EVERY = timedelta(hours=6)
 LOOK_EVERY = timedelta(seconds=1)
 #: A campaign waits for its scrub from when it is enqueued.
 SCRUB_EVERY = timedelta(milliseconds=100)
+#: Between two looks for campaigns that are held for long: an hour is what a scrub is good for.
+SCRUB_AGAIN_EVERY = timedelta(minutes=1)
 #: Between two looks for senders whose inbound messages are to be read; each has its own rhythm.
 PULL_EVERY = timedelta(seconds=1)
+#: Between two looks for accounts whose whole log is to be read.
+OVERHEAR_EVERY = timedelta(seconds=10)
 #: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
 INSPECT_EVERY = timedelta(seconds=2)
 COMPARE_EVERY = timedelta(minutes=1)
@@ -94,6 +98,7 @@ def _duties(
         (seal, SEAL_EVERY),
         (use_cases.months.make, MAKE_MONTHS_EVERY),
         (use_cases.scrubber.round, SCRUB_EVERY),
+        (use_cases.scrubber.again, SCRUB_AGAIN_EVERY),
     ]
     if heartbeat.is_demanded:
         duties.append((heartbeat.beat, heartbeat.rhythm.beat_every))
@@ -101,6 +106,7 @@ def _duties(
         duties.append((delete_old, DELETE_EVERY))
     if puller.rhythm.pulls:
         duties.append((puller.round, PULL_EVERY))
+        duties.append((use_cases.overhearing.round, OVERHEAR_EVERY))
     return duties
 
 

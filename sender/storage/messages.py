@@ -3,7 +3,8 @@
 Each statement names the states it may leave; a row that is elsewhere is left alone.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -19,7 +20,8 @@ from sender.domain.receipt import state_of
 from sender.storage.database import Transaction
 from sender.storage.high_water import STANDS, values_of
 from sender.storage.holds import HELD
-from sender.storage.id_range import WITHIN, bounds
+from sender.storage.id_range import WITHIN, array
+from sender.storage.id_range import of as ids_of
 
 #: How often a row is looked at again whose recipient waits for a review: the longest that a text
 #: is late once the review was decided.
@@ -162,10 +164,9 @@ _SETTLE = text(f"""
                m.state IN ('sending', 'in_doubt') OR {_FOUND_NOT_SENT} AS yields,
                CASE WHEN m.sid <> move.sid THEN '{Oddity.SECOND_SID}'
                     WHEN {_FOUND_NOT_SENT} THEN '{Oddity.CONTRADICTS_VERDICT}' END AS oddity
-        FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[]), CAST(:states AS text[]),
-                    CAST(:reasons AS text[]), CAST(:sids AS text[]), CAST(:statuses AS text[]),
-                    CAST(:codes AS integer[]), CAST(:rests AS double precision[]))
-             AS move (message_id, gen, state, reason, sid, status, code, rest)
+        FROM json_to_recordset(CAST(:moves AS json))
+             AS move (message_id uuid, gen integer, state text, reason text, sid text, status text,
+                      code integer, rest double precision)
         JOIN message m ON m.id = move.message_id AND m.gen = move.gen
         WHERE {WITHIN}
           AND (m.state = 'sending' OR (m.state = 'in_doubt' AND move.state <> 'pending')
@@ -290,8 +291,8 @@ class MessageTable:
         found = tx.execute(
             self._guard,
             {
-                **_ids([row.id for row in rows]),
-                "gens": [row.gen for row in rows],
+                **ids_of([row.id for row in rows]),
+                "gens": array(row.gen for row in rows),
                 "owner": owner,
                 "lease": lease,
                 **values_of(seen),
@@ -303,8 +304,8 @@ class MessageTable:
         self, tx: Transaction, rows: Mapping[UUID, int], *, owner: int, reason: str
     ) -> None:
         """Back to pending: rows whose request was provably never begun, by id and generation."""
-        values = {"gens": list(rows.values()), "owner": owner, "reason": reason}
-        tx.execute(_PUT_BACK, {**_ids(rows), **values})
+        values = {"gens": array(rows.values()), "owner": owner, "reason": reason}
+        tx.execute(_PUT_BACK, {**ids_of(rows), **values})
 
     def settle(self, tx: Transaction, moves: Sequence[Move]) -> dict[UUID, Oddity | None]:
         """Move rows out of ``sending`` as settlement decided.
@@ -316,7 +317,10 @@ class MessageTable:
         Returns:
             The rows that took something from it, each with what is odd about that.
         """
-        found = tx.execute(_SETTLE, _columns(moves))
+        written = json.dumps([_written(move) for move in moves])
+        found = tx.execute(
+            _SETTLE, {"moves": written, **ids_of([move.message_id for move in moves])}
+        )
         return {row.id: row.oddity and Oddity(row.oddity) for row in found}
 
     def suppress(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
@@ -324,13 +328,13 @@ class MessageTable:
 
         A row that only a review holds stays pending and rests. Returns the ids of both.
         """
-        settled = {row.id for row in tx.execute(_SUPPRESS, _ids(ids))}
-        held = tx.execute(_HOLD_FOR_REVIEW, {**_ids(ids), "rest": REVIEW_REST})
+        settled = {row.id for row in tx.execute(_SUPPRESS, ids_of(ids))}
+        held = tx.execute(_HOLD_FOR_REVIEW, {**ids_of(ids), "rest": REVIEW_REST})
         return settled | {row.id for row in held}
 
     def refuse(self, tx: Transaction, ids: Sequence[UUID], *, reason: str) -> None:
         """Fail pending rows that can never be sent as they are."""
-        tx.execute(_REFUSE, {**_ids(ids), "reason": reason})
+        tx.execute(_REFUSE, {**ids_of(ids), "reason": reason})
 
     def learn(
         self, tx: Transaction, known: Sequence[Evidence], state: State, sources: frozenset[State]
@@ -345,7 +349,7 @@ class MessageTable:
             {
                 "state": state.value,
                 "sources": [source.value for source in sources],
-                **_ids([one.message_id for one in known]),
+                **ids_of([one.message_id for one in known]),
                 "reasons": [one.reason for one in known],
                 "statuses": [one.provider_status for one in known],
                 "codes": [one.provider_code for one in known],
@@ -355,18 +359,14 @@ class MessageTable:
         return {row.id: row.moves for row in found}
 
 
-def _ids(ids: Collection[UUID]) -> dict[str, Any]:
-    return {"ids": list(ids), **bounds(ids)}
-
-
-def _columns(moves: Sequence[Move]) -> dict[str, Any]:
+def _written(move: Move) -> dict[str, Any]:
     return {
-        **_ids([move.message_id for move in moves]),
-        "gens": [move.gen for move in moves],
-        "states": [move.state.value for move in moves],
-        "reasons": [move.reason for move in moves],
-        "sids": [move.sid for move in moves],
-        "statuses": [move.provider_status for move in moves],
-        "codes": [move.provider_code for move in moves],
-        "rests": [move.rest.total_seconds() for move in moves],
+        "message_id": str(move.message_id),
+        "gen": move.gen,
+        "state": move.state.value,
+        "reason": move.reason,
+        "sid": move.sid,
+        "status": move.provider_status,
+        "code": move.provider_code,
+        "rest": move.rest.total_seconds(),
     }
