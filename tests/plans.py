@@ -69,17 +69,18 @@ class Recorder:
     def _explain(  # SQLAlchemy's signature
         self, conn: Connection, _cursor: Any, statement: str, values: Any, _context: Any, _many: Any
     ) -> None:
-        in_transaction = conn.get_execution_options().get("isolation_level") != "AUTOCOMMIT"
-        is_planned = in_transaction and _PLANNED.match(statement)
+        # A lock of the session would be taken twice.
+        is_planned = _PLANNED.match(statement) and "advisory" not in statement
         if not is_planned or self._seen[statement] >= OFTEN:
             return
         self._seen[statement] += 1
+        is_alone = conn.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
         # Set back by hand: asynchronous connections have no such thing.
         driver = conn.connection.cursor()
-        driver.execute("SAVEPOINT plan")
+        driver.execute("BEGIN" if is_alone else "SAVEPOINT plan")
         driver.execute(f"EXPLAIN (ANALYZE, VERBOSE, FORMAT JSON) {statement}", values)
         ((found,),) = driver.fetchall()
-        driver.execute("ROLLBACK TO SAVEPOINT plan")
+        driver.execute("ROLLBACK" if is_alone else "ROLLBACK TO SAVEPOINT plan")
         driver.close()
         plan = Plan(during=self._during, statement=statement, root=found[0]["Plan"])
         self.plans.append(plan)
