@@ -59,6 +59,11 @@ class RunningProvider:
         report: dict[str, Any] = json.loads(self._ask("GET", "report"))
         return report
 
+    def callbacks(self) -> dict[str, Any]:
+        """What became of the status callbacks so far; cheap."""
+        counts: dict[str, Any] = json.loads(self._ask("GET", "callbacks"))
+        return counts
+
     def history(self) -> History:
         """Everything it was asked for since the last reset."""
         return History.from_packed(self._ask("GET", "history"))
@@ -88,7 +93,7 @@ class System:
     def kinds(self) -> dict[str, list[int]]:
         """Its processes for `cpu.Usage`, without the servers."""
         others = [self.stack.pid(name) for name in ("consumer", "webhooks", "beat")]
-        return {"workers": list(self.stack.worker_pids().values()), "others": others}
+        return {"sender": list(self.stack.worker_pids().values()), "others": others}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +118,12 @@ class Bench:
         assert postgres is not None
         assert redis is not None
         return {"postgres": [postgres], "redis": [redis], "provider": [self.provider.pid]}
+
+    def redis_seconds(self) -> float:
+        """CPU seconds of Redis by its own figure (``INFO cpu``)."""
+        with connect_sync(self.servers.redis.url) as redis:
+            used = redis.info("cpu")
+        return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
     def suppress(self, count: int) -> None:
         """Put the first so many of `people.suppressed` on the tenant's list, and the provider's.

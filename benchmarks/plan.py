@@ -1,0 +1,105 @@
+"""How much a run of the speed bench does, and where: its operating points."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+from benchmarks.measured import Case
+from benchmarks.people import HIT_EVERY
+
+#: The naive design is so slow that it must make do with fewer.
+_NAIVE = {Case.NAIVE: 2_500, Case.NAIVE_ASYNC: 2_500, Case.NAIVE_TWO: 300}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One way to load the system."""
+
+    name: str
+    #: The provider's answer takes so long.
+    latency_ms: float
+    #: Requests in flight in each sending process: latency-bound if the machine keeps up with them.
+    concurrency: int
+    cases: tuple[Case, ...]
+    #: Recipients of a round: about ten seconds of sending.
+    size: int
+    #: Recipients of the cases that are given others.
+    sizes: Mapping[Case, int] = field(default_factory=lambda: dict(_NAIVE))
+    #: Whether each message's way from the lookup to the POST is timed, by other workers.
+    timed: bool = False
+
+    def messages(self, case: Case) -> int:
+        """Recipients of a case in a round."""
+        return self.sizes.get(case, self.size)
+
+
+#: As in `SENDER_CONCURRENCY`'s default and a little more: 3,200 and 1,070 messages a second.
+_AT_50 = Point(
+    name="50 ms",
+    latency_ms=50,
+    concurrency=80,
+    cases=(Case.BARE, Case.FULL, Case.BARE_CALLBACKS, Case.FULL_CALLBACKS),
+    size=20_000,
+    sizes={Case.BARE_CALLBACKS: 10_000, Case.FULL_CALLBACKS: 10_000},
+)
+_AT_150 = Point(
+    name="150 ms", latency_ms=150, concurrency=80, cases=(Case.BARE, Case.FULL), size=10_000
+)
+#: More in flight than the machine has CPU for.
+_SATURATED = Point(
+    name="saturated",
+    latency_ms=50,
+    concurrency=400,
+    cases=(Case.BARE, Case.FULL, Case.NAIVE, Case.NAIVE_TWO, Case.NAIVE_ASYNC),
+    size=30_000,
+)
+_GAP = Point(
+    name="gap", latency_ms=50, concurrency=400, cases=(Case.FULL,), size=15_000, timed=True
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run."""
+
+    rounds: int = 5
+    #: Worker processes, and processes of the bare sender.
+    processes: int = 2
+    suppressed: int = 1_000_000
+    warm_up: int = 2_000
+    points: Sequence[Point] = (_AT_50, _AT_150, _SATURATED, _GAP)
+
+    def scaled(self, factor: float) -> Self:
+        """With so many times the messages a round."""
+        return replace(self, points=[_scaled(point, factor) for point in self.points])
+
+    def only(self, names: Sequence[str]) -> Self:
+        """With these points.
+
+        Raises:
+            ValueError: there is no such point.
+        """
+        by_name = {point.name: point for point in self.points}
+        if unknown := [name for name in names if name not in by_name]:
+            raise ValueError(f"no such points: {unknown}; there are {list(by_name)}")
+        return replace(self, points=[by_name[name] for name in names])
+
+    @property
+    def recipients(self) -> int:
+        """How many are needed in all; each is on the list or not by its number."""
+        sizes = [point.messages(case) for point in self.points for case in point.cases]
+        cases = sum(len(point.cases) for point in self.points)
+        return self.rounds * sum(sizes) + cases * self.warm_up
+
+    def as_json(self) -> dict[str, Any]:
+        """For the record."""
+        return {**asdict(self), "hit_every": HIT_EVERY}
+
+
+def _scaled(point: Point, factor: float) -> Point:
+    sizes = {case: max(40, round(size * factor)) for case, size in point.sizes.items()}
+    return replace(point, size=max(40, round(point.size * factor)), sizes=sizes)
+
+
+#: Every step once, as small as it gets: shows that the bench works, and measures nothing.
+SMOKE = Plan(rounds=1, suppressed=2_000, warm_up=40).scaled(0.01)
