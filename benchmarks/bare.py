@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import IO, Any
 from uuid import UUID
 
 from benchmarks import people
+from benchmarks.plan import body
 from benchmarks.rig import ACCOUNT, NUMBER, TOKEN
 from sender.config import BEGIN_WITHIN, SEND_DEADLINE
 from sender.domain.message import OutboundText
@@ -54,8 +55,14 @@ class Bare:
         """For `cpu.Usage`."""
         return [process.pid for process in self._processes]
 
-    def post(self, first: int, size: int, body: str) -> Posted:
+    def post(self, first: int, size: int, *, callbacks: str, concurrency: int) -> Posted:
         """Text whoever of a run of recipients is not suppressed, each process its share.
+
+        Args:
+            first: the first of the run.
+            size: how many there are.
+            callbacks: where status callbacks go.
+            concurrency: requests in flight in each process.
 
         Raises:
             RuntimeError: a message was not accepted.
@@ -63,8 +70,9 @@ class Bare:
         share = size // len(self._processes)
         for n, process in enumerate(self._processes):
             mine = share if n < len(self._processes) - 1 else size - n * share
-            order = {"first": first + n * share, "size": mine, "body": body}
-            _pipe(process.stdin).write(json.dumps(order) + "\n")
+            order = {"first": first + n * share, "size": mine, "body": body(first)}
+            wanted = {**order, "callbacks": callbacks, "concurrency": concurrency}
+            _pipe(process.stdin).write(json.dumps(wanted) + "\n")
             _pipe(process.stdin).flush()
         told: list[dict[str, Any]] = [
             json.loads(_pipe(process.stdout).readline()) for process in self._processes
@@ -79,19 +87,9 @@ class Bare:
 
 
 @contextmanager
-def running_bare(
-    *, provider: str, callbacks: str, processes: int, concurrency: int
-) -> Iterator[Bare]:
-    """Processes that wait for orders; they end with this one, as their input does.
-
-    Args:
-        provider: its URL.
-        callbacks: where status callbacks go; empty: messages ask for none.
-        processes: as many as workers.
-        concurrency: requests in flight in each.
-    """
-    argv = [sys.executable, "-m", "benchmarks.bare", "--provider", provider]
-    argv += ["--callbacks", callbacks, "--concurrency", str(concurrency)]
+def running_bare(*, provider: str, processes: int) -> Iterator[Bare]:
+    """Processes that wait for orders; they end with this one, as their input does."""
+    argv = [sys.executable, "-m", "benchmarks.bare", provider]
     with ExitStack() as stack:
         started = []
         for _ in range(processes):
@@ -109,19 +107,25 @@ def _pipe(found: IO[str] | None) -> IO[str]:
     return found
 
 
-async def _serve(provider: str, callbacks: str, concurrency: int) -> None:
-    async with TwilioGateway.open(
-        Credentials.from_auth_token(ACCOUNT, TOKEN),
-        status_callback_base=callbacks,
-        base_url=provider,
-    ) as gateway:
+async def _serve(provider: str) -> None:
+    async with AsyncExitStack() as stack:
+        gateways: dict[str, TwilioGateway] = {}
         while line := await asyncio.to_thread(sys.stdin.readline):
-            answer = await _post(gateway, concurrency, **json.loads(line))
-            print(json.dumps(answer), flush=True)
+            order = json.loads(line)
+            callbacks = order.pop("callbacks")
+            if callbacks not in gateways:
+                gateways[callbacks] = await stack.enter_async_context(
+                    TwilioGateway.open(
+                        Credentials.from_auth_token(ACCOUNT, TOKEN),
+                        status_callback_base=callbacks,
+                        base_url=provider,
+                    )
+                )
+            print(json.dumps(await _post(gateways[callbacks], **order)), flush=True)
 
 
 async def _post(
-    gateway: TwilioGateway, concurrency: int, *, first: int, size: int, body: str
+    gateway: TwilioGateway, *, first: int, size: int, body: str, concurrency: int
 ) -> dict[str, float]:
     texts = iter([_text(index, body) for index in people.unsuppressed(first, size)])
     messages = refused = 0
@@ -161,11 +165,8 @@ def _text(index: int, body: str) -> OutboundText:
 def main() -> None:
     """Be one process of the bare sender."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--provider", required=True)
-    parser.add_argument("--callbacks", default="")
-    parser.add_argument("--concurrency", type=int, required=True)
-    given = parser.parse_args()
-    asyncio.run(_serve(given.provider, given.callbacks, given.concurrency))
+    parser.add_argument("provider", help="its URL")
+    asyncio.run(_serve(parser.parse_args().provider))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from benchmarks import people
 from benchmarks.callbacks import STATUSES
 from benchmarks.cpu import Usage
 from benchmarks.measured import Case, Measured, wire_faults
+from benchmarks.plan import body
 from benchmarks.provider import Manners
 from benchmarks.rig import NUMBER, Bench, System
 from sender.local.waiting import wait_until
@@ -150,11 +151,6 @@ class Full:
             sids=sids,
             ended_at=ended_at,
         )
-
-
-def body(first: int) -> str:
-    """The text of a run of recipients: as long as texts are, and every round another."""
-    return f"Hello! Our sale begins today, 20 % off everything (offer {first}). Reply STOP to end."
 
 
 def _row_faults(rows: _Rows, report: Mapping[str, Any], *, hits: int) -> list[str]:

@@ -67,6 +67,11 @@ class Plan:
     processes: int = 2
     suppressed: int = 1_000_000
     warm_up: int = 2_000
+    #: Whether all points are run on one system, which saves most of a short run's time: the number
+    #: of requests in flight is the last point's then.
+    one_system: bool = False
+    #: Whether one small worker serves all variants of the naive design.
+    small_naive: bool = False
     points: Sequence[Point] = (_AT_50, _AT_150, _SATURATED, _GAP)
 
     def scaled(self, factor: float) -> Self:
@@ -96,10 +101,17 @@ class Plan:
         return {**asdict(self), "hit_every": HIT_EVERY}
 
 
+def body(first: int) -> str:
+    """The text of a run of recipients: as long as texts are, and every round another."""
+    return f"Hello! Our sale begins today, 20 % off everything (offer {first}). Reply STOP to end."
+
+
 def _scaled(point: Point, factor: float) -> Point:
     sizes = {case: max(40, round(size * factor)) for case, size in point.sizes.items()}
     return replace(point, size=max(40, round(point.size * factor)), sizes=sizes)
 
 
 #: Every step once, as small as it gets: shows that the bench works, and measures nothing.
-SMOKE = Plan(rounds=1, suppressed=2_000, warm_up=40).scaled(0.01)
+SMOKE = Plan(
+    rounds=1, processes=1, suppressed=2_000, warm_up=0, one_system=True, small_naive=True
+).scaled(0.005)

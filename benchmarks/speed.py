@@ -20,14 +20,14 @@ from benchmarks.bare import Bare, running_bare
 from benchmarks.cpu import Usage
 from benchmarks.figures import FIGURES, Round, missed
 from benchmarks.freezing import frozen
-from benchmarks.full import Full, body
+from benchmarks.full import Full
 from benchmarks.gap import Times
 from benchmarks.machine import machine
 from benchmarks.measured import Case, Measured, wire_faults
 from benchmarks.naive.running import QUEUES, Naive, running_naive
 from benchmarks.plan import SMOKE, Plan, Point
 from benchmarks.provider import Manners
-from benchmarks.rig import Bench, System, running_bench, running_provider
+from benchmarks.rig import Bench, RunningProvider, System, running_bench, running_provider
 from benchmarks.table import print_table
 from benchmarks.timed_worker import FOLDER
 from sender.local.stack import Programs
@@ -50,55 +50,61 @@ class Recipients:
 
 @dataclass(frozen=True, kw_only=True)
 class Rounds:
-    """Runs the rounds of one operating point."""
+    """Runs rounds of operating points on what is running."""
 
     bench: Bench
     plan: Plan
-    point: Point
     full: Full
     bare: Bare
-    bare_callbacks: Bare
+    #: Where the bare sender's status callbacks go: somebody who only says thanks.
+    sink: RunningProvider
     naive: Naive
+    #: What workers note, where they do.
+    times: Times
     recipients: Recipients
-    #: ``None`` where nobody notes them.
-    times: Times | None
 
-    def all(self) -> list[Round]:
+    def of(self, point: Point) -> list[Round]:
         """Warm up, then measure round after round; each begins with another case."""
-        for case in self.point.cases:
-            self._measure(case, min(self.plan.warm_up, self.point.messages(case) // 2))
+        cases = point.cases
+        for case in cases:
+            if warm_up := min(self.plan.warm_up, point.messages(case) // 2):
+                self._measure(point, case, warm_up)
         rounds = []
         for n in range(self.plan.rounds):
-            cases = self.point.cases
             turned = [*cases[n % len(cases) :], *cases[: n % len(cases)]]
-            measured = [self._measure(case, self.point.messages(case)) for case in turned]
-            rounds.append(Round(point=self.point.name, number=n + 1, measured=measured))
+            measured = [self._measure(point, case, point.messages(case)) for case in turned]
+            rounds.append(Round(point=point.name, number=n + 1, measured=measured))
         return rounds
 
-    def _measure(self, case: Case, size: int) -> Measured:
-        _say(f"{self.point.name}: {case}, {size:,} recipients")
+    def _measure(self, point: Point, case: Case, size: int) -> Measured:
+        _say(f"{point.name}: {case}, {size:,} recipients")
         first = self.recipients.take(size)
-        manners = Manners(latency_ms=self.point.latency_ms, callbacks=case in _CALLED_BACK)
+        manners = Manners(latency_ms=point.latency_ms, callbacks=case in _CALLED_BACK)
         if case in _FULL:
             found = self.full.run(case, first, size, manners)
-            if self.times:
+            if point.timed:
                 found = replace(found, gap=self.times.of(self.bench.provider.history()))
         else:
             with frozen(self.full.system.kinds):
                 if case in QUEUES:
                     found = self.naive.run(case, first, size, manners)
                 else:
-                    found = self._post(case, first, size, manners)
+                    found = self._post(point, case, first, size, manners)
         for why in found.void:
-            _say(f"VOID: {case} at {self.point.name}: {why}")
+            _say(f"VOID: {case} at {point.name}: {why}")
         return found
 
-    def _post(self, case: Case, first: int, size: int, manners: Manners) -> Measured:
-        bare = self.bare_callbacks if case is Case.BARE_CALLBACKS else self.bare
-        kinds = {**self.bench.kinds, "sender": bare.pids}
+    def _post(self, point: Point, case: Case, first: int, size: int, manners: Manners) -> Measured:
+        hooks = self.full.system.stack.plan.webhook_url
+        kinds = {**self.bench.kinds, "sender": self.bare.pids}
         self.bench.provider.reset(manners)
         before = Usage.now(kinds)
-        posted = bare.post(first, size, body(first))
+        posted = self.bare.post(
+            first,
+            size,
+            callbacks=self.sink.url if case is Case.BARE_CALLBACKS else hooks,
+            concurrency=point.concurrency,
+        )
         used, report = Usage.now(kinds).since(before), self.bench.provider.report()
         return Measured(
             case=case,
@@ -126,57 +132,47 @@ class Speed:
         """All rounds of all points."""
         _say(f"loading {self.plan.suppressed:,} suppressed numbers")
         self.bench.suppress(self.plan.suppressed)
-        return [found for point in self.plan.points for found in self._at(point)]
+        points = self.plan.points
+        groups = [points] if self.plan.one_system else [[point] for point in points]
+        return [found for group in groups for found in self._on_one_system(group)]
 
-    def _at(self, point: Point) -> Sequence[Round]:
+    def _on_one_system(self, points: Sequence[Point]) -> list[Round]:
+        cases = {case for point in points for case in point.cases}
+        folder = self.bench.folder / points[-1].name
         with ExitStack() as stack:
-            system = stack.enter_context(self._system(point))
-            sink = stack.enter_context(running_provider(self.bench.folder / point.name / "sink"))
-            full = stack.enter_context(Full.on(self.bench, system))
-            bare, bare_callbacks = (
-                stack.enter_context(
-                    running_bare(
-                        provider=self.bench.provider.url,
-                        callbacks=callbacks,
-                        processes=self.plan.processes,
-                        concurrency=point.concurrency,
-                    )
-                )
-                for callbacks in (system.stack.plan.webhook_url, sink.url)
-            )
-            naive = stack.enter_context(running_naive(self.bench, point.cases))
-            return Rounds(
+            system = stack.enter_context(self._system(points, folder))
+            rounds = Rounds(
                 bench=self.bench,
                 plan=self.plan,
-                point=point,
-                full=full,
-                bare=bare,
-                bare_callbacks=bare_callbacks,
-                naive=naive,
+                full=stack.enter_context(Full.on(self.bench, system)),
+                bare=stack.enter_context(
+                    running_bare(provider=self.bench.provider.url, processes=self.plan.processes)
+                ),
+                sink=stack.enter_context(running_provider(folder / "sink")),
+                naive=stack.enter_context(
+                    running_naive(self.bench, cases, small=self.plan.small_naive)
+                ),
+                times=Times(folder),
                 recipients=self.recipients,
-                times=Times(self._times) if point.timed else None,
-            ).all()
+            )
+            return [found for point in points for found in rounds.of(point)]
 
     @contextmanager
-    def _system(self, point: Point) -> Iterator[System]:
+    def _system(self, points: Sequence[Point], folder: Path) -> Iterator[System]:
+        folder.mkdir()
+        is_timed = any(point.timed for point in points)
         settings = {
-            "SENDER_CONCURRENCY": str(point.concurrency),
+            "SENDER_CONCURRENCY": str(points[-1].concurrency),
             # Others' rounds, during which it is frozen, are no gap in the intake of STOPs.
             "SENDER_INTAKE_SILENCE_SECONDS": "600",
+            FOLDER: str(folder),
         }
-        programs = None
-        if point.timed:
-            self._times.mkdir()
-            settings[FOLDER] = str(self._times)
-            programs = Programs(celery_app="benchmarks.timed_worker")
         with self.bench.system(
-            workers=self.plan.processes, settings=settings, programs=programs
+            workers=self.plan.processes,
+            settings=settings,
+            programs=Programs(celery_app="benchmarks.timed_worker") if is_timed else None,
         ) as system:
             yield system
-
-    @property
-    def _times(self) -> Path:
-        return self.bench.folder / "times"
 
 
 def main() -> int:

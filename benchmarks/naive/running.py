@@ -6,9 +6,9 @@ to the commit of the last row, as the system's does; filling the queue is not co
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,9 +17,9 @@ import psycopg
 from benchmarks import people
 from benchmarks.cpu import Usage
 from benchmarks.freezing import freeze, thaw
-from benchmarks.full import body
 from benchmarks.measured import Case, Measured, wire_faults
 from benchmarks.naive.app import OPTED_OUT, Base, app
+from benchmarks.plan import body
 from benchmarks.provider import Manners
 from benchmarks.rig import ACCOUNT, NUMBER, TOKEN, Bench
 from sender.local.processes import Supervisor
@@ -44,6 +44,8 @@ QUEUES = {
     Case.NAIVE_TWO: _Variant(queue="naive-two", concurrency=2, task="naive.send"),
     Case.NAIVE_ASYNC: _Variant(queue="naive-async", concurrency=32, task="naive.send_async"),
 }
+#: The worker that serves all queues.
+_SMALL = "naive-small"
 _DATABASE, _REDIS, _BROKER = "naive", 5, 6
 #: Numbers in one SADD.
 _AT_A_TIME = 10_000
@@ -67,8 +69,8 @@ class Naive:
     bench: Bench
     db: "psycopg.Connection[Any]"
     supervisor: Supervisor
-    #: Those that have worked: from then on they stand still between their rounds.
-    _warm: set[Case] = field(default_factory=set)
+    #: Whether one small worker serves all queues.
+    small: bool
 
     def run(self, case: Case, first: int, size: int, manners: Manners) -> Measured:
         """Text a run of recipients."""
@@ -77,14 +79,13 @@ class Naive:
         self._store(first, size)
         self._publish(variant, first, size)
         self.db.execute("CHECKPOINT")
-        root = self.supervisor.pid(variant.queue)
+        root = self.supervisor.pid(_SMALL if self.small else variant.queue)
         kinds = {**self.bench.kinds, "sender": [root]}
         before, redis = Usage.now(kinds), self.bench.redis_seconds()
         thaw([root])
         wait_until(lambda: not self._row(_PENDING, *span)[0], _DONE_WITHIN, case)
         used, served = Usage.now(kinds).since(before), self.bench.redis_seconds() - redis
-        freeze([root])
-        self._warm.add(case)
+        freeze([root])  # from now on, but in its rounds
         report, hits = self.bench.provider.report(), people.suppressed_among(first, size)
         sent, suppressed, pending, sids, ended_at = self._row(_ROWS, *span)
         faults = wire_faults(report, expected=size - hits)
@@ -123,9 +124,9 @@ class Naive:
 
 
 @contextmanager
-def running_naive(bench: Bench, cases: Sequence[Case]) -> Iterator[Naive]:
+def running_naive(bench: Bench, cases: Collection[Case], *, small: bool) -> Iterator[Naive]:
     """Its databases, and workers for those of the cases that are its variants."""
-    variants = [QUEUES[case] for case in cases if case in QUEUES]
+    variants = [variant for case, variant in QUEUES.items() if case in cases]
     if variants:
         _prepare(bench)
     environment = {**os.environ, **_environment(bench)}
@@ -133,13 +134,28 @@ def running_naive(bench: Bench, cases: Sequence[Case]) -> Iterator[Naive]:
         Supervisor(bench.folder / "naive", environment) as supervisor,
         psycopg.connect(_url(bench) if variants else bench.postgres_url, autocommit=True) as db,
     ):
-        naive = Naive(bench=bench, db=db, supervisor=supervisor)
-        for variant in variants:
-            supervisor.start(variant.queue, _worker(variant))
+        workers = _workers(variants, small=small)
+        for name, argv in workers.items():
+            supervisor.start(name, argv)
         try:
-            yield naive
+            yield Naive(bench=bench, db=db, supervisor=supervisor, small=small)
         finally:  # those that stand still would not hear that they are to end
-            thaw([supervisor.pid(variant.queue) for variant in variants])
+            thaw([supervisor.pid(name) for name in workers])
+
+
+def _workers(variants: Sequence[_Variant], *, small: bool) -> dict[str, list[str]]:
+    """The programs by name."""
+    if small and variants:
+        return {_SMALL: _worker(_SMALL, [variant.queue for variant in variants], 2)}
+    return {one.queue: _worker(one.queue, [one.queue], one.concurrency) for one in variants}
+
+
+def _worker(name: str, queues: Sequence[str], concurrency: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "celery", "-A", "benchmarks.naive.app", "worker"),
+        *("-c", str(concurrency), "-Q", ",".join(queues), "-n", f"{name}@%h"),
+        *("--loglevel", "warning", "--without-gossip", "--without-mingle"),
+    ]
 
 
 def _prepare(bench: Bench) -> None:
@@ -164,14 +180,6 @@ def _environment(bench: Bench) -> Mapping[str, str]:
         "TWILIO_AUTH_TOKEN": TOKEN,
         "TWILIO_API_BASE_URL": bench.provider.url,
     }
-
-
-def _worker(variant: _Variant) -> list[str]:
-    return [
-        *(sys.executable, "-m", "celery", "-A", "benchmarks.naive.app", "worker"),
-        *("-c", str(variant.concurrency), "-Q", variant.queue, "-n", f"{variant.queue}@%h"),
-        *("--loglevel", "warning", "--without-gossip", "--without-mingle"),
-    ]
 
 
 def _sqlalchemy_url(bench: Bench) -> str:
