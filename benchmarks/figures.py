@@ -155,7 +155,7 @@ FIGURES: tuple[Figure, ...] = (
         goal=150,
     ),
     Figure(
-        name="full ÷ naive, async client",
+        name="full ÷ naive async",
         point="saturated",
         of=_rates(Case.FULL, Case.NAIVE_ASYNC),
     ),

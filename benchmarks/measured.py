@@ -15,16 +15,16 @@ class Case(StrEnum):
     #: The fastest loop on the same client.
     BARE = "bare"
     #: The same, its status callbacks posted to somebody who only says thanks.
-    BARE_CALLBACKS = "bare, callbacks"
+    BARE_CALLBACKS = "bare + callbacks"
     #: The system.
     FULL = "full"
     #: The same, its status callbacks applied.
-    FULL_CALLBACKS = "full, callbacks"
+    FULL_CALLBACKS = "full + callbacks"
     #: What a user would write: a Celery task for each recipient.
     NAIVE = "naive -c 32"
     NAIVE_TWO = "naive -c 2"
     #: The same with the SDK's stock asynchronous client.
-    NAIVE_ASYNC = "naive, async client"
+    NAIVE_ASYNC = "naive async"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,19 @@ class Plan:
             raise ValueError(f"no such points: {unknown}; there are {list(by_name)}")
         return replace(self, points=[by_name[name] for name in names])
 
+    def with_cases(self, cases: Sequence[str]) -> Self:
+        """With no other cases than these.
+
+        Raises:
+            ValueError: there is no such case.
+        """
+        wanted = {Case(name) for name in cases}
+        points = (
+            replace(one, cases=tuple(case for case in one.cases if case in wanted))
+            for one in self.points
+        )
+        return replace(self, points=[one for one in points if one.cases])
+
     @property
     def recipients(self) -> int:
         """How many are needed in all; each is on the list or not by its number."""

@@ -183,6 +183,7 @@ def main() -> int:
     parser.add_argument("--suppressed", type=int, default=Plan.suppressed)
     parser.add_argument("--scale", type=float, default=1.0, help="times the messages of a round")
     parser.add_argument("--points", help="only these, by name, separated by commas")
+    parser.add_argument("--cases", help="only these, likewise")
     parser.add_argument("--json", type=Path, default=Path("build/speed.json"))
     parser.add_argument("--smoke", action="store_true", help="tiny; floors are not judged")
     given = parser.parse_args()
@@ -190,6 +191,8 @@ def main() -> int:
     plan = SMOKE if given.smoke else plan.scaled(given.scale)
     if given.points:
         plan = plan.only(given.points.split(","))
+    if given.cases:
+        plan = plan.with_cases(given.cases.split(","))
     assert plan.recipients <= people.MOST
     with running_bench() as bench:
         rounds = Speed(bench=bench, plan=plan).run()

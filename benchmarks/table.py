@@ -28,7 +28,9 @@ def print_table(facts: Mapping[str, Any], rounds: Sequence[Round]) -> None:
 
 
 def _figures(rounds: Sequence[Round]) -> Table:
-    table = _table("Within a round", "figure", "at", "median", "min to max", "floor", "goal", "")
+    table = plain_table(
+        "Within a round", "figure", "at", "median", "min to max", "floor", "goal", ""
+    )
     points = {one.point for one in rounds}
     for figure in FIGURES:
         if figure.point in points:
@@ -52,7 +54,9 @@ def _verdict(figure: Figure, found: Spread | None) -> str:
 
 def _cases(rounds: Sequence[Round]) -> Table:
     kinds = ("sender", "others", "postgres", "redis (INFO)", "provider")
-    table = _table("CPU is in µs a message", "at", "case", "msg/s", "min to max", *kinds, "rounds")
+    table = plain_table(
+        "CPU is in µs a message", "at", "case", "msg/s", "min to max", *kinds, "rounds"
+    )
     for point in dict.fromkeys(one.point for one in rounds):
         found: dict[str, list[Measured]] = {}
         for one in rounds:
@@ -88,7 +92,8 @@ def _limit(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def _table(title: str, *columns: str) -> Table:
+def plain_table(title: str, *columns: str) -> Table:
+    """An empty table that is Markdown as well."""
     table = Table(title=title, title_justify="left", box=box.MARKDOWN)
     for column in columns:
         is_text = column in {"figure", "at", "case", ""}
