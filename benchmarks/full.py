@@ -130,8 +130,8 @@ class Full:
 
     def _is_told(self, campaign_id: int) -> bool:
         time.sleep(0.2)
-        counts = self.bench.provider.callbacks()
-        told = int(counts["acknowledged"] + counts["refused"] + counts["lost"])
+        counts = self.bench.provider.progress()
+        told = counts["acknowledged"] + counts["refused"] + counts["lost"]
         return told >= len(STATUSES) * self._rows(campaign_id).accepted
 
     def _holds(self, question: str, *about: object) -> bool:

@@ -4,7 +4,7 @@ As lean as asyncio allows, so that it is never what a bench measures: it takes e
 and answers it as Twilio does, after a given time; lists nothing, so that scrubs and pullers find
 that nobody texted; and knows no message by its SID. What it was asked for it keeps (`History`).
 
-Its own paths: ``GET /bench/report``, ``GET /bench/callbacks``, ``GET /bench/history`` (packed),
+Its own paths: ``GET /bench/report``, ``GET /bench/progress``, ``GET /bench/history`` (packed),
 ``POST /bench/reset`` (a JSON object of `Manners`), ``PUT /bench/suppressed`` (64-bit integers: whom
 nobody may text). Where it stands in for the application (``/twilio/…``) it says thanks.
 """
@@ -129,6 +129,16 @@ class Provider:
                 "To": unquote(form[b"To"].decode()),
             }
             self.callbacks.follow(_decoded(url), told)
+
+    def progress(self) -> dict[str, int]:
+        """How many requests there were, and what became of the callbacks; cheap."""
+        return {
+            "asked": len(self.history),
+            "answered": self.answered,
+            "acknowledged": self.callbacks.acknowledged,
+            "refused": self.callbacks.refused,
+            "lost": self.callbacks.lost,
+        }
 
     def report(self) -> dict[str, object]:
         """What a round needs to know; doubles and leaks are looked for now."""
@@ -266,7 +276,7 @@ def _question(target: str) -> tuple[HTTPStatus, bytes]:
 def _control(provider: Provider, target: bytes, body: bytes) -> bytes:
     ways: dict[bytes, Callable[[], bytes]] = {
         b"/bench/report": lambda: json.dumps(provider.report()).encode(),
-        b"/bench/callbacks": lambda: json.dumps(provider.callbacks.report()).encode(),
+        b"/bench/progress": lambda: json.dumps(provider.progress()).encode(),
         b"/bench/history": provider.history.packed,
         b"/bench/reset": lambda: _reset(provider, body),
         b"/bench/suppressed": lambda: _suppress(provider, body),

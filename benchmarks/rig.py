@@ -59,9 +59,9 @@ class RunningProvider:
         report: dict[str, Any] = json.loads(self._ask("GET", "report"))
         return report
 
-    def callbacks(self) -> dict[str, Any]:
-        """What became of the status callbacks so far; cheap."""
-        counts: dict[str, Any] = json.loads(self._ask("GET", "callbacks"))
+    def progress(self) -> dict[str, int]:
+        """See `provider.Provider.progress`."""
+        counts: dict[str, int] = json.loads(self._ask("GET", "progress"))
         return counts
 
     def history(self) -> History:
@@ -210,7 +210,7 @@ def running_provider(folder: Path) -> Iterator[RunningProvider]:
     url = f"http://{LOOPBACK}:{(port := free_port())}"
     with Supervisor(folder) as supervisor:
         argv = [sys.executable, "-m", "benchmarks.provider", "--port", str(port)]
-        ready = partial(answers_http, f"{url}/bench/report")
+        ready = partial(answers_http, f"{url}/bench/progress")
         supervisor.start("provider", [*argv, "--token", TOKEN], ready=ready)
         supervisor.wait_ready()
         yield RunningProvider(url=url, pid=supervisor.pid("provider"))
