@@ -21,7 +21,7 @@ from uuid import UUID
 from benchmarks import people
 from benchmarks.plan import body
 from benchmarks.rig import ACCOUNT, NUMBER, TOKEN
-from sender.config import BEGIN_WITHIN, SEND_DEADLINE
+from sender.config import SEND_DEADLINE
 from sender.domain.message import OutboundText
 from sender.domain.outcome import Accepted
 from sender.gateway import Credentials, TwilioGateway
@@ -35,6 +35,8 @@ class Posted:
     """What all processes together did."""
 
     messages: int
+    #: Of them, how many the provider did not accept.
+    refused: int
     began_at: float
     ended_at: float
 
@@ -63,9 +65,6 @@ class Bare:
             size: how many there are.
             callbacks: where status callbacks go.
             concurrency: requests in flight in each process.
-
-        Raises:
-            RuntimeError: a message was not accepted.
         """
         share = size // len(self._processes)
         for n, process in enumerate(self._processes):
@@ -77,10 +76,9 @@ class Bare:
         told: list[dict[str, Any]] = [
             json.loads(_pipe(process.stdout).readline()) for process in self._processes
         ]
-        if refused := sum(one["refused"] for one in told):
-            raise RuntimeError(f"{refused} messages of the bare sender were not accepted")
         return Posted(
             messages=sum(one["messages"] for one in told),
+            refused=sum(one["refused"] for one in told),
             began_at=min(one["began_at"] for one in told),
             ended_at=max(one["ended_at"] for one in told),
         )
@@ -133,12 +131,8 @@ async def _post(
     async def one_after_the_other() -> None:
         nonlocal messages, refused
         for text in texts:
-            now = send_clock()
-            hand_off = await gateway.send(
-                text,
-                deadline=now + SEND_DEADLINE.total_seconds(),
-                connect_by=now + BEGIN_WITHIN.total_seconds(),
-            )
+            deadline = send_clock() + SEND_DEADLINE.total_seconds()
+            hand_off = await gateway.send(text, deadline=deadline, connect_by=deadline)
             messages += 1
             refused += not isinstance(hand_off.outcome, Accepted)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 #: A provider that is busier than this is part of what is measured.
 BUSIEST_PROVIDER = 0.7
@@ -44,6 +44,11 @@ class Measured:
     provider: Mapping[str, Any]
     #: Milliseconds from each Redis lookup to the first byte of the POST: percentiles.
     gap: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def broken_off(cls, case: Case, why: str) -> Self:
+        """A case that did not come to an end."""
+        return cls(case=case, messages=0, seconds=0.0, cpu={}, void=(why,), provider={})
 
     @property
     def rate(self) -> float:

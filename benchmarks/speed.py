@@ -30,6 +30,7 @@ from benchmarks.provider import Manners
 from benchmarks.rig import Bench, RunningProvider, System, running_bench, running_provider
 from benchmarks.table import print_table
 from benchmarks.timed_worker import FOLDER
+from sender.errors import WaitedTooLong
 from sender.local.stack import Programs
 
 _CALLED_BACK = {Case.BARE_CALLBACKS, Case.FULL_CALLBACKS}
@@ -80,19 +81,24 @@ class Rounds:
         _say(f"{point.name}: {case}, {size:,} recipients")
         first = self.recipients.take(size)
         manners = Manners(latency_ms=point.latency_ms, callbacks=case in _CALLED_BACK)
+        try:
+            found = self._run(point, case, first, size, manners)
+        except WaitedTooLong as exc:
+            found = Measured.broken_off(case, str(exc))
+        for why in found.void:
+            _say(f"VOID: {case} at {point.name}: {why}")
+        return found
+
+    def _run(self, point: Point, case: Case, first: int, size: int, manners: Manners) -> Measured:
         if case in _FULL:
             found = self.full.run(case, first, size, manners)
             if point.timed:
                 found = replace(found, gap=self.times.of(self.bench.provider.history()))
-        else:
-            with frozen(self.full.system.kinds):
-                if case in QUEUES:
-                    found = self.naive.run(case, first, size, manners)
-                else:
-                    found = self._post(point, case, first, size, manners)
-        for why in found.void:
-            _say(f"VOID: {case} at {point.name}: {why}")
-        return found
+            return found
+        with frozen(self.full.system.kinds):
+            if case in QUEUES:
+                return self.naive.run(case, first, size, manners)
+            return self._post(point, case, first, size, manners)
 
     def _post(self, point: Point, case: Case, first: int, size: int, manners: Manners) -> Measured:
         hooks = self.full.system.stack.plan.webhook_url
@@ -106,12 +112,15 @@ class Rounds:
             concurrency=point.concurrency,
         )
         used, report = Usage.now(kinds).since(before), self.bench.provider.report()
+        faults = wire_faults(report, expected=posted.messages)
+        if posted.refused:
+            faults.append(f"{posted.refused} were not accepted")
         return Measured(
             case=case,
             messages=report["answered"],
             seconds=posted.seconds,
             cpu=used.per_message(posted.messages),
-            void=tuple(wire_faults(report, expected=posted.messages)),
+            void=tuple(faults),
             provider=report,
         )
 
