@@ -142,6 +142,8 @@ FIGURES: tuple[Figure, ...] = (
     _rates("full ÷ naive async", Case.FULL, Case.NAIVE_ASYNC, "saturated"),
     _gap("lookup → POST, p50, ms", "p50"),
     _gap("lookup → POST, p99, ms", "p99", floor=50, goal=25),
+    _gap("lookup → guard committed, p99, ms", "guarded p99"),
+    _gap("guard committed → POST, p99, ms", "begun p99"),
     _gap("lookup → read by the provider, p99, ms", "arrived p99"),
     _rates("bare with callbacks ÷ without", Case.BARE_CALLBACKS, Case.BARE, "50 ms"),
     _rates("full ÷ bare, callbacks", Case.FULL_CALLBACKS, Case.BARE_CALLBACKS, "50 ms"),

@@ -150,19 +150,24 @@ class Speed:
     def _on_one_system(self, points: Sequence[Point]) -> list[Round]:
         cases = {case for point in points for case in point.cases}
         folder = self.bench.folder / points[-1].name
+        folder.mkdir()
         with ExitStack() as stack:
+            # Side by side: each takes a while to start.
+            sink = stack.enter_context(running_provider(folder / "sink"))
+            bare = stack.enter_context(
+                running_bare(provider=self.bench.provider.url, processes=self.plan.processes)
+            )
+            naive = stack.enter_context(
+                running_naive(self.bench, cases, small=self.plan.small_naive)
+            )
             system = stack.enter_context(self._system(points, folder))
             rounds = Rounds(
                 bench=self.bench,
                 plan=self.plan,
                 full=stack.enter_context(Full.on(self.bench, system)),
-                bare=stack.enter_context(
-                    running_bare(provider=self.bench.provider.url, processes=self.plan.processes)
-                ),
-                sink=stack.enter_context(running_provider(folder / "sink")),
-                naive=stack.enter_context(
-                    running_naive(self.bench, cases, small=self.plan.small_naive)
-                ),
+                bare=bare,
+                sink=sink,
+                naive=naive,
                 times=Times(folder),
                 recipients=self.recipients,
             )
@@ -170,7 +175,6 @@ class Speed:
 
     @contextmanager
     def _system(self, points: Sequence[Point], folder: Path) -> Iterator[System]:
-        folder.mkdir()
         is_timed = any(point.timed for point in points)
         settings = {
             "SENDER_CONCURRENCY": str(points[-1].concurrency),

@@ -1,6 +1,6 @@
 """A Celery app whose workers note each message's way from its Redis lookup to its request.
 
-The same worker with two collaborators wrapped: ``celery -A benchmarks.timed_worker worker``. Every
+The same worker, three collaborators wrapped: ``celery -A benchmarks.timed_worker worker``. Every
 second what was noted is appended to a file of this process in ``BENCH_TIMES``.
 """
 
@@ -10,11 +10,13 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 from sender.config import Settings
+from sender.crashing import CrashPoint
 from sender.domain.admission import Admission, Pace
 from sender.domain.message import OutboundText
 from sender.domain.provider import HandOff
@@ -30,9 +32,12 @@ _EVERY = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class _Times:
-    """What was noted and not written yet: recipients, Unix times of Redis's answer and the POST."""
+    """What was noted and not written yet."""
 
+    #: When Redis answered about each recipient; Unix time, as all times here.
     asked: dict[int, float] = field(default_factory=dict)
+    #: Four values a message: its recipient, when Redis had answered, when the guard was committed,
+    #: and when the request began.
     begun: "array[float]" = field(default_factory=lambda: array("d"))
 
     async def write_out(self, path: Path) -> None:
@@ -43,6 +48,15 @@ class _Times:
                 with path.open("ab") as file:
                     self.begun.tofile(file)
                 del self.begun[:]
+
+
+#: When the window of this task was guarded: its hand-offs are tasks that inherit it.
+_guarded_at: ContextVar[float] = ContextVar("guarded_at", default=0.0)
+
+
+def _note_guard(point: CrashPoint) -> None:
+    if point is CrashPoint.AFTER_GUARD:
+        _guarded_at.set(time.time())
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,8 @@ class _TimedGateway:
     async def send(self, text: OutboundText, *, deadline: float, connect_by: float) -> HandOff:
         hand_off = await self.inner.send(text, deadline=deadline, connect_by=connect_by)
         asked = self.times.asked.pop(text.recipient)
-        self.times.begun.extend((text.recipient, asked, hand_off.began_at.timestamp()))
+        guarded, began = max(asked, _guarded_at.get()), hand_off.began_at.timestamp()
+        self.times.begun.extend((text.recipient, asked, guarded, began))
         return hand_off
 
 
@@ -106,7 +121,8 @@ class TimedRuntime(Runtime):
             lookup = _TimedLookup(found.pump.lookup, times)
             gateways = _TimedGateways(found.pump.gateways, times)
             try:
-                yield replace(found, pump=replace(found.pump, lookup=lookup, gateways=gateways))
+                pump = replace(found.pump, lookup=lookup, gateways=gateways, passing=_note_guard)
+                yield replace(found, pump=pump)
             finally:
                 writing.cancel()
 
