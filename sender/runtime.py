@@ -22,6 +22,7 @@ from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.erasing import Erasures
 from sender.errors import NotFound
+from sender.experience import AHEAD
 from sender.exporting import Exports
 from sender.fleet import Fleet
 from sender.forwarding import Forwarding
@@ -244,7 +245,8 @@ class Runtime:
             settlement = parts.settlement(
                 messages=parts.messages, enforcement=self._enforcement(), cache=cache
             )
-            permits, water = Permits(settings.concurrency), self._water(redis)
+            permits = Permits(settings.concurrency, ahead=AHEAD)
+            water = self._water(redis)
             owner = await stack.enter_async_context(
                 living(
                     db,

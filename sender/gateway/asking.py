@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from aiohttp import ClientError
 from twilio.base.exceptions import (  # type: ignore[import-untyped]  # the SDK ships no types
     TwilioException,
 )
@@ -16,6 +15,7 @@ from sender.domain.provider import MessageRecord
 from sender.errors import ProviderRefused, ProviderUnavailable
 from sender.gateway.answers import vendor_code
 from sender.gateway.codes import callback_verdict, is_toll_free, refuses_account
+from sender.gateway.connection import UnreadableAnswerError
 from sender.gateway.transport import exchange
 from sender.send_clock import send_clock
 
@@ -28,9 +28,8 @@ _ASK_SECONDS: Final = 30.0
 #: sense to the SDK.
 FOREIGN_ERRORS: Final = (
     TwilioException,
-    ClientError,
     OSError,
-    TimeoutError,
+    UnreadableAnswerError,
     ValueError,
     TypeError,
     AttributeError,

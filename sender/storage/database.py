@@ -151,6 +151,24 @@ class AsyncDatabase:
                     raise
         raise AssertionError("unreachable")
 
+    async def run_alone(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for work that is one statement: Postgres commits it by itself.
+
+        One round trip instead of three (BEGIN, the statement, COMMIT). When this raises, the
+        statement may have been committed, as above.
+        """
+        alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with alone.connect() as connection:
+                    return await connection.run_sync(work, *args, **kwargs)
+            except OperationalError as exc:
+                if attempt == _ATTEMPTS or not _may_run_again(exc):
+                    raise
+        raise AssertionError("unreachable")
+
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Session"]:
         """A connection of its own, outside the pool and any transaction; closed at the end."""

@@ -52,7 +52,9 @@ FOUNDATION = frozenset(
         "sender.log_reading",
         "sender.lost_blocks",
         "sender.marking",
+        "sender.handing_off",
         "sender.permits",
+        "sender.slots",
         "sender.posting",
         "sender.recipients",
         "sender.send_clock",
@@ -112,7 +114,11 @@ RUNTIME = (
 ARROWS = {
     "sender.errors": frozenset[str](),
     "sender.domain": frozenset[str](),
-    "sender.permits": frozenset[str](),
+    "sender.permits": {"sender.slots"},
+    "sender.slots": {"sender.send_clock"},
+    "sender.handing_off": {"sender.budgets", "sender.config", "sender.crashing", "sender.domain"}
+    | {"sender.experience", "sender.inflight", "sender.settlement", "sender.settling"}
+    | {"sender.storage", "sender.texts"},
     "sender.send_clock": frozenset[str](),
     "sender.batching": frozenset[str](),
     "sender.absence": {"sender.storage"},
