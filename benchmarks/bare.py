@@ -26,6 +26,7 @@ from sender.domain.message import OutboundText
 from sender.domain.outcome import Accepted
 from sender.gateway import Credentials, TwilioGateway
 from sender.send_clock import send_clock
+from workers import process as worker_process
 
 _VALIDITY = timedelta(minutes=10)
 
@@ -160,7 +161,18 @@ def main() -> None:
     """Be one process of the bare sender."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("provider", help="its URL")
-    asyncio.run(_serve(parser.parse_args().provider))
+    provider = parser.parse_args().provider
+    with asyncio.Runner(loop_factory=_loop_of_a_worker) as runner:
+        runner.run(_serve(provider))
+
+
+def _loop_of_a_worker() -> asyncio.AbstractEventLoop:
+    """What a worker runs on; collected as rarely, where its revision does that."""
+    if collect_rarely := getattr(worker_process, "collect_rarely", None):
+        collect_rarely()
+    loops = getattr(worker_process, "uvloop", asyncio)
+    loop: asyncio.AbstractEventLoop = loops.new_event_loop()
+    return loop
 
 
 if __name__ == "__main__":

@@ -116,6 +116,11 @@ def _rates(name: str, one: Case, other: Case, at: str, **limits: float) -> Figur
     return _ratio(name, one, other, at=at, of=lambda measured: measured.rate, **limits)
 
 
+def _steady(at: str) -> Figure:
+    name = "full ÷ bare, between ramp and tail"
+    return _ratio(name, Case.FULL, Case.BARE, at=at, of=lambda measured: measured.steady_rate)
+
+
 def _bare_cpu(at: str, **limits: float) -> Figure:
     name = "sender CPU, bare ÷ full"
     return _ratio(name, Case.BARE, Case.FULL, at=at, of=lambda one: one.cpu["sender"], **limits)
@@ -134,6 +139,9 @@ FIGURES: tuple[Figure, ...] = (
     _rates("full ÷ bare", Case.FULL, Case.BARE, "50 ms", floor=0.95, goal=0.98),
     _rates("full ÷ bare", Case.FULL, Case.BARE, "150 ms", floor=0.95, goal=0.98),
     _rates("full ÷ bare", Case.FULL, Case.BARE, "saturated", floor=0.70, goal=0.85),
+    _steady("50 ms"),
+    _steady("150 ms"),
+    _steady("saturated"),
     _bare_cpu("saturated", floor=0.70, goal=0.85),
     _bare_cpu("50 ms"),
     _bare_cpu("150 ms"),

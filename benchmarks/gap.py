@@ -14,6 +14,8 @@ from benchmarks.history import History
 from benchmarks.percentiles import percentile
 from sender.local.waiting import wait_until
 
+#: The environment variable that names the folder.
+FOLDER = "BENCH_TIMES"
 #: Workers write once a second.
 _WRITTEN_WITHIN = timedelta(seconds=30)
 #: Of one message: what may be half written is left for the next look.

@@ -41,6 +41,13 @@ class History:
         """How many requests were for any of these people."""
         return sum(recipient in people for recipient in self.recipients)
 
+    @property
+    def steady_rate(self) -> float:
+        """Requests a second from the tenth to the ninetieth percent: no ramp, no tail."""
+        first, last = len(self) // 10, len(self) * 9 // 10
+        took = self.times[last] - self.times[first] if last > first else 0.0
+        return (last - first) / took if took else 0.0
+
     def most_in(self, seconds: float) -> int:
         """The largest number of requests that began in one stretch of so many seconds."""
         counted = Counter(int(at / seconds) for at in self.times)

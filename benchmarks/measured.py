@@ -55,6 +55,11 @@ class Measured:
         """Messages a second."""
         return self.messages / self.seconds if self.seconds else 0.0
 
+    @property
+    def steady_rate(self) -> float:
+        """Messages a second between ramp and tail."""
+        return float(self.provider["steady_a_second"])
+
     def as_json(self) -> dict[str, Any]:
         """For the record."""
         return {

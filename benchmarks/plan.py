@@ -25,6 +25,8 @@ class Point:
     size: int
     #: Recipients of the cases that are given others.
     sizes: Mapping[Case, int] = field(default_factory=lambda: dict(_NAIVE))
+    #: Whether more is in flight than the machine has CPU for.
+    is_saturated: bool = False
     #: Whether each message's way from the lookup to the POST is timed, by other workers.
     timed: bool = False
 
@@ -33,28 +35,34 @@ class Point:
         return self.sizes.get(case, self.size)
 
 
-#: As in `SENDER_CONCURRENCY`'s default and a little more: 3,200 and 1,070 messages a second.
+#: Two processes and the wire make that 3,200 and 1,070 messages a second.
 _AT_50 = Point(
     name="50 ms",
     latency_ms=50,
     concurrency=80,
     cases=(Case.BARE, Case.FULL, Case.BARE_CALLBACKS, Case.FULL_CALLBACKS),
-    size=20_000,
+    size=32_000,
     sizes={Case.BARE_CALLBACKS: 10_000, Case.FULL_CALLBACKS: 10_000},
 )
 _AT_150 = Point(
-    name="150 ms", latency_ms=150, concurrency=80, cases=(Case.BARE, Case.FULL), size=10_000
+    name="150 ms", latency_ms=150, concurrency=80, cases=(Case.BARE, Case.FULL), size=15_000
 )
-#: More in flight than the machine has CPU for.
 _SATURATED = Point(
     name="saturated",
     latency_ms=50,
     concurrency=400,
     cases=(Case.BARE, Case.FULL, Case.NAIVE, Case.NAIVE_TWO, Case.NAIVE_ASYNC),
     size=30_000,
+    is_saturated=True,
 )
 _GAP = Point(
-    name="gap", latency_ms=50, concurrency=400, cases=(Case.FULL,), size=15_000, timed=True
+    name="gap",
+    latency_ms=50,
+    concurrency=400,
+    cases=(Case.FULL,),
+    size=20_000,
+    is_saturated=True,
+    timed=True,
 )
 
 
@@ -88,6 +96,14 @@ class Plan:
         if unknown := [name for name in names if name not in by_name]:
             raise ValueError(f"no such points: {unknown}; there are {list(by_name)}")
         return replace(self, points=[by_name[name] for name in names])
+
+    def latency_bound_at(self, concurrency: int) -> Self:
+        """With so many requests in flight in each process, but for the saturated points."""
+        points = [
+            one if one.is_saturated else replace(one, concurrency=concurrency)
+            for one in self.points
+        ]
+        return replace(self, points=points)
 
     def with_cases(self, cases: Sequence[str]) -> Self:
         """With no other cases than these.

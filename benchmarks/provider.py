@@ -21,7 +21,10 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from random import Random
+from typing import cast
 from urllib.parse import unquote, unquote_plus, unquote_to_bytes
+
+import uvloop
 
 from benchmarks.callbacks import Callbacks
 from benchmarks.history import History
@@ -153,6 +156,7 @@ class Provider:
             "last_asked_at": times[-1] if times else 0.0,
             "last_answered_at": self.last_answered_at,
             "most_in_flight": self.most_in_flight,
+            "steady_a_second": self.history.steady_rate,
             "most_a_second": self.history.most_in(_STRETCH_SECONDS) / _STRETCH_SECONDS,
             "cpu_seconds": cpu,
             "callbacks": self.callbacks.report(),
@@ -171,8 +175,7 @@ class _Connection(asyncio.Protocol):
         self.account = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
@@ -308,7 +311,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--token", default="token", help="signs the status callbacks")
     given = parser.parse_args()
-    asyncio.run(serve(given.port, given.token))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(given.port, given.token))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from benchmarks.cpu import Usage
 from benchmarks.figures import FIGURES, Round, missed
 from benchmarks.freezing import frozen
 from benchmarks.full import Full
-from benchmarks.gap import Times
+from benchmarks.gap import FOLDER, Times
 from benchmarks.machine import machine
 from benchmarks.measured import Case, Measured, wire_faults
 from benchmarks.naive.running import QUEUES, Naive, running_naive
@@ -30,7 +30,6 @@ from benchmarks.plan import SMOKE, Plan, Point
 from benchmarks.provider import Manners
 from benchmarks.rig import Bench, RunningProvider, System, running_bench, running_provider
 from benchmarks.table import print_table
-from benchmarks.timed_worker import FOLDER
 from sender.errors import WaitedTooLong
 from sender.local.stack import Programs
 
@@ -197,6 +196,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=Plan.processes, help="worker processes")
     parser.add_argument("--suppressed", type=int, default=Plan.suppressed)
     parser.add_argument("--scale", type=float, default=1.0, help="times the messages of a round")
+    parser.add_argument("--concurrency", type=int, help="in flight where latency is the bound")
     parser.add_argument("--points", help="only these, by name, separated by commas")
     parser.add_argument("--cases", help="only these, likewise")
     parser.add_argument("--json", type=Path, default=Path("build/speed.json"))
@@ -204,6 +204,8 @@ def main() -> int:
     given = parser.parse_args()
     plan = Plan(rounds=given.rounds, processes=given.processes, suppressed=given.suppressed)
     plan = SMOKE if given.smoke else plan.scaled(given.scale)
+    if given.concurrency:
+        plan = plan.latency_bound_at(given.concurrency)
     if given.points:
         plan = plan.only(given.points.split(","))
     if given.cases:

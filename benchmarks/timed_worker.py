@@ -14,19 +14,20 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
+from benchmarks.gap import FOLDER
 from sender.config import Settings
 from sender.crashing import CrashPoint
 from sender.domain.admission import Admission, Pace
 from sender.domain.message import OutboundText
+from sender.domain.outcome import Accepted
 from sender.domain.provider import HandOff
 from sender.parts import WorkerRuntime
 from sender.runtime import Runtime
-from sender.sending import Gateway, Gateways, Lookup
+from sender.sending import Lookup
 from workers.app import SenderApp, create_app
 
-#: The folder's environment variable.
-FOLDER = "BENCH_TIMES"
 _EVERY = timedelta(seconds=1)
 
 
@@ -86,25 +87,34 @@ class _TimedLookup:
         await self.inner.pause(tenant_id, length)
 
 
+class _Gateway(Protocol):
+    async def send(self, text: OutboundText, *, deadline: float, connect_by: float) -> HandOff: ...
+
+
+class _Gateways(Protocol):
+    async def of(self, tenant_id: int) -> _Gateway: ...
+
+
 @dataclass(frozen=True)
 class _TimedGateway:
-    inner: Gateway
+    inner: _Gateway
     times: _Times
 
     async def send(self, text: OutboundText, *, deadline: float, connect_by: float) -> HandOff:
         hand_off = await self.inner.send(text, deadline=deadline, connect_by=connect_by)
-        asked = self.times.asked.pop(text.recipient)
-        guarded, began = max(asked, _guarded_at.get()), hand_off.began_at.timestamp()
-        self.times.begun.extend((text.recipient, asked, guarded, began))
+        if isinstance(hand_off.outcome, Accepted):
+            asked = self.times.asked.pop(text.recipient)
+            guarded, began = max(asked, _guarded_at.get()), hand_off.began_at.timestamp()
+            self.times.begun.extend((text.recipient, asked, guarded, began))
         return hand_off
 
 
 @dataclass(frozen=True)
 class _TimedGateways:
-    inner: Gateways
+    inner: _Gateways
     times: _Times
 
-    async def of(self, tenant_id: int) -> Gateway:
+    async def of(self, tenant_id: int) -> _Gateway:
         return _TimedGateway(await self.inner.of(tenant_id), self.times)
 
 
