@@ -15,8 +15,6 @@ _AREAS = (212, 213, 312, 415, 617, 305, 404, 512, 702, 206)
 #: No exchange ends like these, 211 to 911.
 _SERVICE_CODE = 11
 _EXCHANGES = tuple(one for one in range(200, 1000) if one % 100 != _SERVICE_CODE)
-#: How many recipients there are.
-MOST = len(_AREAS) * len(_EXCHANGES) * _LINES
 
 
 def number(index: int) -> int:

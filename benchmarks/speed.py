@@ -210,7 +210,8 @@ def main() -> int:
         plan = plan.only(given.points.split(","))
     if given.cases:
         plan = plan.with_cases(given.cases.split(","))
-    assert plan.recipients <= people.MOST
+    if plan.recipients > plan.suppressed * people.HIT_EVERY:
+        parser.error(f"{plan.recipients:,} recipients need a longer list for 5 % of them to be on")
     with running_bench() as bench:
         rounds = Speed(bench=bench, plan=plan).run()
         facts = machine(bench)

@@ -18,13 +18,14 @@ CLEAN: Mapping[str, Any] = {
     "first_at": 1000.0,
     "last_answered_at": 1010.0,
     "cpu_seconds": 2.0,
+    "steady_a_second": 9.5,
 }
 
 
 def measured(case: Case, seconds: float, *void: str) -> Measured:
     """One case that took so long for a hundred messages."""
     return Measured(
-        case=case, messages=100, seconds=seconds, cpu={"sender": 1.0}, void=void, provider={}
+        case=case, messages=100, seconds=seconds, cpu={"sender": 1.0}, void=void, provider=CLEAN
     )
 
 
