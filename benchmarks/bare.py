@@ -38,13 +38,8 @@ class Posted:
     messages: int
     #: Of them, how many the provider did not accept.
     refused: int
-    began_at: float
+    #: Unix time of the last answer.
     ended_at: float
-
-    @property
-    def seconds(self) -> float:
-        """From the first request to the last answer."""
-        return self.ended_at - self.began_at
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,6 @@ class Bare:
         return Posted(
             messages=sum(one["messages"] for one in told),
             refused=sum(one["refused"] for one in told),
-            began_at=min(one["began_at"] for one in told),
             ended_at=max(one["ended_at"] for one in told),
         )
 
@@ -112,6 +106,7 @@ async def _serve(provider: str) -> None:
         while line := await asyncio.to_thread(sys.stdin.readline):
             order = json.loads(line)
             callbacks = order.pop("callbacks")
+            _collect_like_a_worker()
             if callbacks not in gateways:
                 gateways[callbacks] = await stack.enter_async_context(
                     TwilioGateway.open(
@@ -121,6 +116,12 @@ async def _serve(provider: str) -> None:
                     )
                 )
             print(json.dumps(await _post(gateways[callbacks], **order)), flush=True)
+
+
+def _collect_like_a_worker() -> None:
+    """Before each order, hence with what the first ones have loaded."""
+    if collect_rarely := getattr(worker_process, "collect_rarely", None):  # older revisions: none
+        collect_rarely()
 
 
 async def _post(
@@ -137,14 +138,8 @@ async def _post(
             messages += 1
             refused += not isinstance(hand_off.outcome, Accepted)
 
-    began_at = time.time()
     await asyncio.gather(*(one_after_the_other() for _ in range(concurrency)))
-    return {
-        "messages": messages,
-        "refused": refused,
-        "began_at": began_at,
-        "ended_at": time.time(),
-    }
+    return {"messages": messages, "refused": refused, "ended_at": time.time()}
 
 
 def _text(index: int, body: str) -> OutboundText:
@@ -167,9 +162,7 @@ def main() -> None:
 
 
 def _loop_of_a_worker() -> asyncio.AbstractEventLoop:
-    """What a worker runs on; collected as rarely, where its revision does that."""
-    if collect_rarely := getattr(worker_process, "collect_rarely", None):
-        collect_rarely()
+    """What a worker runs on, where its revision has an own."""
     loops = getattr(worker_process, "uvloop", asyncio)
     loop: asyncio.AbstractEventLoop = loops.new_event_loop()
     return loop

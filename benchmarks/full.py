@@ -2,7 +2,8 @@
 
 The clock runs from the first request's arrival at the provider to the commit of the last
 settlement, as Postgres noted it; with status callbacks, to the commit of the last of those. Before
-it starts everything is idle, and a checkpoint is behind.
+it starts everything is idle, statistics are as fresh as autovacuum makes them within a minute, and
+a checkpoint is behind.
 """
 
 import time

@@ -119,7 +119,7 @@ class Rounds:
         return Measured(
             case=case,
             messages=report["answered"],
-            seconds=posted.seconds,
+            seconds=posted.ended_at - report["first_at"],
             cpu=used.per_message(posted.messages),
             void=tuple(faults),
             provider=report,
