@@ -14,8 +14,9 @@ from sender.lost_blocks import LostBlocks
 from sender.parts import Parts
 from sender.pulling import Puller
 from sender.receipts import Answer, Receipts
+from sender.retention import Retention
 from sender.scrubbing import Scrubber
-from sender.storage.database import AsyncDatabase
+from sender.storage.database import AsyncDatabase, Database
 from sender.suppression import RedisCache
 
 #: Status callbacks come twice a message: gathered this long, they share a transaction.
@@ -60,3 +61,9 @@ def scrubber(settings: Settings, parts: Parts, puller: Puller, providers: Gatewa
         lost_blocks=blocks,
         patience=timedelta(seconds=settings.scrub_patience_seconds),
     )
+
+
+def retention(settings: Settings) -> Retention:
+    """What deletes old messages; it opens nothing before it is used."""
+    db = Database.connect(settings.database_url, pool_size=1)
+    return Retention(db=db, kept=settings.keep_messages)

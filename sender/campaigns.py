@@ -334,6 +334,7 @@ class Campaigns:
         while True:
             with self.db.transaction() as tx:
                 row = self._found(tx, campaign_id)
+                self._require_kept(tx, row)
                 page = list(
                     campaigns.results(tx, row, after=after, state=state, limit=RESULTS_PAGE)
                 )
@@ -345,7 +346,7 @@ class Campaigns:
     def left_out(self, campaign_id: int) -> list[LeftOut]:
         """The audience rows that became no message, by line, each with its reason."""
         with self.db.transaction() as tx:
-            self._found(tx, campaign_id)
+            self._require_kept(tx, self._found(tx, campaign_id))
             return campaigns.left_out(tx, campaign_id)
 
     def _found(self, tx: Transaction, campaign_id: int, *, lock: bool = False) -> CampaignRow:
@@ -353,6 +354,12 @@ class Campaigns:
         if row is None or row.tenant_id != self.tenant_id:
             raise NotFound(f"there is no campaign {campaign_id}")
         return row
+
+    def _require_kept(self, tx: Transaction, row: CampaignRow) -> None:
+        if campaigns.is_deleted(tx, row.id):
+            raise NotFound(
+                f"the messages of campaign {row.id} were deleted; its counts are in its report"
+            )
 
     def _locked(self, tx: Transaction, campaign_id: int) -> CampaignRow:
         return self._found(tx, campaign_id, lock=True)

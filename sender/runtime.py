@@ -41,6 +41,7 @@ from sender.liveness import living
 from sender.mark_file import MarkFile
 from sender.marking import GatheredCache
 from sender.mirroring import Mirror
+from sender.months import Months
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
@@ -101,9 +102,7 @@ class Runtime:
             NotFound: there is no such tenant.
         """
         db = Database.connect(self.settings.database_url)
-        tenant_id = DEFAULT_TENANT
-        if tenant != DEFAULT_NAME:
-            tenant_id = _id_of(db, tenant)
+        tenant_id = DEFAULT_TENANT if tenant == DEFAULT_NAME else _id_of(db, tenant)
         scrubs = self.settings.scrub == "on"
         campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit, scrubs=scrubs)
         return ApiRuntime(
@@ -347,6 +346,8 @@ class Runtime:
                 heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=rhythm),
                 puller=puller,
                 scrubber=scrubber,
+                months=Months(db=db),
+                retention=assembly.retention(self.settings),
             )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:

@@ -38,6 +38,10 @@ ALERT_EVERY = timedelta(seconds=2)
 FORWARD_EVERY = timedelta(seconds=1)
 #: A link a minute: `verify` asks twice for each, and a year has half a million minutes.
 SEAL_EVERY = timedelta(minutes=1)
+#: Months are made months ahead; soon after a start, should it have been away for as long.
+MAKE_MONTHS_EVERY = timedelta(minutes=10)
+#: There is something to delete once a month.
+DELETE_EVERY = timedelta(hours=6)
 #: STOPs are stored while no worker runs, so that the mark must rise then as well.
 LOOK_EVERY = timedelta(seconds=1)
 #: A campaign waits for its scrub from when it is enqueued.
@@ -72,6 +76,9 @@ def _duties(
     async def seal() -> object:
         return await asyncio.to_thread(use_cases.sealer.seal)
 
+    async def delete_old() -> object:
+        return await asyncio.to_thread(use_cases.retention.run)
+
     async def look() -> object:
         return await use_cases.water.look(use_cases.db)
 
@@ -85,10 +92,13 @@ def _duties(
         (use_cases.alerting.deliver, ALERT_EVERY),
         (use_cases.forwarding.deliver, FORWARD_EVERY),
         (seal, SEAL_EVERY),
+        (use_cases.months.make, MAKE_MONTHS_EVERY),
         (use_cases.scrubber.round, SCRUB_EVERY),
     ]
     if heartbeat.is_demanded:
         duties.append((heartbeat.beat, heartbeat.rhythm.beat_every))
+    if use_cases.retention.deletes:
+        duties.append((delete_old, DELETE_EVERY))
     if puller.rhythm.pulls:
         duties.append((puller.round, PULL_EVERY))
     return duties

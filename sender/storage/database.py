@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
@@ -159,15 +160,18 @@ class AsyncDatabase:
         One round trip instead of three (BEGIN, the statement, COMMIT). When this raises, the
         statement may have been committed, as above.
         """
-        alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                async with alone.connect() as connection:
+                async with self._alone.connect() as connection:
                     return await connection.run_sync(work, *args, **kwargs)
             except OperationalError as exc:
                 if attempt == _ATTEMPTS or not _may_run_again(exc):
                     raise
         raise AssertionError("unreachable")
+
+    @cached_property
+    def _alone(self) -> AsyncEngine:
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Session"]:

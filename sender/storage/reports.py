@@ -72,7 +72,10 @@ _OUTCOMES = text("""
            AS answers,
            count(*) FILTER (WHERE sid IS NOT NULL) AS accepted
     FROM message WHERE id BETWEEN :first AND :last AND campaign_id = :id
-    GROUP BY state, reason, provider_code ORDER BY messages DESC, state, reason, code
+    GROUP BY state, reason, provider_code
+    UNION ALL
+    SELECT state, reason, code, messages, answers, accepted FROM kept_count WHERE campaign_id = :id
+    ORDER BY messages DESC, state, reason, code
 """)
 _CAUSES = text("""
     SELECT cause, count(*) AS incidents FROM incident WHERE campaign_id = :id

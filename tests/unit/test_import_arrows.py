@@ -78,6 +78,7 @@ USE_CASES = frozenset(
         "sender.intake",
         "sender.investigating",
         "sender.mirroring",
+        "sender.months",
         "sender.numbers",
         "sender.optouts",
         "sender.pulling",
@@ -93,6 +94,7 @@ USE_CASES = frozenset(
         "sender.fleet",
         "sender.forwarding",
         "sender.importing",
+        "sender.retention",
         "sender.reviewing",
         "sender.scrubbing",
         "sender.sealing",
@@ -180,8 +182,8 @@ ARROWS = {
     "sender.local": RUNTIME
     | {"sender", "sender.api", "sender.parts", "sender.runtime", "sender.simulator"},
     "sender.cli": RUNTIME
-    | {"sender", "sender.api", "sender.local", "sender.runtime", "sender.simulator"}
-    | {"sender.suppression_list"},
+    | {"sender", "sender.api", "sender.assembly", "sender.local", "sender.runtime"}
+    | {"sender.simulator", "sender.suppression_list"},
     "workers": RUNTIME | {"sender.parts", "sender.runtime"},
 }
 
