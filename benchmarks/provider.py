@@ -28,8 +28,9 @@ import uvloop
 
 from benchmarks.callbacks import Callbacks
 from benchmarks.history import History
-from sender.local.ports import LOOPBACK
 
+#: By itself: to import anything of `sender` takes a second, and this needs none of it.
+_LOOPBACK = "127.0.0.1"
 _HEAD_END = b"\r\n\r\n"
 _NOT_FOUND = {
     "code": 20404,
@@ -301,7 +302,7 @@ async def serve(port: int, token: str) -> None:
     """Be the provider until the process is ended."""
     provider = Provider(callbacks=Callbacks(token=token))
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(provider), LOOPBACK, port, backlog=4096)
+    server = await loop.create_server(lambda: _Connection(provider), _LOOPBACK, port, backlog=4096)
     await server.serve_forever()
 
 
