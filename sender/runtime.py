@@ -26,8 +26,8 @@ from sender.experience import AHEAD
 from sender.exporting import Exports
 from sender.fleet import Fleet
 from sender.forwarding import Forwarding
-from sender.gateway import NOT_PASSED_ON, HooksGateway, PublicUrls
-from sender.gateways import Gateways, Verifiers
+from sender.gateway import NOT_PASSED_ON
+from sender.gateways import Gateways
 from sender.hearing import Hearing
 from sender.heartbeat import Heartbeat, demand
 from sender.high_water import HighWater
@@ -62,7 +62,6 @@ from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transact
 from sender.storage.migrate import require_usable
 from sender.storage.tenants import DEFAULT_NAME, DEFAULT_TENANT
 from sender.storage.workers import NewWorker
-from sender.streaming import EventStream
 from sender.suppression import (
     RedisCache,
     RedisMarks,
@@ -140,14 +139,9 @@ class Runtime:
     @asynccontextmanager
     async def installation(self, tenant: str) -> AsyncIterator[Installation]:
         """Where Twilio calls us for a tenant's senders."""
-        urls = PublicUrls(self.settings.public_base_url)
         async with self._asking(tenant) as (db, gateways, tenant_id):
-
-            async def hooks() -> HooksGateway:
-                self.settings.require_twilio()  # only who asks Twilio signs in
-                return await gateways.hooks(tenant_id)
-
-            yield Installation(db=db, tenant_id=tenant_id, urls=urls, hooks=hooks)
+            owner = await db.run(tenants.get, tenant_id)
+            yield assembly.installation(self.settings, owner, db=db, gateways=gateways)
 
     @asynccontextmanager
     async def _asking(self, tenant: str) -> AsyncIterator[tuple[AsyncDatabase, Gateways, int]]:
@@ -298,15 +292,11 @@ class Runtime:
             enforcement = self._enforcement(passing)
             yield WebhookRuntime(
                 db=db,
-                verifiers=Verifiers(
-                    db=db,
-                    accounts=Accounts.from_settings(self.settings),
-                    public_base_url=self.settings.public_base_url,
-                ),
+                verifiers=assembly.verifiers(self.settings, db),
                 inbound=Inbound(enforcement=enforcement),
                 receipts=assembly.receipts(self.parts, db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
-                stream=EventStream(db=db) if self.settings.event_streams else None,
+                stream=assembly.stream(self.settings, db, enforcement),
                 cache=GatheredCache(RedisCache(redis)),
                 passing=passing,
                 heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self.settings.rhythm),

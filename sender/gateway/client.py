@@ -302,6 +302,7 @@ def _sdk_client(credentials: Credentials, base_url: str, http_client: LeanHttpCl
         client.accounts.base_url = base_url.rstrip("/")
         client.messaging.base_url = base_url.rstrip("/")
         client.monitor.base_url = base_url.rstrip("/")
+        client.events.base_url = base_url.rstrip("/")
     return client
 
 

@@ -22,7 +22,8 @@ TELLS_THE_TIME = {
     "sender.listfile.reading": "whether a date in a list lies in the future",
     "sender.mirroring": "a number that grows from one rebuild of the set to the next",
     "sender.optouts": "when an operator added or lifted an entry",
-    "sender.receipts": "a time for what was never guarded here, after a restore",
+    "sender.receipts": "a time for what was never guarded here, after a restore or by others",
+    "sender.streaming": "a time for a block whose event does not say it",
 }
 #: Not the system itself.
 OTHERS = frozenset({"sender.simulator", "sender.local", "sender.cli"})
