@@ -21,11 +21,11 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.figures import Spread
-from benchmarks.measured import Case
+from benchmarks.measured import REDIS_ITSELF, Case
 from benchmarks.table import plain_table
 
 _HERE = Path(__file__).parent
-_CPU = ("sender", "others", "postgres", "redis (INFO)")
+_CPU = ("sender", "others", "postgres", REDIS_ITSELF)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,6 +126,12 @@ def _bare_cpu(at: str, **limits: float) -> Figure:
     return _ratio(name, Case.BARE, Case.FULL, at=at, of=lambda one: one.cpu["sender"], **limits)
 
 
+def _all_cpu(at: str) -> Figure:
+    """What a saturated machine's wall time comes to, but for what waits."""
+    name = "all CPU, bare ÷ full"
+    return _ratio(name, Case.BARE, Case.FULL, at=at, of=lambda measured: measured.all_cpu)
+
+
 def _gap(name: str, share: str, **limits: float) -> Figure:
     def of(found: Round) -> float | None:
         full = found.of(Case.FULL)
@@ -145,6 +151,7 @@ FIGURES: tuple[Figure, ...] = (
     _bare_cpu("saturated", floor=0.70, goal=0.85),
     _bare_cpu("50 ms"),
     _bare_cpu("150 ms"),
+    _all_cpu("saturated"),
     _rates("full ÷ naive -c 32", Case.FULL, Case.NAIVE, "saturated", floor=20, goal=40),
     _rates("full ÷ naive -c 2", Case.FULL, Case.NAIVE_TWO, "saturated", floor=100, goal=150),
     _rates("full ÷ naive async", Case.FULL, Case.NAIVE_ASYNC, "saturated"),

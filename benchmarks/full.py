@@ -20,7 +20,7 @@ import sender
 from benchmarks import people
 from benchmarks.callbacks import STATUSES
 from benchmarks.cpu import Usage
-from benchmarks.measured import Case, Measured, wire_faults
+from benchmarks.measured import REDIS_ITSELF, Case, Measured, wire_faults
 from benchmarks.plan import body
 from benchmarks.provider import Manners
 from benchmarks.rig import NUMBER, Bench, System
@@ -94,7 +94,7 @@ class Full:
             case=case,
             messages=messages,
             seconds=rows.ended_at - report["first_at"],
-            cpu=Usage({**used.seconds, "redis (INFO)": served}).per_message(messages),
+            cpu=Usage({**used.seconds, REDIS_ITSELF: served}).per_message(messages),
             void=(
                 *wire_faults(report, expected=size - hits),
                 *_row_faults(rows, report, hits=hits),

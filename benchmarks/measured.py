@@ -7,6 +7,8 @@ from typing import Any, Self
 
 #: A provider that is busier than this is part of what is measured.
 BUSIEST_PROVIDER = 0.7
+#: What Redis says of itself (``INFO cpu``), beside what the kernel says of it.
+REDIS_ITSELF = "redis (INFO)"
 
 
 class Case(StrEnum):
@@ -54,6 +56,11 @@ class Measured:
     def rate(self) -> float:
         """Messages a second."""
         return self.messages / self.seconds if self.seconds else 0.0
+
+    @property
+    def all_cpu(self) -> float:
+        """CPU microseconds a message of everything there is, the provider included."""
+        return sum(used for kind, used in self.cpu.items() if kind != REDIS_ITSELF)
 
     @property
     def steady_rate(self) -> float:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import FIGURES, Figure, Round, Spread
-from benchmarks.measured import Measured
+from benchmarks.measured import REDIS_ITSELF, Measured
 
 
 def print_table(facts: Mapping[str, Any], rounds: Sequence[Round]) -> None:
@@ -52,7 +52,7 @@ def _verdict(figure: Figure, found: Spread | None) -> str:
 
 
 def _cases(rounds: Sequence[Round]) -> Table:
-    kinds = ("sender", "others", "postgres", "redis (INFO)", "provider")
+    kinds = ("sender", "others", "postgres", REDIS_ITSELF, "provider")
     table = plain_table(
         "CPU is in µs a message", "at", "case", "msg/s", "min to max", *kinds, "rounds"
     )

@@ -17,7 +17,7 @@ import psycopg
 from benchmarks import people
 from benchmarks.cpu import Usage
 from benchmarks.freezing import freeze, thaw
-from benchmarks.measured import Case, Measured, wire_faults
+from benchmarks.measured import REDIS_ITSELF, Case, Measured, wire_faults
 from benchmarks.naive.app import OPTED_OUT, Base, app
 from benchmarks.plan import body
 from benchmarks.provider import Manners
@@ -95,7 +95,7 @@ class Naive:
             case=case,
             messages=report["answered"],
             seconds=ended_at - report["first_at"],
-            cpu=Usage({**used.seconds, "redis (INFO)": served}).per_message(report["answered"]),
+            cpu=Usage({**used.seconds, REDIS_ITSELF: served}).per_message(report["answered"]),
             void=tuple(faults),
             provider=report,
         )
