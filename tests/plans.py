@@ -2,7 +2,7 @@
 
 Statements are found by watching SQLAlchemy, not by a list that a new one could escape. Each is
 explained right before it runs, in its own transaction and with its own values, and what that did
-is rolled back: the plan is that of the real thing, with what it really touched.
+is rolled back to a savepoint: the plan is that of the real thing, with what it really touched.
 """
 
 import re
@@ -69,18 +69,18 @@ class Recorder:
     def _explain(  # SQLAlchemy's signature
         self, conn: Connection, _cursor: Any, statement: str, values: Any, _context: Any, _many: Any
     ) -> None:
-        alone = conn.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        # A session's lock would not be given back.
-        is_planned = _PLANNED.match(statement) and not (alone and "advisory" in statement)
+        # A lock of the session would be taken twice.
+        is_planned = _PLANNED.match(statement) and "advisory" not in statement
         if not is_planned or self._seen[statement] >= OFTEN:
             return
         self._seen[statement] += 1
-        # By hand: asynchronous connections have no such thing.
+        is_alone = conn.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        # Set back by hand: asynchronous connections have no such thing.
         driver = conn.connection.cursor()
-        driver.execute("BEGIN" if alone else "SAVEPOINT plan")
+        driver.execute("BEGIN" if is_alone else "SAVEPOINT plan")
         driver.execute(f"EXPLAIN (ANALYZE, VERBOSE, FORMAT JSON) {statement}", values)
         ((found,),) = driver.fetchall()
-        driver.execute("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT plan")
+        driver.execute("ROLLBACK" if is_alone else "ROLLBACK TO SAVEPOINT plan")
         driver.close()
         plan = Plan(during=self._during, statement=statement, root=found[0]["Plan"])
         self.plans.append(plan)

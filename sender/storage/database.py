@@ -59,8 +59,8 @@ _ATTENTIVE = {
     "options": f"{_SHORT_STATEMENTS} {_KEEPALIVES}",
 }
 #: A statement that is repeated keeps its plan, whatever values it comes with. Over a partitioned
-#: table Postgres would plan it anew each time, to leave out the months that the values exclude; they
-#: are left out as well when a kept plan is begun, and planning takes longer than the statement.
+#: table Postgres would plan it anew each time, to leave out the months that the values exclude.
+#: They are left out when a kept plan is begun as well, and planning takes as long as the statement.
 _KEPT_PLANS = "-c plan_cache_mode=force_generic_plan"
 
 

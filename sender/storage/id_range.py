@@ -17,6 +17,10 @@ from sender.storage.database import Transaction
 #: SQL that is true of every row ``m`` that is asked for; to be said of each mention of messages.
 WITHIN = "m.id BETWEEN CAST(:lowest AS uuid) AND CAST(:highest AS uuid)"
 
+#: The same where rows are looked up by the ids ``:ids``: without the ids the range, which may be
+#: wide, would be what Postgres reads.
+ASKED = f"m.id = ANY (CAST(:ids AS uuid[])) AND {WITHIN}"
+
 #: Values for it. ``None``: a range in which nothing lies.
 Range = dict[str, UUID | None]
 

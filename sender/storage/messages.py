@@ -20,7 +20,7 @@ from sender.domain.receipt import state_of
 from sender.storage.database import Transaction
 from sender.storage.high_water import STANDS, values_of
 from sender.storage.holds import HELD
-from sender.storage.id_range import WITHIN, array
+from sender.storage.id_range import ASKED, WITHIN, array
 from sender.storage.id_range import of as ids_of
 
 #: How often a row is looked at again whose recipient waits for a review: the longest that a text
@@ -109,7 +109,9 @@ _COVERS = """
             AND (s.scope = 0 OR s.scope IN (
                 SELECT ss.scope FROM sender_scope ss WHERE ss.sender_id = c.sender_id)))
 """
-_SUPPRESSED = f"EXISTS (SELECT FROM suppression s WHERE {_COVERS})"
+#: ``OFFSET 0`` keeps it a look into an index for each row: as a join, Postgres would read the whole
+#: list for a window, as long as it believes it to be short.
+_SUPPRESSED = f"EXISTS (SELECT FROM suppression s WHERE {_COVERS} OFFSET 0)"
 #: The same for a suppression that is final: one that only waits for a person to read what the
 #: recipient wrote (``review``) holds the row and does not settle it.
 _FOR_GOOD = f"EXISTS (SELECT FROM suppression s WHERE {_COVERS} AND s.reason <> 'review')"
@@ -127,7 +129,7 @@ def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
             FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[])) AS asked (id, gen)
             JOIN message m ON m.id = asked.id AND m.gen = asked.gen
             JOIN campaign c ON c.id = m.campaign_id
-            WHERE {WITHIN} AND m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
+            WHERE {ASKED} AND m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
               AND NOT {HELD} AND NOT {suppressed} AND {STANDS}
             ORDER BY m.id FOR UPDATE OF m
         )
@@ -146,7 +148,7 @@ _PUT_BACK = text(f"""
         SELECT m.id
         FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[])) AS asked (id, gen)
         JOIN message m ON m.id = asked.id AND m.gen = asked.gen
-        WHERE {WITHIN} AND m.state = 'sending' AND m.owner = :owner
+        WHERE {ASKED} AND m.state = 'sending' AND m.owner = :owner
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
@@ -168,7 +170,7 @@ _SETTLE = text(f"""
              AS move (message_id uuid, gen integer, state text, reason text, sid text, status text,
                       code integer, rest double precision)
         JOIN message m ON m.id = move.message_id AND m.gen = move.gen
-        WHERE {WITHIN}
+        WHERE {ASKED}
           AND (m.state = 'sending' OR (m.state = 'in_doubt' AND move.state <> 'pending')
                OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid))
         ORDER BY m.id FOR UPDATE OF m
@@ -242,7 +244,7 @@ _LEARN = text(f"""
                     CAST(:codes AS integer[]), CAST(:sids AS text[]))
              AS evidence (message_id, reason, status, code, sid)
         JOIN message m ON m.id = evidence.message_id
-        WHERE {WITHIN} ORDER BY m.id FOR UPDATE OF m
+        WHERE {ASKED} ORDER BY m.id FOR UPDATE OF m
     ) AS known
     WHERE m.id = known.id AND {WITHIN}
     RETURNING m.id, known.moves
