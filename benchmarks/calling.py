@@ -123,6 +123,6 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
 
-def _length_of(head: bytes) -> int:
-    lines: Iterator[bytes] = iter(head.lower().split(b"\r\n"))
+def _length_of(head: bytearray) -> int:
+    lines: Iterator[bytearray] = iter(head.lower().split(b"\r\n"))
     return next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)

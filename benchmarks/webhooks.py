@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,8 @@ from sqlalchemy import text
 
 import sender
 from benchmarks.calling import Answered, Caller, call_all, percentiles
-from benchmarks.usage import Usage
+from benchmarks.cpu import Usage
+from benchmarks.rig import on_disk
 from sender.config import Settings
 from sender.local.ports import LOOPBACK, free_port
 from sender.local.processes import Supervisor
@@ -60,22 +61,28 @@ def measure(
     *, messages: int = 20_000, stops: int = 3_000, connections: int = 200
 ) -> dict[str, Any]:
     """The figures."""
-    with tempfile.TemporaryDirectory(prefix="sender-bench-") as folder:
-        with LocalServers.start(Path(folder)) as servers:
-            ids = _messages(servers, messages)
-            with _app(servers, Path(folder)) as (port, pid):
-                usage = partial(
-                    Usage.begin, app=pid, postgres=servers.postgres.pid, redis=servers.redis.pid
+    with (
+        tempfile.TemporaryDirectory(prefix="sender-bench-", dir=on_disk()) as folder,
+        LocalServers.start(Path(folder)) as servers,
+    ):
+        ids = _messages(servers, messages)
+        with _app(servers, Path(folder)) as (port, pid):
+            kinds = {"app": [pid], **_kinds(servers)}
+            measured = {
+                name: _call(port, requests, connections, kinds)
+                for name, requests in (
+                    ("callbacks", list(_callbacks(ids))),
+                    ("stops", list(_stops(stops))),
                 )
-                measured = {
-                    name: _call(port, requests, connections, usage())
-                    for name, requests in (
-                        ("callbacks", list(_callbacks(ids))),
-                        ("stops", list(_stops(stops))),
-                    )
-                }
-            _check(servers, messages, stops)
+            }
+        _check(servers, messages, stops)
     return measured
+
+
+def _kinds(servers: LocalServers) -> dict[str, list[int]]:
+    """The servers' processes for `Usage`."""
+    pids = {"postgres": servers.postgres.pid, "redis": servers.redis.pid}
+    return {kind: [pid] for kind, pid in pids.items() if pid is not None}
 
 
 @contextmanager
@@ -181,18 +188,20 @@ def _stops(count: int) -> Iterator[bytes]:
         yield Caller(token=TOKEN, public_url=PUBLIC_URL).request("/twilio/inbound", form)
 
 
-def _call(port: int, requests: Sequence[bytes], connections: int, usage: Usage) -> dict[str, Any]:
-    began = time.perf_counter()
+def _call(
+    port: int, requests: Sequence[bytes], connections: int, kinds: Mapping[str, list[int]]
+) -> dict[str, Any]:
+    before, began = Usage.now(kinds), time.perf_counter()
     answers: list[Answered] = asyncio.run(call_all(port, requests, connections=connections))
     took = time.perf_counter() - began
     statuses = {answer.status for answer in answers}
     assert statuses <= {200, 204}, statuses
-    cpu = usage.microseconds_each(len(requests))
+    used = Usage.now(kinds).since(before).per_message(len(requests))
     return {
         "calls": len(requests),
         "per_second": round(len(requests) / took),
-        "per_core_second": round(1e6 / cpu["app"]),
-        "cpu_us": cpu,
+        "per_core_second": round(1e6 / used["app"]),
+        "cpu_us": {kind: round(each, 1) for kind, each in used.items()},
         "answered": percentiles(answer.seconds for answer in answers),
     }
 

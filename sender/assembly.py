@@ -20,13 +20,14 @@ from sender.suppression import RedisCache
 
 #: Status callbacks come twice a message: gathered this long, they share a transaction.
 RECEIPT_GATHER = timedelta(milliseconds=10)
-LARGEST_RECEIPTS = 100
+LARGEST_RECEIPTS = 500
 
 
 def receipts(parts: Parts, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
     """What applies status callbacks, those that come together in one commit."""
     table = Receipts(messages=parts.messages, enforcement=enforcement)
-    return Batcher(work=partial(table.receive, db), gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS)
+    work = partial(table.receive_each, db)
+    return Batcher(work=work, gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS)
 
 
 def chaser(

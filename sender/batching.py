@@ -15,8 +15,8 @@ class Batcher(Generic[T, R]):
     """Gathers items and hands them on together; every caller gets its own item's answer."""
 
     #: Does the work for a batch: one answer for each item, in order. What it raises, every
-    #: caller of that batch gets.
-    work: Callable[[Sequence[T]], Awaitable[Sequence[R]]]
+    #: caller of that batch gets; an exception in an answer's place, its own caller alone.
+    work: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]]
     #: How long the first item waits for others.
     gather: timedelta
     #: The most items in a batch.
@@ -47,5 +47,9 @@ class Batcher(Generic[T, R]):
                     future.set_exception(exc)
             return
         for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
                 future.set_result(answer)

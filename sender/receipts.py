@@ -14,7 +14,7 @@ from sender.domain.receipt import Receipt, ReceiptMeaning, state_of
 from sender.enforcement import BlockReport, Enforcement
 from sender.feedback import Finding
 from sender.storage import incidents, message_facts
-from sender.storage.database import AsyncDatabase, Transaction
+from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, is_passing
 from sender.storage.message_facts import MessageFacts
 from sender.storage.messages import Evidence, MessageTable
 
@@ -63,6 +63,28 @@ class Receipts:
                 answers[id(one)] = await db.run(self.apply_block, one)
         return [answers[id(one)] for one in batch]
 
+    async def receive_each(
+        self, db: AsyncDatabase, batch: Sequence[Receipt]
+    ) -> Sequence[Answer | Exception]:
+        """The same for callbacks of many requests: one that cannot be applied fails alone.
+
+        A batch that fails is halved until what is wrong with it stands alone. What of it was
+        committed before is applied again, which changes nothing.
+
+        Raises:
+            DatabaseError: the database cannot be worked with now, whatever the batch.
+        """
+        try:
+            return await self.receive(db, batch)
+        except Exception as exc:
+            if isinstance(exc, DatabaseError) and is_passing(exc):
+                raise
+            if len(batch) == 1:
+                return [exc]
+        middle = len(batch) // 2
+        halves = [await self.receive_each(db, part) for part in (batch[:middle], batch[middle:])]
+        return [answer for half in halves for answer in half]
+
     async def count(self, db: AsyncDatabase, batch: Sequence[Receipt]) -> list[Suppression]:
         """The same for what no webhook waits for; the suppressions that it led to."""
         answers = await self.receive(db, batch)
@@ -81,7 +103,8 @@ class Receipts:
             answers.append(self._judge(tx, found, one))
             if found is not None and isinstance(answers[-1], Counted):
                 self._compare(tx, found, one)
-                facts[one.message_id] = replace(found, sid=one.sid, reason="")
+                if (found.sid, found.reason) != (one.sid, ""):
+                    facts[one.message_id] = replace(found, sid=one.sid, reason="")
         counted = [
             one for one, said in zip(batch, answers, strict=True) if isinstance(said, Counted)
         ]

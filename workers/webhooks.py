@@ -42,6 +42,7 @@ from sender.storage.migrate import require_still_usable
 from workers import metrics
 from workers.beating import beating
 from workers.bodies import TooLarge, read_body
+from workers.collecting import collect_seldom
 from workers.lanes import Crowded, Lane
 from workers.refusals import Refusals, Refused
 from workers.seldom import Seldom
@@ -64,14 +65,22 @@ LARGEST_BATCH = 1024 * 1024
 def create_app(
     parts: Parts | None = None,
     settings: Callable[[], Settings] = Settings.from_environment,
+    on_start: Callable[[], object] = lambda: None,
 ) -> Starlette:
-    """The webhook app over these parts; the environment is read when it starts."""
+    """The webhook app over these parts; the environment is read when it starts.
+
+    Args:
+        parts: what it is built from.
+        settings: read when it starts.
+        on_start: called once it is ready to serve.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         runtime = Runtime(settings=settings(), parts=parts or Parts())
         logs.configure(runtime.settings.log_level)
         async with runtime.webhooks() as use_cases, beating(use_cases.heartbeat):
+            on_start()
             yield {
                 "use_cases": use_cases,
                 "refusals": Refusals(db=use_cases.db),
@@ -80,9 +89,10 @@ def create_app(
             }
 
     routes = [
+        # First, because most requests are these, two a message.
+        Route("/twilio/status/{message_id:uuid}", status, methods=["POST"]),
         Route("/twilio/inbound", inbound, methods=["POST"]),
         Route("/twilio/fallback", fallback, methods=["POST"]),
-        Route("/twilio/status/{message_id:uuid}", status, methods=["POST"]),
         Route("/twilio/events/{account_sid}", events, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
@@ -288,8 +298,8 @@ async def _refuse(request: Request, why: Refused, **detail: str) -> Response:
 
 def _path_and_query(request: Request) -> str:
     """As Twilio called it: the raw path and the raw query, in their order and encoding."""
-    path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
-    path = path.partition("?")[0]
+    raw = request.scope.get("raw_path") or request.url.path.encode()
+    path = raw.decode("latin-1").partition("?")[0]
     query = request.scope["query_string"].decode("latin-1")
     return f"{path}?{query}" if query else path
 
@@ -320,4 +330,4 @@ def _use_cases(request: Request) -> WebhookRuntime:
     return found
 
 
-app = create_app()
+app = create_app(on_start=collect_seldom)
