@@ -125,17 +125,26 @@ class Enforcement:
 
     def opt_out(self, tx: Transaction, event: NewConsentEvent) -> int:
         """Store an opt-out, suppress, and ask for its enforcement; the event's id."""
-        event_id = consent.append(tx, event)
-        request_enforcement(
-            tx,
+        consent.lock_person(tx, tenant_id=event.tenant_id, recipient=event.recipient)
+        (event_id,) = self.opt_out_all(tx, [event])
+        return event_id
+
+    def opt_out_all(self, tx: Transaction, events: Sequence[NewConsentEvent]) -> list[int]:
+        """The same for people who are all locked; the events' ids, in order."""
+        if not events:
+            return []
+        ids = consent.append_all(tx, events)
+        asked = [
             OptOut(
                 event_id=event_id,
                 tenant_id=event.tenant_id,
                 recipient=event.recipient,
                 scope=event.scope,
-            ),
-        )
-        return event_id
+            )
+            for event_id, event in zip(ids, events, strict=True)
+        ]
+        request_enforcement(tx, asked)
+        return ids
 
     def step(self, db: Database, ids: Sequence[int]) -> frozenset[int]:
         """Withdraw and look once for these opt-outs; those that must wait on."""

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 from sender import feedback
+from sender.batching import each_alone
 from sender.domain.consent import Suppression
 from sender.domain.message import VERDICT_NOT_SENT, State, sources_of
 from sender.domain.phone import digits
@@ -14,7 +16,7 @@ from sender.domain.receipt import Receipt, ReceiptMeaning, state_of
 from sender.enforcement import BlockReport, Enforcement
 from sender.feedback import Finding
 from sender.storage import incidents, message_facts
-from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, is_passing
+from sender.storage.database import AsyncDatabase, Transaction, is_away
 from sender.storage.message_facts import MessageFacts
 from sender.storage.messages import Evidence, MessageTable
 
@@ -68,22 +70,12 @@ class Receipts:
     ) -> Sequence[Answer | Exception]:
         """The same for callbacks of many requests: one that cannot be applied fails alone.
 
-        A batch that fails is halved until what is wrong with it stands alone. What of it was
-        committed before is applied again, which changes nothing.
+        What was committed of a batch that failed is applied again, which changes nothing.
 
         Raises:
-            DatabaseError: the database cannot be worked with now, whatever the batch.
+            DatabaseError: the database cannot be worked with now, whatever the callbacks.
         """
-        try:
-            return await self.receive(db, batch)
-        except Exception as exc:
-            if isinstance(exc, DatabaseError) and is_passing(exc):
-                raise
-            if len(batch) == 1:
-                return [exc]
-        middle = len(batch) // 2
-        halves = [await self.receive_each(db, part) for part in (batch[:middle], batch[middle:])]
-        return [answer for half in halves for answer in half]
+        return await each_alone(partial(self.receive, db), batch, is_common=is_away)
 
     async def count(self, db: AsyncDatabase, batch: Sequence[Receipt]) -> list[Suppression]:
         """The same for what no webhook waits for; the suppressions that it led to."""

@@ -302,7 +302,7 @@ class Runtime:
                     accounts=Accounts.from_settings(self.settings),
                     public_base_url=self.settings.public_base_url,
                 ),
-                inbound=Inbound(enforcement=enforcement),
+                texts=assembly.texts(db, Inbound(enforcement=enforcement)),
                 receipts=assembly.receipts(self.parts, db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
                 stream=EventStream(db=db) if self.settings.event_streams else None,

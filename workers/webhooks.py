@@ -50,10 +50,6 @@ from workers.seldom import Seldom
 log = structlog.get_logger(__name__)
 
 _NOT_STORED = 503
-#: Texts being stored at a time, of the pool's ten connections. The others are for callbacks, for
-#: the enforcement of STOPs that are stored already and for tenants' tokens, one each, and for
-#: signs of life.
-STORING = 6
 #: How long a text waits for its turn: with its repeats, Twilio gives up after 15 s.
 TURN_WITHIN = timedelta(seconds=10)
 #: The database is not asked more often for what waits, whoever asks us.
@@ -84,7 +80,8 @@ def create_app(
             yield {
                 "use_cases": use_cases,
                 "refusals": Refusals(db=use_cases.db),
-                "storing": Lane(places=STORING, within=TURN_WITHIN),
+                # As many as fit into transactions; the others wait outside, and not for ever.
+                "storing": Lane(places=use_cases.texts.room, within=TURN_WITHIN),
                 "scrapes": Seldom(SCRAPE_EVERY),
             }
 
@@ -139,7 +136,7 @@ async def _receive(request: Request, text: InboundText) -> Response:
     use_cases, storing = _use_cases(request), request.state.storing
     try:
         async with storing.place():
-            applied = await use_cases.db.run(use_cases.inbound.apply, text)
+            applied = await use_cases.texts.submit(text)
     except (DatabaseError, Crowded) as exc:
         log.error("inbound_not_stored", sid=text.sid, error=told(exc))
         return Response(status_code=_NOT_STORED)
