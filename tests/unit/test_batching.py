@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sender.batching import Batcher
+from sender.batching import Batcher, each_alone
 
 
 class _Work:
@@ -59,3 +59,53 @@ async def test_all_fail_together() -> None:
     with pytest.raises(LookupError):
         await batcher.submit(666)
     assert await batcher.submit(2) == 4
+
+
+async def test_a_stuck_batch_keeps_nobody_else_waiting() -> None:
+    """With a patience, the next batch goes beside one that takes longer; no more than so many."""
+    hold, begun = asyncio.Event(), list[list[int]]()
+
+    async def work(batch: Sequence[int]) -> Sequence[int]:
+        begun.append(list(batch))
+        if batch[0] < 0:
+            await hold.wait()
+        return batch
+
+    batcher = Batcher(
+        work=work, gather=timedelta(), largest=1, patience=timedelta(microseconds=1), at_once=2
+    )
+    assert batcher.room == 2
+    stuck = asyncio.create_task(batcher.submit(-1))
+    assert await batcher.submit(1) == 1
+    stuck_too = asyncio.create_task(batcher.submit(-2))
+    waiting = asyncio.create_task(batcher.submit(2))
+    while len(begun) < 3:  # noqa: ASYNC110  # the loop's turns, not time
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    hold.set()
+    assert await asyncio.gather(stuck, stuck_too, waiting) == [-1, -2, 2]
+    assert sorted(begun[:2]) == [[-1], [1]]
+    assert begun[2:] == [[-2], [2]]
+
+
+class TestEachAlone:
+    """A batch that fails is halved until what is wrong with it stands alone."""
+
+    async def test_what_is_wrong_stands_alone(self) -> None:
+        """Everybody else has an answer."""
+
+        async def work(batch: Sequence[int]) -> Sequence[int]:
+            if 13 in batch:
+                raise ValueError
+            return [one * 2 for one in batch]
+
+        answers = await each_alone(work, [1, 2, 13, 4, 5], is_common=lambda _: False)
+        assert isinstance(answers.pop(2), ValueError)
+        assert answers == [2, 4, 8, 10]
+
+    async def test_what_is_common_is_raised(self) -> None:
+        """Nothing is halved for what is not the items' fault."""
+        work = _Work()
+        with pytest.raises(LookupError):
+            await each_alone(work, [1, 666], is_common=lambda exc: isinstance(exc, LookupError))
+        assert len(work.batches) == 1
