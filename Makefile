@@ -5,8 +5,11 @@ PYTHON ?= python3
 # Test files that run side by side. With three a run on two cores is a tenth shorter, and the fault
 # tests, which start many processes, get into each other's way.
 JOBS ?= 2
-# Passed on to the demo: make demo ARGS="--recipients 20000 --kill-worker"
+# Passed on to the demo or the bench: make demo ARGS="--recipients 20000 --kill-worker"
 ARGS ?=
+# What `make bench-compare` compares: two revisions, as git names them.
+A ?= HEAD~1
+B ?= HEAD
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,10 +23,10 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no
 .DELETE_ON_ERROR:
 # The steps of `make test` print one after the other, also under -j.
 .NOTPARALLEL:
-.PHONY: help demo test lint types unit coverage soak clean
+.PHONY: help demo test lint types unit coverage soak bench bench-compare clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(LOCAL) ## run a whole campaign against a simulated Twilio, and audit it
 	$(BIN)/sender demo $(ARGS)
@@ -46,6 +49,12 @@ coverage: test ## the same tests, and which lines of ours they run (in-process o
 
 soak: $(TEST) ## the long runs
 	$(BIN)/python -m pytest -m soak -o timeout=0
+
+bench: $(LOCAL) ## how fast it is, as ratios; on an idle machine (make bench ARGS="--rounds 7")
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-compare: $(LOCAL) ## the same of two revisions (make bench-compare A=v1 B=HEAD)
+	$(BIN)/python -m benchmarks.compare $(A) $(B) $(ARGS)
 
 clean: ## remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urlencode, urlsplit
 
+from benchmarks.percentiles import percentile
+
 #: Requests under way at a time; Twilio has no small bound either.
 CONNECTIONS = 64
 #: When each status is told, in seconds after the answer to the create request.
@@ -56,6 +58,18 @@ class Callbacks:
     def waiting(self) -> int:
         """Callbacks that are due, and not answered yet."""
         return len(self._waiting) + self._open - len(self._idle)
+
+    def report(self) -> dict[str, float]:
+        """What became of them so far, and how long answers took."""
+        calls = sorted(self.seconds)
+        return {
+            "acknowledged": self.acknowledged,
+            "refused": self.refused,
+            "lost": self.lost,
+            "waiting": self.waiting,
+            "p50_ms": percentile(calls, 0.5) * 1000,
+            "p99_ms": percentile(calls, 0.99) * 1000,
+        }
 
     def follow(self, url: str, fields: Mapping[str, str]) -> None:
         """Post a message's callbacks, each at its time."""

@@ -1,39 +1,30 @@
 """Whether a worker's memory stays flat: ``python -m benchmarks.memory --messages 1000000``.
 
-Starts the whole system in a temporary folder beside a provider that takes every message and forgets
-it, sends that many messages, and looks at each worker process once a second. Prints a table (a row
-for each tenth of the run) and one JSON object. Exit code 1 if a worker grew by more than `BOUND_MB`
-from the second tenth to the last: the first one is warm-up (connections, caches, the allocator).
+Starts the whole system in a temporary folder beside the benches' provider, sends that many
+messages, and looks at each worker process once a second. Prints a table (a row for each tenth of
+the run) and one JSON object. Exit code 1 if a worker grew by more than `BOUND_MB` from the second
+tenth to the last: the first one is warm-up (connections, caches, the allocator).
 
 A million messages take about 1 GB of disk, and half an hour on two cores.
 """
 
 import argparse
-import asyncio
-import itertools
 import json
 import statistics
 import sys
-import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import psutil
-from aiohttp import web
 
 import sender
-from sender.local.ports import LOOPBACK, free_port
-from sender.local.processes import Supervisor
-from sender.local.servers import LocalServers
-from sender.local.stack import Plan, Stack
-from sender.local.waiting import answers_http
+from benchmarks import people
+from benchmarks.provider import Manners
+from benchmarks.rig import NUMBER, RunningProvider, System, running_bench
 
 #: What the allocator's own ups and downs may amount to. A leak of 100 bytes a message, the
 #: smallest Python object that refers to another, would be 80 MB for a worker that sends a million.
@@ -41,13 +32,7 @@ BOUND_MB = 16.0
 #: Recipients of a campaign: the next is stored while one is sent, so workers are never idle.
 BATCH = 25_000
 TENTHS = 10
-#: No exchange ends like the service codes 211 to 911.
-SERVICE_CODE = 11
-SENDER = "+15005550006"
-ACCOUNT = "AC" + "a1" * 16
-#: Far more segments a second than two cores can send: only the machine sets the pace.
-PACE = 20_000
-LATENCY = timedelta(milliseconds=5)
+LATENCY_MS = 5.0
 #: A run that sends nothing for this long has failed.
 STALLED = timedelta(minutes=3)
 
@@ -65,9 +50,8 @@ class Run:
     """One measurement."""
 
     messages: int
-    stack: Stack
-    client: sender.Client
-    provider: str
+    system: System
+    provider: RunningProvider
     workers: Sequence[psutil.Process]
     samples: list[Sample] = field(default_factory=list)
     failed: list[BaseException] = field(default_factory=list)
@@ -89,7 +73,7 @@ class Run:
             if self._is_next_tenth():
                 sizes = " ".join(f"{_mb(one)} MB" for one in resident)
                 print(f"{sent:,} sent, {sizes}", file=sys.stderr, flush=True)
-            self.stack.check()
+            self.system.stack.check()
             time.sleep(1)
 
     def _is_next_tenth(self) -> bool:
@@ -98,23 +82,20 @@ class Run:
 
     def sent(self) -> int:
         """How many messages the provider took."""
-        with urllib.request.urlopen(f"{self.provider}/count", timeout=30) as answer:  # noqa: S310
-            return int(answer.read())
+        return self.provider.progress()["answered"]
 
     def _feed(self) -> None:
         """Store campaigns, one ahead of what is being sent."""
         try:
-            numbers = _numbers()
             for stored in range(0, self.messages, BATCH):
                 while self.sent() < stored - BATCH:
                     time.sleep(0.2)
                 size = min(BATCH, self.messages - stored)
-                audience = sender.from_iterable(list(itertools.islice(numbers, size)))
-                campaign = self.client.create_campaign(
+                campaign = self.system.client.create_campaign(
                     name=f"from {stored}",
-                    sender=SENDER,
+                    sender=NUMBER,
                     body="Hello from a benchmark",
-                    audience=audience,
+                    audience=sender.from_iterable(people.numbers(range(stored, stored + size))),
                 )
                 campaign.enqueue()
         except BaseException as exc:
@@ -122,28 +103,14 @@ class Run:
             raise
 
 
-def _numbers() -> Iterator[str]:
-    """American mobile numbers, each once; they reach our own provider only."""
-    areas = (212, 213, 312, 415, 617, 305, 404, 512, 702, 206)
-    exchanges = [exchange for exchange in range(200, 1000) if exchange % 100 != SERVICE_CODE]
-    for area, exchange in itertools.product(areas, exchanges):
-        for line in range(10_000):
-            yield f"+1{area}{exchange}{line:04}"
-
-
 def main() -> int:
     """Measure, and print; 1 if memory grew."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--provider", type=int, metavar="PORT", help="be the provider")
     given = parser.parse_args()
-    if given.provider:
-        _provide(given.provider)
-        return 0
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="sender-bench-") as folder:
-        samples = _measure(Path(folder), given.messages, given.workers)
+    samples = _measure(given.messages, given.workers)
     figures = _figures(samples, given.messages, given.workers)
     figures["seconds"] = round(time.monotonic() - began)
     _print_table(figures["tenths"])
@@ -151,65 +118,17 @@ def main() -> int:
     return int(figures["growth_mb"] > BOUND_MB)
 
 
-def _measure(folder: Path, messages: int, workers: int) -> list[Sample]:
-    with ExitStack() as stack:
-        servers = stack.enter_context(LocalServers.start(folder))
-        port = free_port()
-        provider = f"http://{LOOPBACK}:{port}"
-        outer = stack.enter_context(Supervisor(folder / "provider"))
-        argv = [sys.executable, "-m", "benchmarks.memory", "--provider", str(port)]
-        outer.start("provider", argv, ready=lambda: answers_http(f"{provider}/count"))
-        outer.wait_ready()
-        environment = {
-            "TWILIO_ACCOUNT_SID": ACCOUNT,
-            "TWILIO_AUTH_TOKEN": "token",
-            "TWILIO_API_BASE_URL": provider,
-            # This provider keeps no log that could be read.
-            "SENDER_SCRUB": "off",
-            "SENDER_INTAKE": "webhook",
-            "SENDER_LOG_LEVEL": "WARNING",
-        }
-        plan = Plan(
-            folder=folder,
-            database_url=servers.postgres.url,
-            redis_url=servers.redis.url,
-            environment=environment,
-            workers=workers,
-        )
-        running = stack.enter_context(Stack(plan))
-        client = sender.connect(plan.settings)
-        stack.callback(client.close)
-        client.set_pace(SENDER, PACE)
+def _measure(messages: int, workers: int) -> list[Sample]:
+    with running_bench() as bench, bench.system(workers=workers) as system:
+        bench.provider.reset(Manners(latency_ms=LATENCY_MS))
         run = Run(
             messages=messages,
-            stack=running,
-            client=client,
-            provider=provider,
-            workers=[psutil.Process(pid) for pid in running.worker_pids().values()],
+            system=system,
+            provider=bench.provider,
+            workers=[psutil.Process(pid) for pid in system.stack.worker_pids().values()],
         )
         run.measure()
         return run.samples
-
-
-def _provide(port: int) -> None:
-    """Be a provider that answers 201 to every create, and keeps a count and nothing else."""
-    count = 0
-
-    async def create(request: web.Request) -> web.Response:
-        nonlocal count
-        form = await request.post()
-        await asyncio.sleep(LATENCY.total_seconds())
-        count += 1
-        body = {"sid": f"SM{count:032x}", "status": "queued", "to": form["To"]}
-        return web.json_response(body, status=201)
-
-    async def tell(_: web.Request) -> web.Response:
-        return web.Response(text=str(count))
-
-    app = web.Application()
-    app.router.add_post("/2010-04-01/Accounts/{account}/Messages.json", create)
-    app.router.add_get("/count", tell)
-    web.run_app(app, host=LOOPBACK, port=port, access_log=None, print=None)
 
 
 def _figures(samples: Sequence[Sample], messages: int, workers: int) -> dict[str, Any]:

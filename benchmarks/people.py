@@ -39,3 +39,8 @@ def suppressed(count: int) -> "array[int]":
 def suppressed_among(first: int, size: int) -> int:
     """How many of a run of recipients are on a list that is long enough."""
     return -(-(first + size) // HIT_EVERY) - -(-first // HIT_EVERY)
+
+
+def unsuppressed(first: int, size: int) -> list[int]:
+    """Who of a run of recipients is on no list."""
+    return [index for index in range(first, first + size) if index % HIT_EVERY]

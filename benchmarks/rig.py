@@ -59,6 +59,11 @@ class RunningProvider:
         report: dict[str, Any] = json.loads(self._ask("GET", "report"))
         return report
 
+    def progress(self) -> dict[str, int]:
+        """See `provider.Provider.progress`."""
+        counts: dict[str, int] = json.loads(self._ask("GET", "progress"))
+        return counts
+
     def history(self) -> History:
         """Everything it was asked for since the last reset."""
         return History.from_packed(self._ask("GET", "history"))
@@ -88,7 +93,7 @@ class System:
     def kinds(self) -> dict[str, list[int]]:
         """Its processes for `cpu.Usage`, without the servers."""
         others = [self.stack.pid(name) for name in ("consumer", "webhooks", "beat")]
-        return {"workers": list(self.stack.worker_pids().values()), "others": others}
+        return {"sender": list(self.stack.worker_pids().values()), "others": others}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +118,12 @@ class Bench:
         assert postgres is not None
         assert redis is not None
         return {"postgres": [postgres], "redis": [redis], "provider": [self.provider.pid]}
+
+    def redis_seconds(self) -> float:
+        """CPU seconds of Redis by its own figure (``INFO cpu``)."""
+        with connect_sync(self.servers.redis.url) as redis:
+            used = redis.info("cpu")
+        return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
     def suppress(self, count: int) -> None:
         """Put the first so many of `people.suppressed` on the tenant's list, and the provider's.
@@ -199,7 +210,7 @@ def running_provider(folder: Path) -> Iterator[RunningProvider]:
     url = f"http://{LOOPBACK}:{(port := free_port())}"
     with Supervisor(folder) as supervisor:
         argv = [sys.executable, "-m", "benchmarks.provider", "--port", str(port)]
-        ready = partial(answers_http, f"{url}/bench/report")
+        ready = partial(answers_http, f"{url}/bench/progress")
         supervisor.start("provider", [*argv, "--token", TOKEN], ready=ready)
         supervisor.wait_ready()
         yield RunningProvider(url=url, pid=supervisor.pid("provider"))

@@ -1,0 +1,1 @@
+"""The design that most would begin with, to be measured beside ours."""
