@@ -278,7 +278,7 @@ class TestTogether:
     ) -> None:
         """What a text means depends on those before it, also on those it came with."""
         bench.campaign(ANNA)
-        texts = [inbound_text(body, sid=f"SM-{n}") for n, body in enumerate(bodies)]
+        texts = [inbound_text(body, ANNA, sid=f"SM-{n}") for n, body in enumerate(bodies)]
         together = Inbound(enforcement=ENFORCEMENT)
         first = [_read(answer) for answer in bench.db.run(together.apply_all, texts)]
         again = [_read(bench.db.run(together.apply, one)) for one in texts]
@@ -288,7 +288,7 @@ class TestTogether:
 
     def test_a_repeat_in_the_same_batch(self, bench: Bench) -> None:
         """One MessageSid twice is one event, and both wait for it."""
-        texts = [inbound_text("STOP", sid="SM-1")] * 2
+        texts = [inbound_text("STOP", ANNA, sid="SM-1")] * 2
         first, second = bench.db.run(Inbound(enforcement=ENFORCEMENT).apply_all, texts)
         assert first == second
         assert bench.value("SELECT count(*) FROM consent_event") == 1
