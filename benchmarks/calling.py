@@ -14,22 +14,50 @@ from twilio.request_validator import (  # type: ignore[import-untyped]  # the SD
     RequestValidator,
 )
 
+from benchmarks.percentiles import percentile
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
     """One answer."""
 
     status: int
+    #: When its first byte went out; Unix time.
+    asked_at: float
     #: From the request's first byte out to the answer's last byte in.
     seconds: float
+
+
+#: What Twilio sends of a text besides what it says, From, To and the SIDs.
+_ABOUT_A_TEXT = {
+    "ToCountry": "US",
+    "ToState": "",
+    "NumMedia": "0",
+    "ToCity": "",
+    "FromZip": "94103",
+    "FromState": "CA",
+    "SmsStatus": "received",
+    "FromCity": "SAN FRANCISCO",
+    "FromCountry": "US",
+    "ToZip": "",
+    "NumSegments": "1",
+    "ApiVersion": "2010-04-01",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
     """Who signs with a token, over a public URL."""
 
+    account: str
     token: str
     public_url: str
+
+    def stop(self, sid: str, recipient: int, sender: str) -> bytes:
+        """A person's STOP."""
+        told = {"MessageSid": sid, "SmsMessageSid": sid, "SmsSid": sid, "Body": "STOP"}
+        who = {"AccountSid": self.account, "From": f"+{recipient}", "To": sender}
+        return self.request("/twilio/inbound", {**_ABOUT_A_TEXT, **told, **who})
 
     def request(self, path: str, form: Mapping[str, str]) -> bytes:
         """A signed request, byte for byte."""
@@ -71,10 +99,7 @@ async def call_all(
 def percentiles(seconds: Iterable[float]) -> dict[str, float]:
     """The median and the 99th of some durations, in milliseconds."""
     ordered = sorted(seconds)
-    return {
-        f"p{share}_ms": round(ordered[int(len(ordered) * share / 100)] * 1000, 1)
-        for share in (50, 99)
-    }
+    return {f"p{share}_ms": round(percentile(ordered, share / 100) * 1000, 1) for share in (50, 99)}
 
 
 @dataclass
@@ -85,6 +110,7 @@ class _Connection(asyncio.Protocol):
     _answer: asyncio.Future[Answered] | None = None
     _received: bytearray = field(default_factory=bytearray)
     _began: float = 0.0
+    _asked_at: float = 0.0
 
     @classmethod
     async def open(cls, port: int) -> "_Connection":
@@ -98,7 +124,7 @@ class _Connection(asyncio.Protocol):
 
     async def ask(self, request: bytes) -> Answered:
         self._answer = asyncio.get_running_loop().create_future()
-        self._began = time.perf_counter()
+        self._began, self._asked_at = time.perf_counter(), time.time()
         assert self._transport is not None
         self._transport.write(request)
         return await self._answer
@@ -110,9 +136,8 @@ class _Connection(asyncio.Protocol):
             status = int(head[9:12])
             self._received.clear()
             assert self._answer is not None
-            self._answer.set_result(
-                Answered(status=status, seconds=time.perf_counter() - self._began)
-            )
+            took = time.perf_counter() - self._began
+            self._answer.set_result(Answered(status=status, asked_at=self._asked_at, seconds=took))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():

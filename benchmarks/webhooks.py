@@ -40,6 +40,7 @@ SENDER = "+15005550006"
 FIRST = 12_122_000_000
 #: Messages between a message's first callback and its second.
 LAG = 500
+_CALLER = Caller(account=ACCOUNT, token=TOKEN, public_url=PUBLIC_URL)
 
 #: As they are once their requests were answered.
 _SENT = text("""
@@ -158,34 +159,12 @@ def _callback(n: int, id_: UUID, status: str) -> bytes:
     }
     if status == "delivered":
         form["RawDlrDoneDate"] = "2601011200"
-    return Caller(token=TOKEN, public_url=PUBLIC_URL).request(f"/twilio/status/{id_}", form)
+    return _CALLER.request(f"/twilio/status/{id_}", form)
 
 
 def _stops(count: int) -> Iterator[bytes]:
     """From that many people."""
-    for n in range(count):
-        form = {
-            "ToCountry": "US",
-            "ToState": "",
-            "SmsMessageSid": f"SM{n:032x}",
-            "NumMedia": "0",
-            "ToCity": "",
-            "FromZip": "94103",
-            "SmsSid": f"SM{n:032x}",
-            "FromState": "CA",
-            "SmsStatus": "received",
-            "FromCity": "SAN FRANCISCO",
-            "Body": "STOP",
-            "FromCountry": "US",
-            "To": SENDER,
-            "ToZip": "",
-            "NumSegments": "1",
-            "MessageSid": f"SM{n:032x}",
-            "AccountSid": ACCOUNT,
-            "From": f"+{FIRST + n}",
-            "ApiVersion": "2010-04-01",
-        }
-        yield Caller(token=TOKEN, public_url=PUBLIC_URL).request("/twilio/inbound", form)
+    return (_CALLER.stop(f"SM{n:032x}", FIRST + n, SENDER) for n in range(count))
 
 
 def _call(
