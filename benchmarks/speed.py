@@ -10,6 +10,7 @@ figures are for information, and mean nothing on a machine that does something e
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ from benchmarks.timed_worker import FOLDER
 from sender.errors import WaitedTooLong
 from sender.local.stack import Programs
 
+_BEGAN = time.monotonic()
 _CALLED_BACK = {Case.BARE_CALLBACKS, Case.FULL_CALLBACKS}
 _FULL = {Case.FULL, Case.FULL_CALLBACKS}
 
@@ -126,7 +128,7 @@ class Rounds:
 
 
 def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
+    print(f"{time.monotonic() - _BEGAN:6.1f} s  {what}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +218,7 @@ def _document(facts: dict[str, object], plan: Plan, rounds: Sequence[Round]) -> 
     return {
         "machine": facts,
         "plan": plan.as_json(),
-        "figures": [figure.as_json(rounds) for figure in FIGURES],
+        "figures": [one.as_json(rounds) for one in FIGURES if one.is_of(rounds)],
         "rounds": [found.as_json() for found in rounds],
     }
 

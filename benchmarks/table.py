@@ -31,9 +31,8 @@ def _figures(rounds: Sequence[Round]) -> Table:
     table = plain_table(
         "Within a round", "figure", "at", "median", "min to max", "floor", "goal", ""
     )
-    points = {one.point for one in rounds}
     for figure in FIGURES:
-        if figure.point in points:
+        if figure.is_of(rounds):
             found = figure.spread(rounds)
             table.add_row(
                 figure.name,

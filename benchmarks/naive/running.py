@@ -140,7 +140,8 @@ def running_naive(bench: Bench, cases: Collection[Case], *, small: bool) -> Iter
         try:
             yield Naive(bench=bench, db=db, supervisor=supervisor, small=small)
         finally:  # those that stand still would not hear that they are to end
-            thaw([supervisor.pid(name) for name in workers])
+            for name in workers:
+                supervisor.kill(name)
 
 
 def _workers(variants: Sequence[_Variant], *, small: bool) -> dict[str, list[str]]:
