@@ -90,7 +90,7 @@ def _many(bench: Bench, system: System, tenants: int, campaigns: int) -> dict[st
         one.enqueue()
     enqueued = time.process_time() - enqueued
     wait_until(partial(_all_done, bench, campaigns), _WITHIN, "the campaigns")
-    used = Usage.now(kinds).since(before).per_message(campaigns)
+    used = Usage.now(kinds).since(before)
     for client in clients:
         client.close()
     with psycopg.connect(bench.postgres_url) as db:
@@ -103,7 +103,7 @@ def _many(bench: Bench, system: System, tenants: int, campaigns: int) -> dict[st
         "create_cpu_ms_a_campaign": round(created / campaigns * 1000, 1),
         "enqueue_cpu_ms_a_campaign": round(enqueued / campaigns * 1000, 2),
         "cpu_ms_a_campaign": {
-            k: round(v / 1000, 1) for k, v in used.per_message(campaigns).items()
+            kind: round(each / 1000, 1) for kind, each in used.per_message(campaigns).items()
         },
         "to_first_message": percentiles(first - asked_at[id_] for id_, _, first, _ in rows),
         "tenants_done": _spread([max(_of(rows, t)) - began for t in {row[1] for row in rows}]),
