@@ -104,7 +104,7 @@ def _stacked(title: str, costs: Mapping[str, Sequence[Mapping[str, float]]]) -> 
             panel.barh(names, used, left=left, label=kind, color=_COLOURS[kind])
             left = [before + more for before, more in zip(left, used, strict=True)]
     panel.set_title(title, loc="left")
-    panel.legend(frameon=False)
+    panel.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     panel.spines[["top", "right"]].set_visible(False)
     return figure
 
