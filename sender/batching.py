@@ -61,13 +61,18 @@ class Batcher(Generic[T, R]):
         """How many items can be worked on at a time."""
         return self.largest * self.at_once
 
-    async def submit(self, item: T) -> R:
-        """The answer to one item."""
+    def submit(self, item: T) -> asyncio.Future[R]:
+        """The answer to one item, to be awaited."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
-        return await future
+        return future
+
+    @property
+    def waiting(self) -> int:
+        """How many items are in no batch yet."""
+        return len(self._waiting)
 
     async def _run(self) -> None:
         while self._waiting:

@@ -25,7 +25,7 @@ from sender.domain.campaign import (
 )
 from sender.domain.phone import sender_kind
 from sender.domain.rests import RestReason
-from sender.domain.scrub import why_skipped
+from sender.domain.scrub import GOOD_FOR, why_skipped
 from sender.domain.template import Template
 from sender.domain.weight import ORDINARY, require_weight
 from sender.errors import IdempotencyConflict, InvalidAudience, NotFound, WrongState
@@ -271,12 +271,16 @@ class Campaigns:
                 campaigns.move(tx, campaign_id, CampaignState.PAUSED, why=why, author=author)
 
     def resume(self, campaign_id: int, *, author: str = "") -> None:
-        """Go on where it stood; nobody is sent it twice."""
+        """Go on where it stood; nobody is sent it twice.
+
+        After a long pause it is held until it has been scrubbed again.
+        """
         with self.db.transaction() as tx:
             row = self._locked(tx, campaign_id)
             if row.state is not CampaignState.RUNNING:
                 _require(row, RESUMABLE, "resume")
                 campaigns.move(tx, campaign_id, CampaignState.RUNNING, author=author)
+                scrubs.resume(tx, campaign_id, older_than=GOOD_FOR)
                 slices.wake(tx, campaign_id)
 
     def cancel(self, campaign_id: int, *, why: str = "", author: str = "") -> int:
@@ -334,6 +338,7 @@ class Campaigns:
         while True:
             with self.db.transaction() as tx:
                 row = self._found(tx, campaign_id)
+                self._require_kept(tx, row)
                 page = list(
                     campaigns.results(tx, row, after=after, state=state, limit=RESULTS_PAGE)
                 )
@@ -345,7 +350,7 @@ class Campaigns:
     def left_out(self, campaign_id: int) -> list[LeftOut]:
         """The audience rows that became no message, by line, each with its reason."""
         with self.db.transaction() as tx:
-            self._found(tx, campaign_id)
+            self._require_kept(tx, self._found(tx, campaign_id))
             return campaigns.left_out(tx, campaign_id)
 
     def _found(self, tx: Transaction, campaign_id: int, *, lock: bool = False) -> CampaignRow:
@@ -353,6 +358,12 @@ class Campaigns:
         if row is None or row.tenant_id != self.tenant_id:
             raise NotFound(f"there is no campaign {campaign_id}")
         return row
+
+    def _require_kept(self, tx: Transaction, row: CampaignRow) -> None:
+        if campaigns.is_deleted(tx, row.id):
+            raise NotFound(
+                f"the messages of campaign {row.id} were deleted; its counts are in its report"
+            )
 
     def _locked(self, tx: Transaction, campaign_id: int) -> CampaignRow:
         return self._found(tx, campaign_id, lock=True)

@@ -22,6 +22,8 @@ BEGIN_WITHIN = timedelta(seconds=2)
 LEASE = timedelta(seconds=120)
 #: How long a webhook is held for a STOP's enforcement before it is answered 503.
 STOP_PATIENCE = timedelta(seconds=3)
+#: Nothing of a message is under way, asked for or expected any longer than that.
+SHORTEST_KEPT = timedelta(days=30)
 
 
 class Settings(BaseModel):
@@ -193,6 +195,14 @@ class Settings(BaseModel):
         validation_alias="SENDER_FORWARD_PRIVATE",
         description="for development: texts may be forwarded to private addresses, and without TLS",
     )
+    keep_messages_days: int = Field(
+        default=0,
+        ge=0,
+        validation_alias="SENDER_KEEP_MESSAGES_DAYS",
+        description="whole months of messages are deleted so many days after their end, once all "
+        "their campaigns are over for as long, 30 at least; 0: never. US claims may be brought "
+        "for four years (1461)",
+    )
     log_level: str = Field(
         default="INFO",
         validation_alias="SENDER_LOG_LEVEL",
@@ -267,6 +277,17 @@ class Settings(BaseModel):
     def callback_patience(self) -> timedelta:
         """See ``callback_patience_hours``."""
         return timedelta(hours=self.callback_patience_hours)
+
+    @model_validator(mode="after")
+    def _kept_for_a_month(self) -> Self:
+        if 0 < self.keep_messages_days < SHORTEST_KEPT.days:
+            raise ValueError(f"SENDER_KEEP_MESSAGES_DAYS is 0, or {SHORTEST_KEPT.days} at least")
+        return self
+
+    @property
+    def keep_messages(self) -> timedelta:
+        """See ``keep_messages_days``; zero: for ever."""
+        return timedelta(days=self.keep_messages_days)
 
     @property
     def slices(self) -> int:

@@ -11,9 +11,10 @@ from uuid import UUID
 
 from sender.domain.message import DOUBTED, State
 from sender.errors import NotFound, VerdictRefused
-from sender.storage import doubts
+from sender.storage import doubts, retention
 from sender.storage.database import Database, Transaction
 from sender.storage.doubts import DoubtCase, Doubted, OpenDoubt
+from sender.storage.partitions import created_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +44,13 @@ class Doubts:
         Raises:
             NotFound: there is no such message.
         """
-        case = self.db.run(doubts.case, message_id, tenant_id=self.tenant_id)
+        with self.db.transaction() as tx:
+            case = doubts.case(tx, message_id, tenant_id=self.tenant_id)
+            since = retention.kept_since(tx)
         if case is None:
-            raise NotFound(f"there is no message {message_id}")
+            deleted = since is not None and created_at(message_id) < since
+            why = ": those of its month were deleted" if deleted else ""
+            raise NotFound(f"there is no message {message_id}{why}")
         return case
 
     def resolve(self, message_id: UUID, *, sent: bool, author: str, evidence: str) -> None:

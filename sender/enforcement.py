@@ -210,7 +210,8 @@ class Enforcement:
         person = {"tenant_id": block.tenant_id, "recipient": block.recipient}
         consent.lock_person(tx, **person)
         found = (senders.find(tx, address) for address in block.senders)
-        sender = next((one for one in found if one is not None), None)
+        own_ones = (one for one in found if one is not None and one.tenant_id == block.tenant_id)
+        sender = next(own_ones, None)
         tenant_wide = tenants.get(tx, block.tenant_id).stop_scope == "tenant" or sender is None
         known = consent.history(tx, **person)
         own = ALL_SENDERS if sender is None else sender.id

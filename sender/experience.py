@@ -20,6 +20,10 @@ from sender.storage.slices import SliceWork
 
 log = structlog.get_logger(__name__)
 
+#: Rows of an account that are guarded before there is a slot for their requests, at most. A window
+#: is looked up and guarded while as many requests are answered; more would only grow older.
+AHEAD = 32
+
 
 class Pauses(Protocol):
     """How the fleet is told to leave an account alone."""
@@ -40,7 +44,7 @@ class Experience:
     def account(self, tenant_id: int, permits: Permits) -> InFlight:
         """The tenant's requests in flight in this process, within its permits."""
         if tenant_id not in self.accounts:
-            self.accounts[tenant_id] = InFlight(permits)
+            self.accounts[tenant_id] = InFlight(permits, ahead=AHEAD)
         return self.accounts[tenant_id]
 
     def is_outage(self, sender_id: int) -> bool:

@@ -7,6 +7,7 @@ twice, because the answer to a post may be. Receivers tell by ``id``, and no ord
 import asyncio
 import json
 import time
+from asyncio import FIRST_COMPLETED
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -25,10 +26,11 @@ from sender.storage.forwards import Forward
 
 log = structlog.get_logger(__name__)
 
-#: Posted at the same time: of one tenant's, so that a slow address keeps nobody else waiting, and
-#: of all.
+#: Posted at the same time: of one tenant's, and of all; no more than there are connections.
 OF_EACH = 5
-AT_A_TIME = 50
+AT_A_TIME = 100
+#: While some wait for their answer, what has become due is looked for as often.
+LOOK_EVERY = timedelta(seconds=1)
 #: How long one round goes on.
 ROUND = timedelta(seconds=20)
 #: How long one is tried.
@@ -57,19 +59,41 @@ class Forwarding:
             yield cls(db=db, poster=poster, vault=Vault(keys=settings.secret_keys))
 
     async def deliver(self) -> int:
-        """Post what is due, for a while; how many were taken."""
+        """Post what is due, for a while; how many were taken.
+
+        Each tenant's are posted by themselves: who answers slowly keeps nobody else waiting.
+        """
         give_up_at, taken = time.monotonic() + ROUND.total_seconds(), 0
-        while time.monotonic() < give_up_at:
-            due = await self.db.run(
-                forwards.claim, each=OF_EACH, limit=AT_A_TIME, patience=PATIENCE
-            )
-            by_tenant: defaultdict[int, list[Forward]] = defaultdict(list)
-            for one in due:
-                by_tenant[one.tenant_id].append(one)
-            taken += sum(await asyncio.gather(*map(self._deliver_all, by_tenant.values())))
-            if not due:
-                break
-        return taken
+        busy: dict[int, asyncio.Task[int]] = {}
+        try:
+            while True:
+                if time.monotonic() < give_up_at:
+                    await self._begin(busy)
+                if not busy:
+                    return taken
+                done, _ = await asyncio.wait(
+                    busy.values(), timeout=LOOK_EVERY.total_seconds(), return_when=FIRST_COMPLETED
+                )
+                taken += sum(one.result() for one in done)
+                busy = {tenant: one for tenant, one in busy.items() if one not in done}
+        finally:
+            for one in busy.values():
+                one.cancel()
+            await asyncio.gather(*busy.values(), return_exceptions=True)
+
+    async def _begin(self, busy: dict[int, asyncio.Task[int]]) -> None:
+        """Have texts of tenants posted that are not busy, as far as there is room."""
+        room = AT_A_TIME - OF_EACH * len(busy)
+        if room <= 0:
+            return
+        due = await self.db.run(
+            forwards.claim, each=OF_EACH, limit=room, patience=PATIENCE, besides=list(busy)
+        )
+        by_tenant: defaultdict[int, list[Forward]] = defaultdict(list)
+        for one in due:
+            by_tenant[one.tenant_id].append(one)
+        for tenant, some in by_tenant.items():
+            busy[tenant] = asyncio.create_task(self._deliver_all(some))
 
     async def _deliver_all(self, some: Sequence[Forward]) -> int:
         """Post some of one tenant's."""

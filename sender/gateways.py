@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self
 
 from sender.accounts import Account, Accounts
+from sender.distrust import Distrust
 from sender.gateway import (
     BlockLog,
     ConsentsGateway,
@@ -19,6 +20,7 @@ from sender.gateway import (
     HooksGateway,
     PublicUrls,
     SignatureVerifier,
+    SinksGateway,
     TwilioGateway,
     is_sid,
 )
@@ -26,7 +28,7 @@ from sender.storage.database import AsyncDatabase
 
 #: How long a tenant's changed credentials may go unnoticed.
 FRESH = timedelta(seconds=30)
-#: Accounts remembered for webhooks, those that are no tenant's included: anybody can name one.
+#: Accounts of nobody that are remembered for webhooks: anybody can name one.
 REMEMBERED = 2_000
 
 
@@ -84,12 +86,27 @@ class Gateways:
         account = await self.db.run(self.accounts.of, tenant_id)
         return HooksGateway(self.factory.client(_credentials(account)))
 
+    async def sinks(self, tenant_id: int) -> SinksGateway:
+        """A tenant's Event Streams at Twilio; raises as `of` does."""
+        account = await self.db.run(self.accounts.of, tenant_id)
+        return SinksGateway(self.factory.client(_credentials(account)))
+
 
 def _credentials(account: Account) -> Credentials:
     secrets = account.secrets
     if secrets.api_key:
         return Credentials.from_api_key(account.sid, secrets.api_key, secrets.api_secret)
     return Credentials.from_auth_token(account.sid, secrets.auth_tokens[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What webhooks that name an account are checked with, for a while."""
+
+    until: float
+    #: Who vouches for it.
+    tenant_id: int
+    verifier: SignatureVerifier
 
 
 @dataclass(kw_only=True)
@@ -103,12 +120,17 @@ class Verifiers:
     db: AsyncDatabase
     accounts: Accounts
     public_base_url: str
-    #: Latest use last; an account that is no tenant's has the default tenant's verifier.
-    _known: OrderedDict[str, tuple[float, SignatureVerifier]] = field(default_factory=OrderedDict)
-
+    distrust: Distrust
+    clock: Callable[[], float] = time.monotonic
+    #: Accounts of tenants; there are as many as tenants.
+    _tenants: dict[str, _Known] = field(default_factory=dict)
+    #: Accounts of nobody, latest use last: they have the default tenant's verifier.
+    _strangers: OrderedDict[str, _Known] = field(default_factory=OrderedDict)
     #: One question to the database at a time: anybody can name accounts that need one, and must not
-    #: take the connections that STOPs are stored over.
+    #: take the connections that STOPs are stored over. Those whose account is known to be a
+    #: tenant's ask in a line of their own, which strangers cannot lengthen.
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         PublicUrls(self.public_base_url)  # raises at the start, not at the first STOP
@@ -137,41 +159,68 @@ class Verifiers:
             DatabaseError: they could not be asked for.
         """
         sid = next((value for name, value in form if name == "AccountSid"), "")
-        verifier = await self._verifier(sid)
+        known = await self._known(sid)
         if json is not None:
-            return verifier.verify_json(path_and_raw_query, json, headers)
-        return verifier.verify(path_and_raw_query, form, headers)
+            signed = known.verifier.verify_json(path_and_raw_query, json, headers)
+        else:
+            signed = known.verifier.verify(path_and_raw_query, form, headers)
+        return await self._noted(known, signed=signed)
 
-    async def verify_json(
-        self, account_sid: str, path_and_raw_query: str, raw: bytes, headers: Mapping[str, str]
+    async def verify_url(
+        self, account_sid: str, path_and_raw_query: str, headers: Mapping[str, str]
     ) -> bool:
-        """The same for a JSON body, in the name of this account; raises as that does."""
-        verifier = await self._verifier(account_sid)
-        return verifier.verify_json(path_and_raw_query, raw, headers)
+        """Whether this account has signed the URL, before a body is read; raises as that does.
 
-    async def _verifier(self, sid: str) -> SignatureVerifier:
+        What is signed of a JSON body is its hash in the query (`names_body`).
+        """
+        known = await self._known(account_sid)
+        return await self._noted(
+            known, signed=known.verifier.verify(path_and_raw_query, [], headers)
+        )
+
+    async def _noted(self, known: _Known, *, signed: bool) -> bool:
+        if signed:
+            self.distrust.good(known.tenant_id)
+        else:
+            await self.distrust.bad(known.tenant_id)
+        return signed
+
+    async def _known(self, sid: str) -> _Known:
+        own = self.accounts.default
         if not is_sid(sid):  # nothing that could be anybody's: not worth a question
-            sid = self.accounts.default.sid
-        known = self._fresh(sid)
-        if known is None and sid == self.accounts.default.sid:
-            known = self._remember(sid, self.accounts.default)
-        if known is None:
-            async with self._asking:
+            sid = own.sid
+        found = self._fresh(sid)
+        if found is None and sid == own.sid:
+            found = self._remember(sid, own)
+        if found is None:
+            async with self._renewing if sid in self._tenants else self._asking:
                 # Whoever had the turn before may have asked the same.
-                known = self._fresh(sid) or self._remember(sid, await self._account(sid))
-        self._known.move_to_end(sid)
+                found = self._fresh(sid) or self._remember(sid, await self._account(sid))
+        return found
+
+    def _fresh(self, sid: str) -> _Known | None:
+        found = self._tenants.get(sid)
+        if found is None and (found := self._strangers.get(sid)) is not None:
+            self._strangers.move_to_end(sid)
+        return found if found is not None and self.clock() < found.until else None
+
+    def _remember(self, sid: str, account: Account | None) -> _Known:
+        whose = account or self.accounts.default
+        known = _Known(
+            until=self.clock() + FRESH.total_seconds(),
+            tenant_id=whose.tenant_id,
+            verifier=SignatureVerifier(whose.secrets.auth_tokens, self.public_base_url),
+        )
+        if account is not None:
+            self._tenants[sid] = known
+            self._strangers.pop(sid, None)
+            return known
+        self._tenants.pop(sid, None)
+        self._strangers[sid] = known
+        self._strangers.move_to_end(sid)
+        if len(self._strangers) > REMEMBERED:
+            self._strangers.popitem(last=False)
         return known
 
-    def _fresh(self, sid: str) -> SignatureVerifier | None:
-        known = self._known.get(sid)
-        return known[1] if known is not None and time.monotonic() < known[0] else None
-
-    def _remember(self, sid: str, account: Account) -> SignatureVerifier:
-        verifier = SignatureVerifier(account.secrets.auth_tokens, self.public_base_url)
-        self._known[sid] = (time.monotonic() + FRESH.total_seconds(), verifier)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return verifier
-
-    async def _account(self, sid: str) -> Account:
-        return await self.db.run(self.accounts.with_sid, sid) or self.accounts.default
+    async def _account(self, sid: str) -> Account | None:
+        return await self.db.run(self.accounts.with_sid, sid)

@@ -16,6 +16,11 @@ from sender.permits import Permits
 #: By how much longer, in seconds, the account must be left alone than is known already to be worth
 #: telling the fleet again: what was refused together asks for the same pause, within a window.
 _TOLD_AGAIN = 0.25
+#: Of each answer's time, how much of it enters the mean.
+_NEWEST = 0.1
+#: Seconds that an answer takes on the mean, from which no row is guarded ahead: it could have to
+#: wait for its slot for longer than a guard is good for.
+_SLOW = 1.0
 
 
 class InFlight:
@@ -26,11 +31,17 @@ class InFlight:
     for the process's. So who waits here waits no longer than for those.
     """
 
-    def __init__(self, process: Permits, *, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, process: Permits, *, ahead: int = 0, chance: Callable[[], float] = random.random
+    ) -> None:
+        """At most ``ahead`` rows are guarded before there are slots for them."""
         self._process = process
+        self._most_ahead = ahead
         self._chance = chance
+        #: Seconds from a window's beginning to an answer, the latest ones counting most.
+        self._mean = 0.0
         self._allowance = Allowance.first(process.total)
-        self._own = Permits(self._allowance.limit)
+        self._own = Permits(self._allowance.limit, ahead=self._ahead)
         self._begun = 0
         self._paused_until = float("-inf")
 
@@ -54,13 +65,33 @@ class InFlight:
         self._process.give_back(count)
         self._own.give_back(count)
 
-    def begin(self) -> None:
-        """A request begins, with one of the permits that were taken."""
-        self._begun += 1
+    @property
+    def _ahead(self) -> int:
+        """So many that they wait for no more than half of what an answer takes."""
+        return 0 if self._mean > _SLOW else min(self._most_ahead, self._allowance.limit // 2)
+
+    async def begin(self, *, by: float) -> bool:
+        """Wait for the slots of a request, with one of the permits that were taken.
+
+        Args:
+            by: by the send clock, until when it must have begun.
+
+        Returns:
+            Whether it may begin; else its permit was given back.
+        """
+        if await self._own.slots.take(by=by):
+            if await self._process.slots.take(by=by):
+                self._begun += 1
+                return True
+            self._own.slots.give_back()
+        self.give_back(1)
+        return False
 
     def end(self) -> None:
-        """It was answered and settled, or is given up: its permit is returned."""
+        """It was answered, or is given up: its slots and its permit are returned."""
         self._begun -= 1
+        self._own.slots.give_back()
+        self._process.slots.give_back()
         self.give_back(1)
 
     def answered(self, outcome: Outcome, *, begun: float, at: float) -> timedelta:
@@ -75,10 +106,11 @@ class InFlight:
             For how long the whole fleet must be told to leave the account alone; zero if it need
             not be, or was told so already.
         """
-        before = self._allowance
+        before, ahead = self._allowance, self._ahead
         self._allowance = before.after(outcome, begun=begun, at=at, in_flight=self._begun)
-        if self._allowance.limit != before.limit:
-            self._own.resize(self._allowance.limit)
+        self._mean += _NEWEST * (at - begun - self._mean)
+        if self._allowance.limit != before.limit or self._ahead != ahead:
+            self._own.resize(self._allowance.limit, ahead=self._ahead)
         pause = before.pause(outcome, begun=begun, chance=self._chance())
         if not pause or at + pause.total_seconds() < self._paused_until + _TOLD_AGAIN:
             return timedelta()

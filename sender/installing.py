@@ -1,16 +1,27 @@
 """Has Twilio call us: which URLs that takes, what it calls now, and the change."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from sender.domain.phone import SenderKind, sender_kind
-from sender.domain.webhook_setup import Change, Hook, HookSettings, Verdict, Wanted, judge
+from sender.domain.webhook_setup import (
+    Change,
+    EventSettings,
+    Hook,
+    HookSettings,
+    Verdict,
+    Wanted,
+    judge,
+    judge_events,
+)
 from sender.storage import senders
 from sender.storage.database import AsyncDatabase
 
-#: Those whose webhooks can be set here.
-_SETTABLE = frozenset({SenderKind.LONG_CODE, SenderKind.TOLL_FREE, SenderKind.MESSAGING_SERVICE})
+#: What there is to do about a sender of which there is nothing at Twilio to look at.
+_UNSEEN = {SenderKind.ALPHANUMERIC: Verdict.ONE_WAY, None: Verdict.BY_HAND}
+#: Nobody need do anything about these.
+_FINE = frozenset({Verdict.RIGHT, Verdict.NUMBERS, Verdict.ONE_WAY})
 
 
 class Urls(Protocol):
@@ -41,10 +52,25 @@ class Hooks(Protocol):
         """Have other URLs called; what is called now."""
 
 
+class Sinks(Protocol):
+    """The Event Streams of one account at Twilio."""
+
+    async def find(self, url: str) -> EventSettings:
+        """Which events are posted to this URL."""
+
+    async def change(self, found: EventSettings, url: str) -> EventSettings:
+        """Have all be posted there that are wanted; what is posted now."""
+
+
+#: What stands for a sender where an account's events are meant.
+EVENT_STREAMS = "event streams"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SenderHooks:
     """One sender, with what is to be done about it, or was."""
 
+    #: Or `EVENT_STREAMS`.
     sender: str
     verdict: Verdict
     changes: tuple[Change, ...] = ()
@@ -54,7 +80,37 @@ class SenderHooks:
     @property
     def is_left(self) -> bool:
         """Whether somebody must still do something about it."""
-        return not self.changed and self.verdict not in {Verdict.RIGHT, Verdict.NUMBERS}
+        return not self.changed and self.verdict not in _FINE
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventInstallation:
+    """The Event Streams of one tenant's account."""
+
+    url: str
+    #: Each with its schema.
+    types: Mapping[str, int]
+    #: Whether the webhook app takes events.
+    wanted: bool
+    sinks: Callable[[], Awaitable[Sinks]]
+
+    async def install(self, *, dry_run: bool) -> SenderHooks:
+        """Have Twilio post the account's events to us; what was done, or would be.
+
+        Raises:
+            ConfigurationError: the tenant's credentials are missing or cannot be read.
+            ProviderUnavailable: Twilio gave no readable answer; doing it again does no harm.
+        """
+        sinks = await self.sinks()
+        found = await sinks.find(self.url)
+        verdict, changes = judge_events(found, self.url, self.types)
+        changed = False
+        if verdict is Verdict.CHANGE and not dry_run:
+            after = await sinks.change(found, self.url)
+            changed = judge_events(after, self.url, self.types)[0] is Verdict.RIGHT
+        return SenderHooks(
+            sender=EVENT_STREAMS, verdict=verdict, changes=tuple(changes), changed=changed
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +122,7 @@ class Installation:
     urls: Urls
     #: Signs in to the tenant's account.
     hooks: Callable[[], Awaitable[Hooks]]
+    events: EventInstallation
 
     async def senders(self) -> list[str]:
         """The tenant's senders, as far as they are entered."""
@@ -93,7 +150,7 @@ class Installation:
             sender = waiting.pop(0)
             if sender in done:
                 continue
-            found = await hooks.find(sender) if _is_settable(sender) else None
+            found = None if _kind(sender) in _UNSEEN else await hooks.find(sender)
             done[sender] = await self._one(hooks, sender, found, replace=replace, dry_run=dry_run)
             waiting = [*((found and found.numbers) or ()), *waiting]
         return list(done.values())
@@ -102,7 +159,7 @@ class Installation:
         self, hooks: Hooks, sender: str, found: HookSettings | None, *, replace: bool, dry_run: bool
     ) -> SenderHooks:
         if found is None:
-            missing = Verdict.MISSING if _is_settable(sender) else Verdict.BY_HAND
+            missing = _UNSEEN.get(_kind(sender), Verdict.MISSING)
             return SenderHooks(sender=sender, verdict=missing)
         verdict, changes = judge(found, self._wanted, replace=replace)
         changed = False
@@ -120,8 +177,8 @@ class Installation:
         )
 
 
-def _is_settable(sender: str) -> bool:
+def _kind(sender: str) -> SenderKind | None:
     try:
-        return sender_kind(sender) in _SETTABLE
+        return sender_kind(sender)
     except ValueError:
-        return False
+        return None

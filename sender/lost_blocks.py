@@ -23,21 +23,23 @@ class LostBlocks:
     messages: MessageTable
     cache: SuppressionCache
 
-    async def failed(self, tenant_id: int, sender_id: int, records: Iterable[MessageRecord]) -> int:
-        """Apply those of a sender's messages that failed with a block.
+    async def failed(
+        self, tenant_id: int, sender_ids: Sequence[int], records: Iterable[MessageRecord]
+    ) -> int:
+        """Apply those of an account's messages that failed with a block.
 
         Returns:
-            How many people it would have texted until now.
+            How many people these senders would have texted until now.
         """
         blocks = filter(_is_block, records)
         failed = [(person, one) for one in blocks for person in people_of([one.to])]
         people = list({person for person, _ in failed})
         if not people:
             return 0
-        before = await self.db.run(may_be_texted, tenant_id, [sender_id], people)
+        before = await self.db.run(may_be_texted, tenant_id, sender_ids, people)
         for person, record in failed:
             await self.cache.add(await self.db.run(self._failed, tenant_id, person, record))
-        after = await self.db.run(may_be_texted, tenant_id, [sender_id], before)
+        after = await self.db.run(may_be_texted, tenant_id, sender_ids, before)
         return len(before) - len(after)
 
     async def refused(

@@ -28,13 +28,16 @@ from sender.inbound import Applied
 from sender.investigating import Investigation
 from sender.marking import GatheredCache
 from sender.mirroring import Mirror
+from sender.months import Months
 from sender.numbers import Numbers
+from sender.overhearing import Overhearing
 from sender.pulling import Puller
 from sender.pulsing import Pulse
 from sender.recalling import Recaller
 from sender.receipts import Answer
 from sender.reconcile import ProviderTimes
 from sender.recovery import Resolver
+from sender.retention import Retention
 from sender.scrubbing import Scrubber
 from sender.sealing import Sealer
 from sender.sending import Pump
@@ -122,3 +125,6 @@ class ConsumerRuntime:
     heartbeat: Heartbeat
     puller: Puller
     scrubber: Scrubber
+    months: Months
+    retention: Retention
+    overhearing: Overhearing

@@ -1,11 +1,16 @@
-"""Permits for requests in flight: a limit that is shared, and taken in turn."""
+"""Permits for rows on their way to the provider: a limit that is shared, and taken in turn."""
 
 import asyncio
 from collections import deque
 
+from sender.slots import Slots
+
 
 class Permits:
     """A counting semaphore that is taken by the window, in turn.
+
+    A few more rows may be guarded than requests made at a time: they wait for a *slot* each, so
+    that none is idle while the next window is looked up and guarded.
 
     Waiting for a worthwhile batch keeps windows large: taking single permits as they come back
     would make every guard a statement for one row.
@@ -16,22 +21,25 @@ class Permits:
     #: A window is not begun with fewer permits than this, unless fewer are wanted or exist.
     WORTHWHILE = 16
 
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._free = total
+    def __init__(self, total: int, *, ahead: int = 0) -> None:
+        """So many slots, and permits for as many rows and ``ahead`` more."""
+        self.slots = Slots(total)
+        self._rows = total + ahead
+        self._free = self._rows
         self._line: deque[tuple[int, asyncio.Future[int]]] = deque()
         self._closed = False
         self._open_for_good = False
 
     @property
     def total(self) -> int:
-        """How many there are, taken or not."""
-        return self._total
+        """How many requests there may be at a time."""
+        return self.slots.total
 
-    def resize(self, total: int) -> None:
+    def resize(self, total: int, *, ahead: int = 0) -> None:
         """Change how many there are. Of what is taken nothing is taken back."""
-        self._free += total - self._total
-        self._total = total
+        self._free += total + ahead - self._rows
+        self._rows = total + ahead
+        self.slots.resize(total)
         self._serve()
 
     async def take(self, wanted: int) -> int:
@@ -66,7 +74,7 @@ class Permits:
 
     def _enough(self, wanted: int) -> int:
         """With how many a window is begun; asked anew each time, for the total may change."""
-        return min(wanted, self.WORTHWHILE, max(1, self._total // 2))
+        return min(wanted, self.WORTHWHILE, max(1, self.total // 2))
 
     def _serve(self) -> None:
         """Set permits aside for as many at the head of the line as there are permits for."""

@@ -6,18 +6,18 @@ now. A sender's watermark moves only over what was applied and committed. Gaps e
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
 import structlog
 
-from sender.domain.intake import LOG_SETTLES, IntakeMode, Rhythm, Source
+from sender.domain.intake import CLOCKS_AGREE, LOG_SETTLES, IntakeMode, Rhythm, Source
 from sender.errors import ConfigurationError, ProviderUnavailable, SenderError
 from sender.hearing import Hearing
 from sender.heartbeat import report
-from sender.log_reading import LogReading, ProviderLog
+from sender.log_reading import LogReading, ProviderLog, Reading
 from sender.storage import intake, pulls
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, is_passing, told
 from sender.storage.intake import Gap
@@ -29,7 +29,8 @@ log = structlog.get_logger(__name__)
 AT_A_TIME = 500
 #: Tenants whose logs are read at the same time.
 TENANTS_AT_A_TIME = 4
-#: How long a round goes on: gaps are ended, and signs of life given, between rounds.
+#: How long a round goes on, but for the page it is at: gaps are ended, and signs of life given,
+#: between rounds. Where a log is longer, the next round reads on.
 ROUND_FOR = timedelta(seconds=20)
 
 
@@ -50,6 +51,8 @@ class Puller:
     rhythm: Rhythm
     #: How long Twilio's log needs to be complete.
     settles: timedelta = LOG_SETTLES
+    clock: Callable[[], float] = time.monotonic
+    _half_read: dict[int, Reading] = field(default_factory=dict)
 
     @property
     def reading(self) -> LogReading:
@@ -85,7 +88,7 @@ class Puller:
 
     async def _pull(self) -> int | None:
         """Read for a while; ``None`` where another consumer has the turn, alive or not."""
-        give_up_at = time.monotonic() + ROUND_FOR.total_seconds()
+        give_up_at = self.clock() + ROUND_FOR.total_seconds()
         async with self.db.session() as session:
             if not await session.run(pulls.take_turn):
                 return None
@@ -110,11 +113,11 @@ class Puller:
         read = 0
         async with few:
             for number, sender in enumerate(senders):
-                if time.monotonic() > give_up_at:
+                if self.clock() > give_up_at:
                     break
                 try:
-                    await self.reading.read(await self.providers.of(sender.tenant_id), sender)
-                    read += 1
+                    provider = await self.providers.of(sender.tenant_id)
+                    read += await self._read(provider, sender, give_up_at)
                 except Exception as exc:
                     if isinstance(exc, DatabaseError) and is_passing(exc):
                         raise
@@ -128,3 +131,23 @@ class Puller:
                     if unasked:
                         break
         return read
+
+    async def _read(self, provider: ProviderLog, sender: DueSender, give_up_at: float) -> bool:
+        """Read one, or read on where the last round stopped; whether that was to its end."""
+        if sender.is_service:
+            await self.reading.read_service(provider, sender)
+            return True
+        reading = self._half_read.pop(sender.id, None)
+        if reading is None:
+            reading = await self.reading.begin(provider, sender)
+            if abs(reading.clocks.ahead) > CLOCKS_AGREE:
+                seconds = round(reading.clocks.ahead.total_seconds())
+                log.warning("clocks_differ", sender=sender.id, postgres_ahead_by=seconds)
+        try:
+            if not await self.reading.go_on(reading, give_up=lambda: self.clock() > give_up_at):
+                await self.db.run(pulls.unfinished, sender.id)
+                self._half_read[sender.id] = reading
+        finally:
+            if sender.id not in self._half_read:
+                await reading.close()
+        return sender.id not in self._half_read

@@ -1,13 +1,13 @@
 """Status callbacks, applied once, in any order, before or after our own settlement."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from uuid import UUID
 
-from sender import feedback
+from sender import feedback, other_blocks
 from sender.batching import each_alone
 from sender.domain.consent import Suppression
 from sender.domain.message import VERDICT_NOT_SENT, State, sources_of
@@ -15,6 +15,7 @@ from sender.domain.phone import digits
 from sender.domain.receipt import Receipt, ReceiptMeaning, state_of
 from sender.enforcement import BlockReport, Enforcement
 from sender.feedback import Finding
+from sender.seldom import Seldom
 from sender.storage import incidents, message_facts
 from sender.storage.database import AsyncDatabase, Transaction, is_away
 from sender.storage.message_facts import MessageFacts
@@ -42,6 +43,9 @@ Answer = Counted | Refusal
 
 #: The alarm about a text that went although a person had found that it did not.
 CONTRADICTION = "callback_contradicts_verdict"
+#: After a restore callbacks of unknown messages come by the million, each repeated: one alarm a
+#: process so often. Every other refusal has its own.
+UNKNOWN_EVERY = timedelta(minutes=1)
 #: What the provider says of a message that never reached a carrier: "not sent" was right.
 _NEVER_LEFT = frozenset({ReceiptMeaning.FAILED, ReceiptMeaning.OPTED_OUT, ReceiptMeaning.CANCELED})
 
@@ -52,6 +56,7 @@ class Receipts:
 
     messages: MessageTable
     enforcement: Enforcement
+    unknown: Seldom = field(default_factory=lambda: Seldom(UNKNOWN_EVERY))
 
     async def receive(self, db: AsyncDatabase, batch: Sequence[Receipt]) -> list[Answer]:
         """What becomes of each callback, once it is committed.
@@ -108,10 +113,19 @@ class Receipts:
         return answers
 
     def apply_block(self, tx: Transaction, receipt: Receipt) -> Answer:
-        """Record a 21610 that came through a callback; it goes the way of a synchronous one."""
+        """Record a 21610 that came through a callback; it goes the way of a synchronous one.
+
+        Of one that does not count the block is kept all the same: the account that signed it says
+        that this person is blocked there, whatever message it is about. Not where the message is
+        another tenant's: such a callback does nothing.
+        """
         facts = message_facts.facts(tx, receipt.message_id)
         answer = self._judge(tx, facts, receipt)
         if isinstance(answer, Refusal) or facts is None:
+            if answer is not Refusal.FOREIGN_ACCOUNT:
+                now = datetime.now(UTC)  # callbacks say no time, and come at once
+                source = f"other_{receipt.source}"
+                other_blocks.record(tx, self.enforcement, receipt, source=source, at=now)
             return answer
         report = BlockReport(
             message_id=receipt.message_id,
@@ -129,7 +143,8 @@ class Receipts:
         refusal = _refusal(facts, receipt)
         if refusal is None:
             return Counted()
-        incidents.raise_alarm(tx, f"callback_{refusal}", _evidence_of(receipt))
+        if refusal is not Refusal.UNKNOWN_MESSAGE or self.unknown.is_time(refusal):
+            incidents.raise_alarm(tx, f"callback_{refusal}", _evidence_of(receipt))
         return refusal
 
     def _compare(self, tx: Transaction, facts: MessageFacts, receipt: Receipt) -> None:

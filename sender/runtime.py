@@ -22,11 +22,12 @@ from sender.doubting import Doubts
 from sender.enforcement import Enforcement, EnforcementQueue
 from sender.erasing import Erasures
 from sender.errors import NotFound
+from sender.experience import AHEAD
 from sender.exporting import Exports
 from sender.fleet import Fleet
 from sender.forwarding import Forwarding
-from sender.gateway import NOT_PASSED_ON, HooksGateway, PublicUrls
-from sender.gateways import Gateways, Verifiers
+from sender.gateway import NOT_PASSED_ON
+from sender.gateways import Gateways
 from sender.hearing import Hearing
 from sender.heartbeat import Heartbeat, demand
 from sender.high_water import HighWater
@@ -40,8 +41,10 @@ from sender.liveness import living
 from sender.mark_file import MarkFile
 from sender.marking import GatheredCache
 from sender.mirroring import Mirror
+from sender.months import Months
 from sender.numbers import Numbers
 from sender.optouts import OptOuts
+from sender.overhearing import Overhearing
 from sender.parts import ApiRuntime, ConsumerRuntime, Parts, WebhookRuntime, WorkerRuntime
 from sender.permits import Permits
 from sender.pulling import Puller
@@ -60,7 +63,6 @@ from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transact
 from sender.storage.migrate import require_usable
 from sender.storage.tenants import DEFAULT_NAME, DEFAULT_TENANT
 from sender.storage.workers import NewWorker
-from sender.streaming import EventStream
 from sender.suppression import (
     RedisCache,
     RedisMarks,
@@ -100,9 +102,7 @@ class Runtime:
             NotFound: there is no such tenant.
         """
         db = Database.connect(self.settings.database_url)
-        tenant_id = DEFAULT_TENANT
-        if tenant != DEFAULT_NAME:
-            tenant_id = _id_of(db, tenant)
+        tenant_id = DEFAULT_TENANT if tenant == DEFAULT_NAME else _id_of(db, tenant)
         scrubs = self.settings.scrub == "on"
         campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit, scrubs=scrubs)
         return ApiRuntime(
@@ -140,14 +140,9 @@ class Runtime:
     @asynccontextmanager
     async def installation(self, tenant: str) -> AsyncIterator[Installation]:
         """Where Twilio calls us for a tenant's senders."""
-        urls = PublicUrls(self.settings.public_base_url)
         async with self._asking(tenant) as (db, gateways, tenant_id):
-
-            async def hooks() -> HooksGateway:
-                self.settings.require_twilio()  # only who asks Twilio signs in
-                return await gateways.hooks(tenant_id)
-
-            yield Installation(db=db, tenant_id=tenant_id, urls=urls, hooks=hooks)
+            owner = await db.run(tenants.get, tenant_id)
+            yield assembly.installation(self.settings, owner, db=db, gateways=gateways)
 
     @asynccontextmanager
     async def _asking(self, tenant: str) -> AsyncIterator[tuple[AsyncDatabase, Gateways, int]]:
@@ -235,7 +230,8 @@ class Runtime:
         """A worker process's use cases, alive (see ``living``) while the block runs."""
         settings, parts, passing = self.settings, self.parts, self._crash_point()
         async with AsyncExitStack() as stack:
-            db = await self._open_db(stack, settings.slice_threads + SPARE_CONNECTIONS)
+            connections = settings.slice_threads + SPARE_CONNECTIONS
+            db = await self._open_db(stack, connections, keeps_plans=True)
             await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(settings.redis_url)
@@ -244,7 +240,8 @@ class Runtime:
             settlement = parts.settlement(
                 messages=parts.messages, enforcement=self._enforcement(), cache=cache
             )
-            permits, water = Permits(settings.concurrency), self._water(redis)
+            permits = Permits(settings.concurrency, ahead=AHEAD)
+            water = self._water(redis)
             owner = await stack.enter_async_context(
                 living(
                     db,
@@ -297,15 +294,11 @@ class Runtime:
             enforcement = self._enforcement(passing)
             yield WebhookRuntime(
                 db=db,
-                verifiers=Verifiers(
-                    db=db,
-                    accounts=Accounts.from_settings(self.settings),
-                    public_base_url=self.settings.public_base_url,
-                ),
+                verifiers=assembly.verifiers(self.settings, db),
                 texts=assembly.texts(db, Inbound(enforcement=enforcement)),
                 receipts=assembly.receipts(self.parts, db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
-                stream=EventStream(db=db) if self.settings.event_streams else None,
+                stream=assembly.stream(self.settings, db, enforcement),
                 cache=GatheredCache(RedisCache(redis)),
                 passing=passing,
                 heartbeat=Heartbeat(db=db, source=Source.WEBHOOK, rhythm=self.settings.rhythm),
@@ -345,6 +338,9 @@ class Runtime:
                 heartbeat=Heartbeat(db=db, source=Source.CONSUMER, rhythm=rhythm),
                 puller=puller,
                 scrubber=scrubber,
+                months=Months(db=db),
+                retention=assembly.retention(self.settings),
+                overhearing=Overhearing(db=db, providers=gateways, blocks=scrubber.blocks),
             )
 
     def _water(self, redis: Redis, *, writes: bool = True) -> HighWater:
@@ -367,10 +363,16 @@ class Runtime:
         return Database.connect(self.settings.database_url, pool_size=pool_size)
 
     async def _open_db(
-        self, stack: AsyncExitStack, pool_size: int = POOL_SIZE, *, claims: bool = True
+        self,
+        stack: AsyncExitStack,
+        pool_size: int = POOL_SIZE,
+        *,
+        claims: bool = True,
+        keeps_plans: bool = False,
     ) -> AsyncDatabase:
         self.settings.require_twilio()
-        db = AsyncDatabase.connect(self.settings.database_url, pool_size=pool_size)
+        url = self.settings.database_url
+        db = AsyncDatabase.connect(url, pool_size=pool_size, keeps_plans=keeps_plans)
         stack.push_async_callback(db.close)
         await db.run(require_usable)
         if claims:

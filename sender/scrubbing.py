@@ -6,33 +6,30 @@ the campaign was enqueued is committed: campaigns that wait together share one r
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from sender.domain.provider import MessageRecord, Refusals
-from sender.domain.scrub import (
-    ALERTS_OVERLAP,
-    FAILURES_OVERLAP,
-    ScrubSource,
-    blocks_since,
-    retry_after,
-)
-from sender.errors import ProviderRefused, SenderError
+from sender.block_reading import Account, BlockLog, BlockReading, Covered
+from sender.domain.intake import OVERLAP, blind_number
+from sender.domain.phone import SenderKind
+from sender.domain.scrub import GOOD_FOR, Found, ScrubSource, retry_after, together
+from sender.errors import SenderError
 from sender.log_reading import LogReading, ProviderLog
-from sender.lost_blocks import LostBlocks
 from sender.storage import alerts, pulls, scrubs
 from sender.storage.alerts import AlertKind
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
+from sender.storage.pulls import DueSender
 from sender.storage.scrubs import Waiting
 
 log = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
 
 #: Campaigns taken in one round.
 AT_A_TIME = 500
@@ -43,19 +40,6 @@ AGAIN_AFTER = timedelta(seconds=1)
 #: Readings at the same time, and those of one tenant: the consumer's connections to Postgres have
 #: STOPs to enforce, and no tenant's long log keeps all others waiting.
 READINGS_AT_A_TIME, OF_A_TENANT = 6, 3
-#: Messages of a number that are read at most, the newest: Twilio cannot be asked for failed ones
-#: alone, and takes most of a second for a thousand.
-MOST_MESSAGES = 20_000
-
-
-class BlockLog(Protocol):
-    """What Twilio keeps of people whom it did not text because they have opted out."""
-
-    def messages_from(self, sender: str) -> AsyncGenerator[list[MessageRecord]]:
-        """What was sent from a number or name, by the page, newest first."""
-
-    async def refusals(self, since: datetime) -> Refusals:
-        """The account's requests that were refused because of an opt-out."""
 
 
 class ProviderLogs(Protocol):
@@ -68,23 +52,44 @@ class ProviderLogs(Protocol):
         """Its blocks."""
 
 
+@dataclass(kw_only=True)
+class _Shared(Generic[Result]):
+    """A reading that several wait for; where it failed, it failed for all of them."""
+
+    begin: Callable[[], Awaitable[Result]]
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _result: Result | None = None
+    _failure: Exception | None = None
+
+    async def result(self) -> Result:
+        """What it came to; the first to ask reads, and again where Postgres was away."""
+        async with self._turn:
+            if self._failure is not None:
+                raise self._failure
+            if self._result is None:
+                self._result = await self._read()
+            return self._result
+
+    async def _read(self) -> Result:
+        try:
+            return await self.begin()
+        except DatabaseError:
+            raise
+        except Exception as exc:
+            self._failure = exc
+            raise
+
+
 @dataclass(frozen=True, kw_only=True)
-class _Found:
-    """What one or more readings came to."""
+class _Asked:
+    """A tenant's account, asked for all of its campaigns that wait together."""
 
-    #: People who were not known to have opted out, by source.
-    drift: Mapping[str, int] = field(default_factory=dict)
-    #: What could not be seen.
-    unseen: tuple[str, ...] = ()
-
-
-def _together(found: Iterable[_Found]) -> _Found:
-    drift: Counter[str] = Counter({source.value: 0 for source in ScrubSource})
-    unseen: dict[str, None] = {}
-    for one in found:
-        drift.update(one.drift)
-        unseen |= dict.fromkeys(one.unseen)
-    return _Found(drift=dict(drift), unseen=tuple(unseen))
+    provider: ProviderLog
+    account: Account
+    covered: _Shared[Covered]
+    refusals: _Shared[Found]
+    #: As many readings of the tenant at a time.
+    few: asyncio.Semaphore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,62 +99,85 @@ class Scrubber:
     db: AsyncDatabase
     providers: ProviderLogs
     reading: LogReading
-    lost_blocks: LostBlocks
+    blocks: BlockReading
     #: How long Twilio may be away before a campaign is held as one whose scrub has failed.
     patience: timedelta
-    most_messages: int = MOST_MESSAGES
-    _under_way: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    #: The campaigns that are scrubbed for, by sender.
+    _busy: dict[int, Sequence[Waiting]] = field(default_factory=dict)
+    _under_way: set[asyncio.Task[None]] = field(default_factory=set)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READINGS_AT_A_TIME))
+    _few: defaultdict[int, asyncio.Semaphore] = field(
+        default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(OF_A_TENANT))
+    )
 
     async def round(self) -> int:
         """Begin the scrubs that are due; how many campaigns wait for them. Does not wait itself.
 
+        Each sender's end by themselves: another's long log, or its failure, holds up nobody else's.
+
         Raises:
             DatabaseError: they could not be asked for.
         """
-        busy = list(self._under_way)
-        found = await self.db.run(scrubs.claim, lease=LEASE, limit=AT_A_TIME, busy=busy)
-        by_tenant: dict[int, list[Waiting]] = {}
+        found = await self.db.run(scrubs.claim, lease=LEASE, limit=AT_A_TIME, busy=list(self._busy))
+        by_tenant: defaultdict[int, defaultdict[int, list[Waiting]]]
+        by_tenant = defaultdict(lambda: defaultdict(list))
         for one in found:
-            by_tenant.setdefault(one.tenant_id, []).append(one)
-        for tenant_id, waiting in by_tenant.items():
-            task = asyncio.create_task(self._tenant(tenant_id, waiting))
-            self._under_way[tenant_id] = task
-            task.add_done_callback(partial(self._done, tenant_id))
+            by_tenant[one.tenant_id][one.sender_id].append(one)
+        for tenant_id, by_sender in by_tenant.items():
+            asked = _Shared(begin=partial(self._ask, tenant_id, list(by_sender)))
+            for sender_id, waiting in by_sender.items():
+                task = asyncio.create_task(self._sender(asked, waiting))
+                self._busy[sender_id] = waiting
+                self._under_way.add(task)
+                task.add_done_callback(partial(self._done, sender_id))
         return len(found)
 
-    def _done(self, tenant_id: int, _task: asyncio.Task[None]) -> None:
-        del self._under_way[tenant_id]
+    def _done(self, sender_id: int, task: asyncio.Task[None]) -> None:
+        del self._busy[sender_id]
+        self._under_way.discard(task)
+
+    async def again(self) -> int:
+        """Have campaigns scrubbed again that are held for long; how many.
+
+        Raises:
+            DatabaseError: they could not be asked for.
+        """
+        return await self.db.run(scrubs.ask_of_held, older_than=GOOD_FOR)
 
     async def finish(self) -> None:
         """Wait for the scrubs under way."""
-        await asyncio.gather(*self._under_way.values())
+        await asyncio.gather(*self._under_way)
 
     async def close(self) -> None:
-        """Break off; whoever lives does them again."""
-        tasks = list(self._under_way.values())
+        """Break off; whoever lives does them again at once."""
+        tasks, begun = list(self._under_way), [one for ones in self._busy.values() for one in ones]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if begun:
+            try:
+                await self.db.run(scrubs.give_back, begun)
+            except DatabaseError as exc:  # then once their lease is over
+                log.warning("scrubs_not_given_back", error=told(exc))
 
-    async def _tenant(self, tenant_id: int, waiting: Sequence[Waiting]) -> None:
-        """Scrub for all that wait, or put them off, through a short absence of Postgres.
+    async def _sender(self, asked: _Shared[_Asked], waiting: Sequence[Waiting]) -> None:
+        """Scrub for a sender's campaigns, or put them off, through a short absence of Postgres.
 
         After a longer one they are due again, for whoever lives, as soon as their lease is over.
         """
         give_up_at = time.monotonic() + LEASE.total_seconds() / 2
         while time.monotonic() < give_up_at:
             try:
-                await self._try(tenant_id, waiting)
+                await self._try(asked, waiting)
             except DatabaseError as exc:
-                log.warning("scrub_not_kept", tenant=tenant_id, error=told(exc))
+                log.warning("scrub_not_kept", sender=waiting[0].sender_id, error=told(exc))
                 await asyncio.sleep(AGAIN_AFTER.total_seconds())
             else:
                 return
 
-    async def _try(self, tenant_id: int, waiting: Sequence[Waiting]) -> None:
+    async def _try(self, asked: _Shared[_Asked], waiting: Sequence[Waiting]) -> None:
         try:
-            await self._scrub(tenant_id, waiting)
+            await self._scrub(await asked.result(), waiting)
         except DatabaseError:
             raise
         except Exception as exc:  # noqa: BLE001  # whatever it is, they wait, and somebody is told
@@ -157,24 +185,12 @@ class Scrubber:
             why = str(exc) if isinstance(exc, SenderError) else type(exc).__name__
             await self._put_off(waiting, why)
 
-    async def _scrub(self, tenant_id: int, waiting: Sequence[Waiting]) -> None:
-        by_sender: dict[int, list[Waiting]] = {}
-        for one in waiting:
-            by_sender.setdefault(one.sender_id, []).append(one)
-        provider = await self.providers.of(tenant_id)
-        blocks = await self.providers.blocks(tenant_id)
-        few = asyncio.Semaphore(OF_A_TENANT)
-        refused, *found = await _all(
-            self._refusals(blocks, tenant_id, list(by_sender), few),
-            *(self._sender(provider, blocks, ones[0], few) for ones in by_sender.values()),
-        )
-        for ones, heard in zip(by_sender.values(), found, strict=True):
-            both = _together([refused, heard])
-            ids = [each.campaign_id for each in ones]
-            unseen = "; ".join(both.unseen)
-            await self.db.run(scrubs.end, ids, drift=both.drift, unseen=unseen)
-            tell = log.warning if any(both.drift.values()) else log.info
-            tell("scrubbed", campaigns=ids, unknown=both.drift, unseen=unseen)
+    async def _scrub(self, asked: _Asked, waiting: Sequence[Waiting]) -> None:
+        found = together(await _all(asked.refusals.result(), self._messages(asked, waiting[0])))
+        ids, unseen = [one.campaign_id for one in waiting], "; ".join(found.unseen)
+        await self.db.run(scrubs.end, waiting, drift=found.drift, unseen=unseen)
+        tell = log.warning if any(found.drift.values()) else log.info
+        tell("scrubbed", campaigns=ids, unknown=found.drift, unseen=unseen)
 
     async def _put_off(self, waiting: Sequence[Waiting], why: str) -> None:
         log.warning("scrub_put_off", campaigns=[one.campaign_id for one in waiting], error=why)
@@ -185,90 +201,81 @@ class Scrubber:
     def _try_later(self, tx: Transaction, one: Waiting, why: str) -> bool:
         gives_up = one.waited >= self.patience
         rest = retry_after(one.tries)
-        held = scrubs.put_off(tx, one.campaign_id, why=why, rest=rest, gives_up=gives_up)
+        held = scrubs.put_off(tx, one, why=why, rest=rest, gives_up=gives_up)
         if held:
             about = {"tenant_id": one.tenant_id, "campaign_id": one.campaign_id}
             alerts.raise_alert(tx, AlertKind.SCRUB_FAILED, **about, detail={"why": why}, once=True)
         return held
 
-    async def _sender(
-        self, provider: ProviderLog, blocks: BlockLog, campaign: Waiting, few: asyncio.Semaphore
-    ) -> _Found:
+    async def _ask(self, tenant_id: int, sender_ids: Sequence[int]) -> _Asked:
+        """Turn to a tenant's account; what all of its campaigns need is read once."""
+        provider = await self.providers.of(tenant_id)
+        blocks = await self.providers.blocks(tenant_id)
+        account = await self.blocks.open(tenant_id, blocks, provider, sender_ids)
+        few = self._few[tenant_id]
+        return _Asked(
+            provider=provider,
+            account=account,
+            covered=_Shared(begin=lambda: self._one(few, partial(self.blocks.account, account))),
+            refusals=_Shared(begin=lambda: self._one(few, partial(self.blocks.refusals, account))),
+            few=few,
+        )
+
+    async def _one(self, few: asyncio.Semaphore, read: Callable[[], Awaitable[Result]]) -> Result:
+        async with few, self._room:
+            return await read()
+
+    async def _messages(self, asked: _Asked, campaign: Waiting) -> Found:
         """What the message log tells of a campaign's sender: of each number, if it is a service."""
-        behind = await self.db.run(pulls.behind, campaign.sender_id)
-        heard: list[_Found] = []
+        covered = await asked.covered.result()
+        behind = await self._behind(campaign)
+        heard: list[Found] = [covered.found]
         if behind and behind[0].is_service:  # by which its numbers become known
-            heard.append(await self._inbound(provider, behind[0], few))
-            behind = (await self.db.run(pulls.behind, campaign.sender_id))[1:]
-        for_inbound = [self._inbound(provider, number, few) for number in behind]
+            service = behind[0]
+            read = partial(self.reading.read_service, asked.provider, service)
+            heard.append(_unseen(service, (await self._one(asked.few, read)).blind))
+            behind = (await self._behind(campaign))[1:]
+        for_inbound = [self._inbound(asked, covered, number) for number in behind]
         addresses = [(number.id, number.address) for number in behind]
-        if not behind and not heard:  # a name: it has no inbound messages
+        if not behind and len(heard) == 1:  # a name: it has no inbound messages
             addresses = [(campaign.sender_id, campaign.sender)]
-            heard.append(_Found(unseen=(f"nobody can reply to {campaign.sender}",)))
+            heard.append(Found(unseen=(f"nobody can reply to {campaign.sender}",)))
         for_failed = [
-            self._failures(blocks, campaign.tenant_id, id_, address, few)
-            for id_, address in addresses
+            self._one(asked.few, partial(self.blocks.number, asked.account, sender_id, address))
+            for sender_id, address in addresses
+            if sender_id not in covered.sender_ids
         ]
-        return _together([*heard, *await _all(*for_inbound, *for_failed)])
+        return together([*heard, *await _all(*for_inbound, *for_failed)])
 
-    async def _inbound(
-        self, provider: ProviderLog, sender: pulls.DueSender, few: asyncio.Semaphore
-    ) -> _Found:
-        async with few, self._room:
-            heard = await self.reading.read(provider, sender)
-        unseen = (f"texts to {sender.address} ({heard.blind})",) if heard.blind else ()
-        return _Found(drift={ScrubSource.INBOUND: heard.newly_out}, unseen=unseen)
+    async def _behind(self, campaign: Waiting) -> list[DueSender]:
+        async with self._room:
+            return await self.db.run(pulls.behind, campaign.sender_id)
 
-    async def _failures(
-        self, log_: BlockLog, tenant_id: int, sender_id: int, address: str, few: asyncio.Semaphore
-    ) -> _Found:
-        """Apply the blocks among a number's messages since it was last read."""
-        asked_at = await self.db.run(pulls.now)
-        upto = await self.db.run(scrubs.blocks_upto, sender_id)
-        since = blocks_since(upto, at=asked_at, overlap=FAILURES_OVERLAP)
-        newly_out = read = 0
-        unseen: tuple[str, ...] = ()
-        async with few, self._room, aclosing(log_.messages_from(address)) as pages:
-            async for page in pages:
-                new = [record for record in page if record.date_created >= since]
-                newly_out += await self.lost_blocks.failed(tenant_id, sender_id, new)
-                read += len(page)
-                if not new:
-                    break
-                if read >= self.most_messages:
-                    oldest = min(record.date_created for record in page)
-                    unseen = (f"failures of {address} before {oldest:%Y-%m-%d %H:%M}Z",)
-                    break
-        await self.db.run(scrubs.blocks_read, sender_id, asked_at)
-        return _Found(drift={ScrubSource.FAILURES: newly_out}, unseen=unseen)
-
-    async def _refusals(
-        self, log_: BlockLog, tenant_id: int, sender_ids: Sequence[int], few: asyncio.Semaphore
-    ) -> _Found:
-        """Apply the account's refused requests since they were last read.
-
-        A key that may not read alerts holds nobody: nothing else needs them.
-        """
-        asked_at = await self.db.run(pulls.now)
-        upto = await self.db.run(scrubs.alerts_upto, tenant_id)
-        since = blocks_since(upto, at=asked_at, overlap=ALERTS_OVERLAP)
-        async with few, self._room:
-            try:
-                found = await log_.refusals(since)
-            except ProviderRefused as exc:
-                return _Found(unseen=(f"alerts: {exc}",))
-            newly_out = await self.lost_blocks.refused(tenant_id, sender_ids, found.requests)
-        await self.db.run(scrubs.alerts_read, tenant_id, asked_at)
-        unseen: tuple[str, ...] = (f"{found.left_out} alerts",) if found.left_out else ()
-        if not found.whole:
-            unseen += ("older alerts",)
-        return _Found(drift={ScrubSource.ALERTS: newly_out}, unseen=unseen)
+    async def _inbound(self, asked: _Asked, covered: Covered, number: DueSender) -> Found:
+        """What was texted to a number, unless the account's log has shown that."""
+        if _is_covered(covered, number):
+            kind = SenderKind(number.kind)
+            blind = blind_number(kind, heard=number.heard, dropped=number.dropped)
+            return _unseen(number, blind)
+        read = partial(self.reading.read, asked.provider, number)
+        heard = await self._one(asked.few, read)
+        found = Found(drift={ScrubSource.INBOUND: heard.newly_out})
+        return together([found, _unseen(number, heard.blind)])
 
 
-async def _all(*readings: Coroutine[Any, Any, _Found]) -> list[_Found]:
+def _is_covered(covered: Covered, number: DueSender) -> bool:
+    mark = number.watermark
+    return covered.since is not None and mark is not None and mark - OVERLAP >= covered.since
+
+
+def _unseen(sender: DueSender, blind: str | None) -> Found:
+    return Found(unseen=(f"texts to {sender.address} ({blind})",) if blind else ())
+
+
+async def _all(*readings: Coroutine[Any, Any, Found]) -> list[Found]:
     """What all of them found, once none is under way; raises what one of them did."""
     results = await asyncio.gather(*readings, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return [one for one in results if isinstance(one, _Found)]
+    return [one for one in results if isinstance(one, Found)]

@@ -25,19 +25,17 @@ import structlog
 
 from sender.absence import Patience, through_absence
 from sender.budgets import Budget
-from sender.config import BEGIN_WITHIN, LEASE, SEND_DEADLINE
+from sender.config import LEASE
 from sender.crashing import CrashPoint, Passing, pass_by
 from sender.domain.admission import Admission, Pace, Verdict
-from sender.domain.message import Guarded, OutboundText
-from sender.domain.outcome import Outcome
-from sender.domain.provider import HandOff
+from sender.domain.message import Guarded
 from sender.domain.rests import Rest, RestReason
 from sender.errors import ConfigurationError, PacingUnavailable
 from sender.experience import Experience
+from sender.handing_off import Gateway, HandOffs
 from sender.high_water import HighWater
 from sender.permits import Permits
 from sender.send_clock import send_clock
-from sender.settlement import Handed
 from sender.settling import Settler
 from sender.storage import campaigns, consent, senders
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
@@ -58,13 +56,6 @@ BUG_REST = timedelta(seconds=30)
 #: A slice is tried to be given back, once a second, for as long as its lease could last: until then
 #: nobody else works on it.
 CLOSE_PATIENCE = Patience(attempts=int(LEASE.total_seconds()))
-
-
-class Gateway(Protocol):
-    """Twilio, as the pump sees it."""
-
-    async def send(self, text: OutboundText, *, deadline: float, connect_by: float) -> HandOff:
-        """Make one create request, or none; never raises for what the wire does."""
 
 
 class Gateways(Protocol):
@@ -197,12 +188,21 @@ class _SliceRun:
     budget: Budget
     rests: _Rests = _Rests()
     stopped: bool = False
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         pump, work = self.pump, self.work
         self.pace = pace_of(work)
         self.in_flight = pump.experience.account(work.tenant_id, pump.permits)
+        self.hands = HandOffs(
+            work=work,
+            in_flight=self.in_flight,
+            budget=self.budget,
+            settler=pump.settler,
+            experience=pump.experience,
+            pauses=pump.lookup,
+            passing=pump.passing,
+            on_rest=self._must_rest,
+        )
         self.texts = DueTexts(db=pump.db, messages=pump.messages, work=work, pace=self.pace)
         self.turn = Turn(
             db=pump.db, slices=pump.slices, work=work, pace=self.pace, stopping=pump.stopping
@@ -211,7 +211,7 @@ class _SliceRun:
     async def drain(self) -> _Rests:
         """Send what is due, then wait for what is in flight; how long to rest then."""
         try:
-            self.gateway = await self.pump.gateways.of(self.work.tenant_id)
+            self.hands.gateway = await self.pump.gateways.of(self.work.tenant_id)
             while not await self._must_end():
                 texts = await self.texts.read()
                 if texts is None:
@@ -227,8 +227,7 @@ class _SliceRun:
             log.warning("database_unavailable", slice=self.work.slice_id, error=told(exc))
             self._stop(sender=Rest(length=REST, why=RestReason.DATABASE_UNAVAILABLE))
         finally:
-            if self.tasks:
-                await asyncio.wait(self.tasks)
+            await self.hands.all_settled()
         return self.rests
 
     def _stop(self, *, slice_: timedelta = timedelta(), sender: Rest | None = None) -> None:
@@ -238,6 +237,13 @@ class _SliceRun:
         longest = before.sender if sender is None else sender.or_longer(before.sender)
         self.rests = _Rests(slice=max(slice_, before.slice), sender=longest)
 
+    def _must_rest(self, rest: Rest) -> None:
+        """An answer says that the sender must rest."""
+        if not self.stopped:
+            seconds = rest.length.total_seconds()
+            log.warning(rest.why.value, sender=self.work.sender_id, rest=seconds)
+        self._stop(sender=rest)
+
     async def _must_end(self) -> bool:
         return self.stopped or await self.turn.is_over()
 
@@ -245,14 +251,15 @@ class _SliceRun:
         """Window after window, until none is left or the run must end."""
         while waiting and not await self._must_end():
             answer = await self._send_window(waiting)
-            if self._is_outage and self.tasks:
-                await asyncio.wait(self.tasks)
+            if self._is_outage:
+                await self.hands.all_settled()
             if answer.wait and not self.stopped and (rest := await self.turn.wait(answer.wait)):
                 why = RestReason.THROTTLED if answer.paused else RestReason.PACE
                 self._stop(sender=Rest(length=rest, why=why))
 
     async def _send_window(self, waiting: deque[DueText]) -> Admission:
         """Take the next window through all steps; what Redis said to it."""
+        await self.pump.settler.room()
         count = await self.in_flight.take(min(self._window, len(waiting)))
         began, begun = 0.0, 0
         try:
@@ -315,7 +322,9 @@ class _SliceRun:
         guard = partial(pump.messages.guard, owner=pump.owner, lease=LEASE, seen=seen)
         pump.passing(CrashPoint.BEFORE_GUARD)
         try:
-            found = await pump.db.run(self.budget.guard, texts, guard, at=began)
+            # Caps are counted in the guard's transaction; without, the guard is one by itself.
+            run = pump.db.run if self.work.capped else pump.db.run_alone
+            found = await run(self.budget.guard, texts, guard, at=began)
         except DatabaseError:
             # The commit may have happened; none of these rows was sent, so they may go back.
             await self._undo([text.row for text in texts])
@@ -334,9 +343,7 @@ class _SliceRun:
         """Start the hand-offs, each of which gives its own permit back; how many."""
         for text in window:
             if licence := guarded.get(text.row.id):
-                task = asyncio.create_task(self._hand_off(text, licence, began))
-                self.tasks.add(task)
-                task.add_done_callback(self.tasks.discard)
+                self.hands.begin(text, licence, began)
         return len(guarded)
 
     async def _undo(self, rows: Sequence[DueMessage]) -> None:
@@ -345,40 +352,6 @@ class _SliceRun:
             await pump.db.run(pump.messages.put_back, mine, owner=pump.owner, reason="guard_broke")
         except DatabaseError as exc:  # the sweeper will call them in_doubt: slower, still safe
             log.warning("put_back_failed", rows=len(mine), error=told(exc))
-
-    async def _hand_off(self, text: DueText, licence: Guarded, began: float) -> None:
-        outbound = OutboundText(
-            message_id=licence.message_id,
-            sender=self.work.sender,
-            recipient=text.row.recipient,
-            body=text.body,
-            validity=self.work.validity,
-        )
-        self.in_flight.begin()
-        try:
-            hand_off = await self.gateway.send(
-                outbound,
-                deadline=began + SEND_DEADLINE.total_seconds(),
-                connect_by=began + BEGIN_WITHIN.total_seconds(),
-            )
-            self.pump.passing(CrashPoint.AFTER_ANSWER)
-            handed = Handed(guarded=licence, hand_off=hand_off)
-            try:
-                self.budget.note(hand_off.outcome, text.segments, at=began)
-                await self._learn(hand_off.outcome, began)
-            finally:  # whatever goes wrong there, what the provider said is stored
-                await self.pump.settler.settled(handed)
-        finally:
-            self.in_flight.end()
-
-    async def _learn(self, outcome: Outcome, began: float) -> None:
-        """Let those that come after know of an answer; stop if the sender must rest."""
-        pump, work = self.pump, self.work
-        rest = await pump.experience.learn(outcome, work=work, began=began, pauses=pump.lookup)
-        if rest is not None:
-            if not self.stopped:
-                log.warning(rest.why.value, sender=work.sender_id, rest=rest.length.total_seconds())
-            self._stop(sender=rest)
 
     async def _settle_refused(self, refused: Sequence[DueText]) -> None:
         """Give suppressed rows their reason; stop if the campaign as a whole may not send."""

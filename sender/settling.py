@@ -38,9 +38,18 @@ class Settler:
             work=self._settle, gather=GATHER, largest=LARGEST
         )
 
-    async def settled(self, handed: Handed) -> None:
-        """Return once this hand-off's outcome is committed (or given up on, with a log line)."""
-        await self._batches.submit(handed)
+    def submit(self, handed: Handed) -> asyncio.Future[None]:
+        """Settle a hand-off; done once that is committed, or given up on with a log line."""
+        return self._batches.submit(handed)
+
+    async def room(self) -> None:
+        """Return once there is room for a window's answers.
+
+        Slots are free before answers are committed. Where commits fall behind, or fail, no more is
+        begun than a crash may leave in doubt.
+        """
+        while self._batches.waiting > LARGEST:  # noqa: ASYNC110  # rare, and not for long
+            await asyncio.sleep(GATHER.total_seconds())
 
     async def _settle(self, batch: Sequence[Handed]) -> Sequence[None]:
         """Commit a batch, however long Postgres is away, within reason."""

@@ -50,7 +50,7 @@ class DueTexts:
         return await self._rendered(await self._worth_it(rows))
 
     async def _rows(self) -> list[DueMessage]:
-        return await self.db.run(
+        return await self.db.run_alone(
             self.messages.due,
             campaign_id=self.work.campaign_id,
             after=self._after,

@@ -11,7 +11,7 @@ from sender.domain.story import CauseRecord, IncidentStory, MessageStory
 from sender.domain.timeline import Entry, timeline
 from sender.errors import NotFound
 from sender.recipients import recipient_of
-from sender.storage import campaigns, consent, reports, stories
+from sender.storage import campaigns, consent, reports, retention, stories
 from sender.storage.database import Database
 from sender.storage.reports import CampaignReport
 from sender.storage.stories import Incident
@@ -33,6 +33,8 @@ class RecipientTrace:
     incidents: Sequence[IncidentStory]
     #: All that happened, in time order.
     timeline: Sequence[Entry]
+    #: Messages of campaigns created before that were deleted; ``None``: none were.
+    messages_kept_since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +67,14 @@ class Tracing:
         with self.db.snapshot() as tx:
             known = stories.known(tx, **who)
             active = consent.suppressions_of(tx, **who)
+            kept_since = retention.kept_since(tx)
         return RecipientTrace(
             recipient=who["recipient"],
             suppressed_by=active,
             messages=known.messages,
             incidents=known.incidents,
             timeline=timeline(known),
+            messages_kept_since=kept_since,
         )
 
     def incidents(

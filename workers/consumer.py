@@ -38,12 +38,20 @@ ALERT_EVERY = timedelta(seconds=2)
 FORWARD_EVERY = timedelta(seconds=1)
 #: A link a minute: `verify` asks twice for each, and a year has half a million minutes.
 SEAL_EVERY = timedelta(minutes=1)
+#: Months are made months ahead; soon after a start, should it have been away for as long.
+MAKE_MONTHS_EVERY = timedelta(minutes=10)
+#: There is something to delete once a month.
+DELETE_EVERY = timedelta(hours=6)
 #: STOPs are stored while no worker runs, so that the mark must rise then as well.
 LOOK_EVERY = timedelta(seconds=1)
 #: A campaign waits for its scrub from when it is enqueued.
 SCRUB_EVERY = timedelta(milliseconds=100)
+#: Between two looks for campaigns that are held for long: an hour is what a scrub is good for.
+SCRUB_AGAIN_EVERY = timedelta(minutes=1)
 #: Between two looks for senders whose inbound messages are to be read; each has its own rhythm.
 PULL_EVERY = timedelta(seconds=1)
+#: Between two looks for accounts whose whole log is to be read.
+OVERHEAR_EVERY = timedelta(seconds=10)
 #: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
 INSPECT_EVERY = timedelta(seconds=2)
 COMPARE_EVERY = timedelta(minutes=1)
@@ -72,6 +80,9 @@ def _duties(
     async def seal() -> object:
         return await asyncio.to_thread(use_cases.sealer.seal)
 
+    async def delete_old() -> object:
+        return await asyncio.to_thread(use_cases.retention.run)
+
     async def look() -> object:
         return await use_cases.water.look(use_cases.db)
 
@@ -85,12 +96,17 @@ def _duties(
         (use_cases.alerting.deliver, ALERT_EVERY),
         (use_cases.forwarding.deliver, FORWARD_EVERY),
         (seal, SEAL_EVERY),
+        (use_cases.months.make, MAKE_MONTHS_EVERY),
         (use_cases.scrubber.round, SCRUB_EVERY),
+        (use_cases.scrubber.again, SCRUB_AGAIN_EVERY),
     ]
     if heartbeat.is_demanded:
         duties.append((heartbeat.beat, heartbeat.rhythm.beat_every))
+    if use_cases.retention.deletes:
+        duties.append((delete_old, DELETE_EVERY))
     if puller.rhythm.pulls:
         duties.append((puller.round, PULL_EVERY))
+        duties.append((use_cases.overhearing.round, OVERHEAR_EVERY))
     return duties
 
 

@@ -10,11 +10,11 @@ from enum import StrEnum
 
 import structlog
 
+from sender.seldom import Seldom
 from sender.storage import incidents
 from sender.storage.database import AsyncDatabase, DatabaseError, told
 from sender.storage.texts import storable
 from workers import metrics
-from workers.seldom import Seldom
 
 log = structlog.get_logger(__name__)
 

@@ -6,9 +6,9 @@ import structlog
 from celery import Celery, Task
 from kombu.exceptions import OperationalError
 
+from sender.seldom import Seldom
 from workers.process import WorkerProcess
 from workers.pulse import PULSE
-from workers.seldom import Seldom
 
 log = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from sender.crashing import CrashPoint
 from sender.domain.inbound import InboundText
 from sender.domain.receipt import Receipt
 from sender.domain.stream import StreamEvent
-from sender.errors import ConfigurationError, MalformedWebhook, NotFound, SenderError
+from sender.errors import ConfigurationError, MalformedWebhook, NotFound
 from sender.gateway import (
     TWIML_CONTENT_TYPE,
     Form,
@@ -29,6 +29,8 @@ from sender.gateway import (
     failure_from_form,
     inbound_from_form,
     is_json,
+    is_sid,
+    names_body,
     parse_form,
     parse_json,
     receipt_from_form,
@@ -37,15 +39,15 @@ from sender.gateway import (
 from sender.parts import Parts, WebhookRuntime
 from sender.receipts import Refusal
 from sender.runtime import Runtime
+from sender.seldom import Seldom
 from sender.storage.database import DatabaseError, told
-from sender.storage.migrate import require_still_usable
 from workers import metrics
 from workers.beating import beating
 from workers.bodies import TooLarge, read_body
 from workers.collecting import collect_seldom
 from workers.lanes import Crowded, Lane
+from workers.readiness import Readiness
 from workers.refusals import Refusals, Refused
-from workers.seldom import Seldom
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +85,7 @@ def create_app(
                 # As many as fit into transactions; the others wait outside, and not for ever.
                 "storing": Lane(places=use_cases.texts.room, within=TURN_WITHIN),
                 "scrapes": Seldom(SCRAPE_EVERY),
+                "readiness": Readiness(db=use_cases.db),
             }
 
     routes = [
@@ -200,20 +203,20 @@ async def events(request: Request) -> Response:
 
     Twilio posts all of it again, for four hours, unless the answer is 2xx within 5 s.
     """
-    use_cases = _use_cases(request)
-    if use_cases.stream is None:
+    use_cases, sid = _use_cases(request), str(request.path_params["account_sid"])
+    if use_cases.stream is None or not is_sid(sid):
         return Response(status_code=404)
     batch = await _signed_events(request)
     if isinstance(batch, Response):
         return batch
     try:
-        fresh = await use_cases.stream.unseen(batch)
+        fresh = await use_cases.stream.unseen(sid, batch)
         metrics.EVENTS.labels("seen").inc(len(batch) - len(fresh))
         receipts = await use_cases.stream.receipts(fresh)
         work = [_apply(request, one, receipts.get(one.id)) for one in fresh]
-        went = await asyncio.gather(*work)
-        done = [one for one, is_done in zip(fresh, went, strict=True) if is_done]
-        await use_cases.stream.applied(done)
+        went = await asyncio.gather(*work, return_exceptions=True)
+        done = [one for one, said in zip(fresh, went, strict=True) if _is_done(said)]
+        await use_cases.stream.applied(sid, done)
     except DatabaseError as exc:
         log.error("events_not_stored", error=told(exc))
         return Response(status_code=_NOT_STORED)
@@ -221,20 +224,22 @@ async def events(request: Request) -> Response:
 
 
 async def _signed_events(request: Request) -> list[StreamEvent] | Response:
-    """The events, if the account in the path signed them; otherwise the answer to give."""
+    """The events, if the account in the path signed them; otherwise the answer to give.
+
+    Batches are large: only of whom has signed the URL is one read at all.
+    """
     use_cases, sid = _use_cases(request), str(request.path_params["account_sid"])
+    url = _path_and_query(request)
     try:
-        body = await read_body(request, largest=LARGEST_BATCH)
-        url = _path_and_query(request)
-        signed = await use_cases.verifiers.verify_json(sid, url, body, request.headers)
+        signed = await use_cases.verifiers.verify_url(sid, url, request.headers)
+        body = await read_body(request, largest=LARGEST_BATCH) if signed else b""
     except TooLarge:
         return await _refuse(request, Refused.TOO_LARGE)
     except MalformedWebhook:
         return await _refuse(request, Refused.UNREADABLE)
     except (DatabaseError, ConfigurationError) as exc:
-        log.error("signature_not_checked", error=told(exc))
-        return Response(status_code=_NOT_STORED)
-    if not signed:
+        return _not_checked(request, exc)
+    if not signed or not names_body(url, body):
         return await _refuse(request, Refused.SIGNATURE)
     try:
         return events_from_json(body, callback_base=use_cases.verifiers.public_base_url)
@@ -242,8 +247,17 @@ async def _signed_events(request: Request) -> list[StreamEvent] | Response:
         return await _refuse(request, Refused.MALFORMED, webhook="events", what=str(exc))
 
 
-async def _apply(request: Request, event: StreamEvent, receipt: Receipt | None) -> bool:
-    """Apply one event as its webhook would be; whether it need not come again."""
+def _is_done(said: Response | BaseException) -> bool:
+    """Whether an event need not come again. What one of them meets costs the others nothing."""
+    if isinstance(said, BaseException):
+        log.error("event_not_applied", error=type(said).__name__)
+    is_done = isinstance(said, Response) and said.status_code != _NOT_STORED
+    metrics.EVENTS.labels("done" if is_done else "not_yet").inc()
+    return is_done
+
+
+async def _apply(request: Request, event: StreamEvent, receipt: Receipt | None) -> Response:
+    """Apply one event as its webhook would be; what that would be answered."""
     use_cases, answer = _use_cases(request), Response(status_code=204)
     if event.problem:
         await _refuse(request, Refused.MALFORMED, webhook="events", what=event.problem)
@@ -253,9 +267,9 @@ async def _apply(request: Request, event: StreamEvent, receipt: Receipt | None) 
         answer = await _count(use_cases, receipt)
     elif isinstance(event.news, InboundText):
         answer = await _inbound_event(request, event.news)
-    is_done = answer.status_code != _NOT_STORED
-    metrics.EVENTS.labels("done" if is_done else "not_yet").inc()
-    return is_done
+    elif use_cases.stream is not None:  # of another system's message: a 21610 counts all the same
+        await use_cases.cache.add(await use_cases.stream.block(event))
+    return answer
 
 
 async def _inbound_event(request: Request, text: InboundText) -> Response:
@@ -283,9 +297,16 @@ async def _signed_form(request: Request) -> Form | Response:
             _path_and_query(request), form, request.headers, json=body if json else None
         )
     except (DatabaseError, ConfigurationError) as exc:
-        log.error("signature_not_checked", error=told(exc))
-        return Response(status_code=_NOT_STORED)
+        return _not_checked(request, exc)
     return form if signed else await _refuse(request, Refused.SIGNATURE)
+
+
+def _not_checked(request: Request, exc: Exception) -> Response:
+    """Anybody can have us try: there is a line now and then."""
+    refusals: Refusals = request.state.refusals
+    if refusals.lines.is_time("signature_not_checked"):
+        log.error("signature_not_checked", error=told(exc))
+    return Response(status_code=_NOT_STORED)
 
 
 async def _refuse(request: Request, why: Refused, **detail: str) -> Response:
@@ -308,9 +329,8 @@ async def healthz(_: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """The process can store a STOP now."""
-    try:
-        await _use_cases(request).db.run(require_still_usable)
-    except (DatabaseError, SenderError):
+    readiness: Readiness = request.state.readiness
+    if not await readiness.is_ready():
         return PlainTextResponse("the database cannot be used\n", status_code=_NOT_STORED)
     return PlainTextResponse("ready\n")
 

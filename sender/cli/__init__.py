@@ -17,6 +17,7 @@ from sender.cli import (
     platform,
     processes,
     restoring,
+    retention,
     suppression,
     tenants,
     tracing,
@@ -45,6 +46,7 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(tracing.app)
 app.add_typer(workers.app)
 app.add_typer(restoring.app)
+app.add_typer(retention.app, name="retention")
 app.add_typer(suppression.app, name="suppression")
 app.add_typer(numbers.app, name="numbers")
 app.add_typer(platform.app, name="platform")

@@ -11,10 +11,10 @@ import typer
 from sender.api import Campaign, Client
 from sender.cli import reporting
 from sender.cli.opening import Tenant, client_of
+from sender.cli.scrubs import scrubbed
 from sender.cli.showing import AsJson, console, fields_of, show_json, show_table, shown
 from sender.domain.campaign import Progress
 from sender.domain.message import State
-from sender.domain.scrub import Scrub, ScrubOutcome, ScrubSource
 from sender.storage.campaigns import CampaignSummary, Obstacles, Result
 from sender.storage.tenants import DEFAULT_NAME
 
@@ -178,21 +178,12 @@ def _show_progress(progress: Progress) -> None:
         if when:
             console.print(f"{word} {shown(when)}")
     if progress.scrub:
-        console.print(_scrubbed(progress.scrub), markup=False)
+        console.print(scrubbed(progress.scrub), markup=False)
     rows = (
         (state, reason, messages, f"{messages / max(progress.recipients, 1):.1%}")
         for (state, reason), messages in _by_state(progress)
     )
     show_table(("state", "reason", "messages", "share"), rows, empty="it has no messages")
-
-
-def _scrubbed(scrub: Scrub) -> str:
-    """What the scrub before it came to."""
-    if scrub.outcome is not ScrubOutcome.DONE:
-        return f"scrub {scrub.outcome}" + (f": {scrub.why}" if scrub.why else "")
-    drift = ", ".join(f"{source} {scrub.drift.get(source, 0)}" for source in ScrubSource)
-    unseen = f"; Twilio could not show: {scrub.unseen}" if scrub.unseen else ""
-    return f"scrub found opt-outs that were not known: {drift}{unseen}"
 
 
 def _by_state(progress: Progress) -> list[tuple[tuple[str, str], int]]:

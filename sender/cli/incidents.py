@@ -71,9 +71,11 @@ def list_(
     if json:
         show_json({"incidents": [_plain(one, reveal=reveal) for one in found]})
         return
-    columns = ("id", "when", "in", "number", "cause", "evidence")
+    columns = ("id", "when", "in", "number", "cause", "their STOP")
     rows = (_line(one, reveal=reveal) for one in found[:_SHOWN])
     show_table(columns, rows, empty="there is no incident")
+    causes = dict.fromkeys(one.cause for one in found[:_SHOWN])
+    console.print(*(f"{cause}: {MEANINGS[cause]}" for cause in causes), sep="\n")
     if len(found) > _SHOWN:
         console.print(f"{len(found) - _SHOWN} more not shown here (--json has all)")
 
@@ -100,12 +102,22 @@ def _line(one: Incident, *, reveal: bool) -> tuple[object, ...]:
 
 
 def _evidence(one: Incident) -> str:
-    """What decided, in a word or two."""
+    """When it came: before or after our request began, or how late after Twilio had it."""
     if (raced := one.detail.get("raced_by_ms")) is not None:
         return f"{_span(abs(raced))} {'before' if raced < 0 else 'after'}"
     if (late := one.detail.get("late_by_ms")) is not None:
         return f"{_span(late)} late"
     return "never came" if one.cause is Cause.WEBHOOK_MISSED else ""
+
+
+def _stop(one: Incident) -> str:
+    """The same in full, with its MessageSid."""
+    found = _evidence(one)
+    if "raced_by_ms" in one.detail:
+        found += " our request began"
+    elif "late_by_ms" in one.detail:
+        found = f"reached us {found}"
+    return ", ".join(filter(None, (found, str(one.detail.get("stop", "")))))
 
 
 def _span(milliseconds: float) -> str:
@@ -125,15 +137,14 @@ def _plain(one: Incident, *, reveal: bool) -> dict[str, Any]:
 def _show_case(case: IncidentCase, *, reveal: bool) -> None:
     one = case.incident
     asked = f"asked {shown(case.looked_at)}" if case.looked_at else "not asked yet"
-    evidence = _evidence(one)
-    cause = f"{one.cause}: {MEANINGS[one.cause]}{f' ({evidence})' if evidence else ''}"
+    cause = f"{one.cause}: {MEANINGS[one.cause]}"
     show_facts(
         [
             ("incident", f"{one.id}, message {one.message_id}"),
             ("campaign", f"{one.campaign_id} ({one.campaign})"),
             ("from, to", f"{one.sender}, {number_shown(one.recipient, reveal=reveal)}"),
             ("cause", cause),
-            *((("STOP", one.detail["stop"]),) if "stop" in one.detail else ()),
+            *((("their STOP", _stop(one)),) if _evidence(one) else ()),
             ("Twilio's log", asked),
         ]
     )

@@ -6,6 +6,7 @@ import typer
 
 from sender.cli.incidents import MEANINGS
 from sender.cli.opening import Tenant, client_of
+from sender.cli.scrubs import scrubbed
 from sender.cli.showing import AsJson, console, fields_of, show_json, show_table, shown
 from sender.domain.message import State
 from sender.storage.alerts import Alert
@@ -45,6 +46,8 @@ def _show(found: CampaignReport) -> None:
         f"recipients {found.recipients}; left out: {found.duplicates} duplicates, "
         f"{found.rejected} rejected"
     )
+    if found.scrub:
+        console.print(scrubbed(found.scrub), markup=False)
     console.print()
     rows = [_outcome(one, found.recipients) for one in sorted(found.outcomes, key=_place)]
     columns = ("state", "reason", "code", "messages", "share")

@@ -23,7 +23,7 @@ Reveal = Annotated[bool, typer.Option("--reveal", help="Show whole numbers.")]
 #: Columns that are kept in one line, whatever else has to be folded.
 _WHOLE = frozenset(
     {"when", "since", "at", "number", "review", "batch", "id", "created", "message", "age"}
-    | {"time", "clock", "cause"}
+    | {"time", "clock", "cause", "log read to", "last webhook", "sign of life"}
 )
 #: Columns of figures.
 _FIGURES = frozenset({"messages", "recipients", "checks", "share", "incidents"})

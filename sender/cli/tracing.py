@@ -34,6 +34,9 @@ def _show(number: str, found: RecipientTrace) -> None:
         console.print()
         columns = ("in", "campaign", "since", "why")
         show_table(columns, map(_line, found.messages), empty="")
+    if found.messages_kept_since:
+        since = f"{found.messages_kept_since:%Y-%m-%d}"
+        console.print(f"messages of campaigns created before {since} were deleted (retention)")
     console.print()
     show_timeline(found.timeline, campaigns=True)
 

@@ -9,44 +9,53 @@ from sender.cli.opening import Tenant
 from sender.cli.showing import FAILED, AsJson, console, show_json, show_table
 from sender.config import Settings
 from sender.domain.webhook_setup import Verdict
-from sender.installing import SenderHooks, Urls
+from sender.installing import Installation, SenderHooks
 from sender.runtime import Runtime
 from sender.storage.tenants import DEFAULT_NAME
 
 app = typer.Typer(help="Which URLs Twilio calls when somebody texts you.", no_args_is_help=True)
 
-_STATUS = "sent along with every message; nothing to set"
 _SAID = {
     Verdict.RIGHT: "as it should be",
     Verdict.CHANGE: "would change",
-    Verdict.FOREIGN: "somebody else is called: --replace",
-    Verdict.NUMBERS: "its numbers' own URLs are called: see there",
-    Verdict.MISSING: "not in this account",
-    Verdict.BY_HAND: "cannot be set here: set it in Twilio's console",
+    Verdict.FOREIGN: "another program is called; only --replace changes that",
+    Verdict.NUMBERS: "its numbers' own URLs are called; they follow",
+    Verdict.MISSING: "Twilio has no such sender in this account",
+    Verdict.ONE_WAY: "a name: nobody can reply to it, nothing to set",
+    Verdict.BY_HAND: "no number, short code or Messaging Service",
 }
+_NO_SENDERS = "no sender is entered yet; sender webhooks install --sender +1… takes any"
 
 
 @app.command()
 def show(tenant: Tenant = DEFAULT_NAME, json: AsJson = False) -> None:
-    """The URLs to set on every number and Messaging Service; asks nobody."""
+    """The URLs to set on every number, short code and Messaging Service; asks nobody."""
 
-    async def look() -> tuple[Urls, list[str]]:
+    async def look() -> tuple[Installation, list[str]]:
         async with _runtime().installation(tenant) as installation:
-            return installation.urls, await installation.senders()
+            return installation, await installation.senders()
 
-    urls, senders = asyncio.run(look())
+    installation, senders = asyncio.run(look())
+    urls, events = installation.urls, installation.events
     status = urls.status("{message id}")
     if json:
         shown = {"inbound": urls.inbound, "fallback": urls.fallback, "status": status}
-        show_json({**shown, "method": "POST", "senders": senders})
+        streams = {"events": events.url, "event_types": events.types, "takes_events": events.wanted}
+        show_json({**shown, **streams, "method": "POST", "senders": senders})
         return
-    _say("a message comes in (POST):", urls.inbound)
-    _say("primary handler fails (POST):", urls.fallback)
-    _say(f"status callback ({_STATUS}):", status)
-    show_table(["sender", "where"], ((one, _where(one)) for one in senders), empty=_NO_SENDERS)
-
-
-_NO_SENDERS = "no sender is entered yet; sender webhooks install --sender +1… takes any"
+    _say("To set at Twilio, with HTTP POST; `sender webhooks install` does it:\n")
+    _say("a message comes in", urls.inbound)
+    _say("primary handler fails (of a service: the fallback URL)", urls.fallback)
+    if events.wanted:
+        types = (f"{kind} (schema version {version})" for kind, version in events.types.items())
+        _say("Event Streams: a sink (webhook, in batches) with a subscription", events.url, *types)
+    _say("\nNothing to set:\n")
+    _say("status callbacks: every message carries its own URL", status)
+    if not events.wanted:
+        _say("Event Streams are off; SENDER_EVENT_STREAMS=true takes them at", events.url)
+    console.print()
+    head = ["sender", "where in Twilio's console"]
+    show_table(head, ((one, _where(one)) for one in senders), empty=_NO_SENDERS)
 
 
 def _say(*lines: str) -> None:
@@ -56,17 +65,17 @@ def _say(*lines: str) -> None:
 
 def _where(sender: str) -> str:
     if sender.startswith("MG"):
-        return "service: Incoming Messages, Send a webhook; or sender webhooks install"
+        return "service: Integration, Send a webhook"
     if sender.startswith("+"):
-        return "number: Messaging Configuration; or sender webhooks install"
-    return "in Twilio's console" if sender.isdecimal() else "a name: nobody can reply to it"
+        return "number: Messaging Configuration"
+    return "short code: Messaging" if sender.isdecimal() else "a name: nobody can reply to it"
 
 
 @app.command()
 def install(
     sender: Annotated[
         list[str] | None,
-        typer.Option(help="A number or MG…; may stand several times. Otherwise: all entered."),
+        typer.Option(help="+1…, 12345 or MG…; may stand several times. Otherwise: all entered."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; otherwise only say it.")] = False,
     replace: Annotated[
@@ -75,31 +84,42 @@ def install(
     tenant: Tenant = DEFAULT_NAME,
     json: AsJson = False,
 ) -> None:
-    """Have Twilio call these URLs. Exit code 1 if a sender is left that somebody must look at."""
+    """Have Twilio call these URLs, and post events where they are taken.
 
-    async def work() -> list[SenderHooks]:
+    Exit code 1 if a sender is left that somebody must look at.
+    """
+
+    async def work() -> tuple[list[SenderHooks], SenderHooks | None]:
         async with _runtime().installation(tenant) as installation:
-            return await installation.install(sender or [], replace=replace, dry_run=not yes)
+            done = await installation.install(sender or [], replace=replace, dry_run=not yes)
+            wants_events = installation.events.wanted and not sender
+            return done, await installation.events.install(
+                dry_run=not yes
+            ) if wants_events else None
 
-    found = asyncio.run(work())
+    found, events = asyncio.run(work())
+    every = [*found, *([events] if events else ())]
     if json:
-        show_json({"dry_run": not yes, "senders": found})
+        show_json({"dry_run": not yes, "senders": found, "events": events})
     else:
-        _show(found, dry_run=not yes)
-    if any(one.is_left and (yes or one.verdict is not Verdict.CHANGE) for one in found):
+        _show(every, has_senders=bool(found), dry_run=not yes)
+    if any(one.is_left and (yes or one.verdict is not Verdict.CHANGE) for one in every):
         raise typer.Exit(FAILED)
 
 
-def _show(found: list[SenderHooks], *, dry_run: bool) -> None:
+def _show(found: list[SenderHooks], *, has_senders: bool, dry_run: bool) -> None:
     for one in found:
         changes = (
             f"{change.setting}: {change.before}\n    -> {change.after}" for change in one.changes
         )
         _say(f"{one.sender}: {_said(one, dry_run=dry_run)}", *changes)
-    if not found:
-        console.print(_NO_SENDERS)
-    elif dry_run and any(one.verdict is Verdict.CHANGE for one in found):
-        console.print("Nothing was changed. The same with --yes does it.")
+    if not has_senders:
+        _say(_NO_SENDERS)
+    left = sum(one.is_left and one.verdict is not Verdict.CHANGE for one in found)
+    if left:
+        _say(f"{left} of {len(found)} are left as they are: look at them.")
+    if dry_run and any(one.verdict is Verdict.CHANGE for one in found):
+        _say("Nothing was changed. The same with --yes does it.")
 
 
 def _said(one: SenderHooks, *, dry_run: bool) -> str:

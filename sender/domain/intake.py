@@ -36,7 +36,8 @@ class Blind(StrEnum):
 
     #: A name: nobody can reply to it.
     ONE_WAY = "one_way"
-    #: A Messaging Service that is told to drop inbound messages: Twilio does not log them.
+    #: A Messaging Service that is told to drop inbound messages, or a number in one: Twilio does
+    #: not log them.
     DROPS_INBOUND = "drops_inbound"
     #: A Messaging Service without a number that could be texted.
     NO_NUMBERS = "no_numbers"
@@ -50,8 +51,12 @@ class Blind(StrEnum):
 BEAT_EVERY = timedelta(seconds=5)
 #: What Twilio received is in its log this much later, surely: the watermark stays as far behind.
 LOG_SETTLES = timedelta(seconds=10)
+#: A webhook that did not come within this will not come.
+LATE = timedelta(minutes=1)
 #: Read again before the watermark: Twilio's clock and ours are not the same.
 OVERLAP = timedelta(minutes=5)
+#: Clocks that differ by more than this are told of: somebody should set Postgres's.
+CLOCKS_AGREE = timedelta(minutes=1)
 #: How far back a sender is read that was never read and has no campaign under way.
 FIRST_LOOK = timedelta(days=1)
 #: What Twilio keeps at most.
@@ -121,15 +126,18 @@ def blind_service(service: ServiceRecord | None) -> Blind | None:
     return None if service.numbers else Blind.NO_NUMBERS
 
 
-def blind_number(kind: SenderKind, *, heard: bool) -> Blind | None:
+def blind_number(kind: SenderKind, *, heard: bool, dropped: bool = False) -> Blind | None:
     """The same for a number or a name.
 
     Args:
         kind: what it is.
         heard: whether an inbound message to it was ever seen.
+        dropped: whether the service that it is in drops inbound messages.
     """
     if kind is SenderKind.ALPHANUMERIC:
         return Blind.ONE_WAY
+    if dropped:
+        return Blind.DROPS_INBOUND
     if kind is SenderKind.SHORT_CODE and not heard:
         return Blind.SHORT_CODE_UNHEARD
     return None

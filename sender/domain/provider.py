@@ -99,6 +99,8 @@ class Refusals:
     """Such requests, as far as they could be read."""
 
     requests: tuple[RefusedRequest, ...]
+    #: The alerts that are listed and need not be fetched again, by their SIDs.
+    fetched: frozenset[str]
     #: Alerts about more of them that were too many, or do not say whom they were to.
     left_out: int
     #: Whether the list of alerts went back as far as was asked.

@@ -1,7 +1,8 @@
 """The scrub before a campaign: whether it is wanted, how far back it reads, and what it found."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -41,8 +42,17 @@ SWITCHED_OFF, NOT_WANTED, TRANSACTIONAL = "switched_off", "not_wanted", "transac
 FIRST_LOOK = timedelta(days=30)
 #: Failed messages are read again so long before the mark: a block shows seconds after creation.
 FAILURES_OVERLAP = timedelta(minutes=2)
+#: The same for the log of an account with more than these senders: so long that it mostly goes back
+#: beyond what was read of the texts to its numbers, and stands for a request for each of them.
+ACCOUNT_OVERLAP, FEW_SENDERS = timedelta(minutes=10), 5
 #: The same for alerts, which Twilio buffers.
 ALERTS_OVERLAP = timedelta(minutes=15)
+#: How long a scrub is good for where a campaign has not gone on since: after a longer pause it is
+#: scrubbed again. It costs a second, and what only a scrub sees (people whom Twilio blocks for
+#: another system's texts) grows with that system's campaigns, which take hours.
+GOOD_FOR = timedelta(hours=1)
+#: Twilio may still refuse what it has not passed on; it keeps nothing queued for longer.
+LONGEST_UNDECIDED = timedelta(hours=10)
 #: Twilio's clock against ours, and a request's length: within it two reports are of one block.
 SAME_BLOCK = timedelta(seconds=15)
 #: Between two attempts while Twilio cannot be asked: doubled up to the longest.
@@ -62,6 +72,26 @@ class Scrub:
     unseen: str
     asked_at: datetime
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What one or more readings came to."""
+
+    #: People who were not known to have opted out, by source.
+    drift: Mapping[str, int] = field(default_factory=dict)
+    #: What could not be seen.
+    unseen: tuple[str, ...] = ()
+
+
+def together(found: Iterable[Found]) -> Found:
+    """All of them, every source counted."""
+    drift: Counter[str] = Counter({source.value: 0 for source in ScrubSource})
+    unseen: dict[str, None] = {}
+    for one in found:
+        drift.update(one.drift)
+        unseen |= dict.fromkeys(one.unseen)
+    return Found(drift=dict(drift), unseen=tuple(unseen))
 
 
 def why_skipped(*, is_on: bool, transactional: bool, wanted: bool | None) -> str:
@@ -89,6 +119,19 @@ def blocks_since(mark: datetime | None, *, at: datetime, overlap: timedelta) -> 
     """
     oldest = at - FIRST_LOOK
     return oldest if mark is None else max(mark - overlap, oldest)
+
+
+def blocks_upto(undecided: datetime | None, *, at: datetime) -> datetime:
+    """Up to when blocks are known, once all that was created before ``at`` was read.
+
+    Args:
+        undecided: when the oldest message was created that the provider had not passed on: it may
+            fail with a block later, and is then looked for by its creation.
+        at: when that was read.
+    """
+    if undecided is None:
+        return at
+    return min(at, max(undecided, at - LONGEST_UNDECIDED))
 
 
 def retry_after(tries: int) -> timedelta:

@@ -1,6 +1,7 @@
 """Events of Twilio's Event Streams: what happened to messages, told at least once, in any order."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sender.domain.inbound import InboundText
@@ -33,7 +34,7 @@ class StatusNews:
 class StreamEvent:
     """One event."""
 
-    #: Twilio's; a repetition has the same.
+    #: Twilio's; a repetition has the same. Empty for what has none.
     id: str
     #: Whose message it tells of; empty for an event of another kind.
     account_sid: str
@@ -41,3 +42,5 @@ class StreamEvent:
     news: InboundText | StatusNews | None
     #: What is wrong with it; empty for nothing.
     problem: str = ""
+    #: When it happened, by the provider's clock; ``None``: not said.
+    at: datetime | None = None

@@ -1,6 +1,6 @@
 """What the provider calls for a sender, and what has to change so that it calls us."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,9 +24,9 @@ class Hook:
 class HookSettings:
     """What the provider calls when somebody texts a sender."""
 
-    #: ``+1…`` or ``MG…``
+    #: ``+1…``, ``12345`` or ``MG…``
     sender: str
-    #: The provider's name for it: ``PN…`` or ``MG…``
+    #: The provider's name for it: ``PN…``, ``SC…`` or ``MG…``
     sid: str
     inbound: Hook
     fallback: Hook
@@ -34,6 +34,17 @@ class HookSettings:
     application: str = ""
     #: A service whose numbers' own URLs are called instead of these: its numbers.
     numbers: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSettings:
+    """Which of an account's events are posted to us."""
+
+    #: The provider's name for where to: ``DG…``; empty: nowhere.
+    sink: str
+    #: ``DF…``; empty: nothing is.
+    subscription: str
+    types: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +70,9 @@ class Verdict(StrEnum):
     NUMBERS = "numbers"
     #: The account has no such sender.
     MISSING = "missing"
-    #: It has no webhook that can be set here: a short code, a name.
+    #: A name: nobody can reply to it, so that nothing is called.
+    ONE_WAY = "one_way"
+    #: It is no sender, as far as we know: nothing can be set here.
     BY_HAND = "by_hand"
 
 
@@ -92,3 +105,18 @@ def judge(found: HookSettings, wanted: Wanted, *, replace: bool) -> tuple[Verdic
     ours = all(wanted.is_free(called.url) for called, to_be in pairs.values() if called != to_be)
     free = ours and not found.application
     return Verdict.CHANGE if free or replace else Verdict.FOREIGN, changes
+
+
+def judge_events(
+    found: EventSettings, url: str, wanted: Collection[str]
+) -> tuple[Verdict, list[Change]]:
+    """The same of an account's events; nobody else's are in the way."""
+    changes = []
+    if not found.sink:
+        changes.append(Change(setting="sink", before="nothing", after=url))
+    changes += [
+        Change(setting="events", before="not posted", after=kind)
+        for kind in wanted
+        if kind not in found.types
+    ]
+    return (Verdict.CHANGE if changes else Verdict.RIGHT), changes

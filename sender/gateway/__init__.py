@@ -11,6 +11,7 @@ from sender.gateway.client import (
 from sender.gateway.codes import TABLE, CodeEntry, callback_verdict, create_outcome
 from sender.gateway.consents import ConsentsGateway
 from sender.gateway.hooks import HooksGateway
+from sender.gateway.sinks import EVENT_TYPES, SinksGateway
 from sender.gateway.stream import events_from_json
 from sender.gateway.transport import RECIPIENT_LOGGERS
 from sender.gateway.urls import PublicUrls
@@ -23,6 +24,7 @@ from sender.gateway.webhooks import (
     inbound_from_form,
     is_json,
     is_sid,
+    names_body,
     parse_form,
     parse_json,
     receipt_from_form,
@@ -30,6 +32,7 @@ from sender.gateway.webhooks import (
 )
 
 __all__ = [
+    "EVENT_TYPES",
     "NOT_PASSED_ON",
     "RECIPIENT_LOGGERS",
     "TABLE",
@@ -45,6 +48,7 @@ __all__ = [
     "HooksGateway",
     "PublicUrls",
     "SignatureVerifier",
+    "SinksGateway",
     "TwilioGateway",
     "callback_verdict",
     "create_outcome",
@@ -53,6 +57,7 @@ __all__ = [
     "inbound_from_form",
     "is_json",
     "is_sid",
+    "names_body",
     "parse_form",
     "parse_json",
     "receipt_from_form",

@@ -2,16 +2,13 @@
 
 import json
 import re
+import socket
+import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 
-from aiohttp import (
-    ClientConnectorDNSError,
-    ClientError,
-    ClientSSLError,
-    ServerDisconnectedError,
-)
 from twilio.http.response import Response  # type: ignore[import-untyped]  # the SDK has no types
 from twilio.rest.api.v2010.account.message import (  # type: ignore[import-untyped]
     MessageInstance,
@@ -37,9 +34,6 @@ _LARGEST_CODE: Final = 999_999
 #: Longer rests are a mistake of whoever answered; a throttled row is asked about hourly at least.
 _LONGEST_REST: Final = timedelta(hours=1)
 
-#: What the wire raises before a connection is in hand.
-_WIRE_ERRORS: Final = (ClientError, OSError, TimeoutError)
-
 
 def accepted(message: MessageInstance, exchange: Exchange) -> Outcome:
     """The outcome of a 2xx: accepted, if it names a message."""
@@ -64,7 +58,7 @@ def unfinished(error: Exception, exchange: Exchange) -> Outcome:
     """The outcome of an exchange that ended in an error of the wire, or of ours."""
     if exchange.begun_at is not None:
         return Ambiguous(why=_why_ambiguous(error, exchange), code=exchange.status)
-    if isinstance(error, _WIRE_ERRORS):
+    if isinstance(error, OSError):
         return NotBegun(why=TOO_LATE if exchange.is_too_late else _why_not_begun(error))
     # The request could not even be written down (a lone surrogate in the body, say): proven not
     # sent, and it would fail the same way for ever.
@@ -73,32 +67,24 @@ def unfinished(error: Exception, exchange: Exchange) -> Outcome:
 
 def _why_ambiguous(error: Exception, exchange: Exchange) -> str:
     if exchange.status is not None:
-        cut_off = isinstance(error, _WIRE_ERRORS)
-        return "answer_cut_off" if cut_off else "unreadable_answer"
+        return "answer_cut_off" if isinstance(error, OSError) else "unreadable_answer"
     if isinstance(error, TimeoutError):
         return "read_timeout"
-    if isinstance(error, (OSError, ServerDisconnectedError)):
-        return "reset"
-    return "unreadable_answer"
+    return "reset" if isinstance(error, OSError) else "unreadable_answer"
 
 
-def _why_not_begun(error: Exception) -> str:
+def _why_not_begun(error: OSError) -> str:
     match error:
         case TimeoutError():
             return "connect_timeout"
-        case ClientConnectorDNSError():
+        case socket.gaierror():
             return "dns"
-        case ClientSSLError():
+        case ssl.SSLError():
             return "tls"
-        case _ if _cause(error, ConnectionRefusedError):
+        case ConnectionRefusedError():
             return "connect_refused"
         case _:
             return "connect_failed"
-
-
-def _cause(error: BaseException, kind: type[BaseException]) -> bool:
-    inner = getattr(error, "os_error", None)
-    return isinstance(error, kind) or isinstance(inner, kind)
 
 
 def vendor_code(error: Exception) -> int | None:
@@ -148,6 +134,7 @@ def clock_offset(exchange: Exchange) -> timedelta | None:
     return at - exchange.answered_at
 
 
+@lru_cache(maxsize=16)  # thousands of answers name the same second
 def _http_date(value: str | None) -> datetime | None:
     try:
         at = parsedate_to_datetime(value or "")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from aiohttp import ClientError
 from twilio.base.exceptions import (  # type: ignore[import-untyped]  # the SDK ships no types
     TwilioException,
 )
@@ -16,7 +15,8 @@ from sender.domain.provider import MessageRecord
 from sender.errors import ProviderRefused, ProviderUnavailable
 from sender.gateway.answers import vendor_code
 from sender.gateway.codes import callback_verdict, is_toll_free, refuses_account
-from sender.gateway.transport import exchange
+from sender.gateway.connection import UnreadableAnswerError
+from sender.gateway.transport import Exchange, exchange
 from sender.send_clock import send_clock
 
 #: Twilio's limit (error 20007 above); the SDK would ask for more.
@@ -28,9 +28,8 @@ _ASK_SECONDS: Final = 30.0
 #: sense to the SDK.
 FOREIGN_ERRORS: Final = (
     TwilioException,
-    ClientError,
     OSError,
-    TimeoutError,
+    UnreadableAnswerError,
     ValueError,
     TypeError,
     AttributeError,
@@ -39,8 +38,8 @@ FOREIGN_ERRORS: Final = (
 
 
 @contextmanager
-def asking(what: str) -> Iterator[None]:
-    """Ask within a deadline.
+def asking(what: str) -> Iterator[Exchange]:
+    """Ask within a deadline; what is known of the answer.
 
     Raises:
         ProviderRefused: the account is not let in.
@@ -49,7 +48,7 @@ def asking(what: str) -> Iterator[None]:
     deadline = send_clock() + _ASK_SECONDS
     with exchange(connect_by=deadline, deadline=deadline) as current:
         try:
-            yield
+            yield current
         except FOREIGN_ERRORS as error:
             status = f" (HTTP {current.status})" if current.status else ""
             code = vendor_code(error)

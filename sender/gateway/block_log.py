@@ -6,16 +6,20 @@ Sources: twilio.com/docs/messaging/api/message-resource, twilio.com/docs/usage/m
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Container
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from twilio.base.exceptions import (  # type: ignore[import-untyped]  # the SDK ships no types
+    TwilioException,
+)
 from twilio.rest import Client  # type: ignore[import-untyped]  # the SDK ships no types
 
 from sender.domain.provider import MessageRecord, Refusals, RefusedRequest
+from sender.gateway.answers import vendor_code
 from sender.gateway.asking import PAGE_SIZE, asking, record_of
-from sender.gateway.codes import TABLE, Answer
+from sender.gateway.codes import NOT_FOUND, TABLE, Answer
 
 #: Alerts that are fetched at most, the newest; each is a request.
 MOST_ALERTS: Final = 1000
@@ -35,8 +39,12 @@ class BlockLog:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def messages_from(self, sender: str) -> AsyncGenerator[list[MessageRecord]]:
-        """What was sent from a number or name, by the page, newest first, without end.
+    def messages_from(self, sender: str) -> AsyncGenerator[list[MessageRecord]]:
+        """What was sent from a number or name; as `messages`."""
+        return self.messages(from_=sender)
+
+    async def messages(self, **filters: str) -> AsyncGenerator[list[MessageRecord]]:
+        """The account's messages in both directions, by the page, newest first, without end.
 
         Without Twilio's filter on sent dates, which a message that failed before it was sent does
         not have. It has none on statuses or codes.
@@ -46,7 +54,7 @@ class BlockLog:
             ProviderUnavailable: no readable answer.
         """
         with asking("list messages"):
-            page = await self._client.messages.page_async(from_=sender, page_size=PAGE_SIZE)
+            page = await self._client.messages.page_async(page_size=PAGE_SIZE, **filters)
             found = [record_of(message) for message in page]
         while found:
             yield found
@@ -54,8 +62,12 @@ class BlockLog:
                 page = await page.next_page_async()
                 found = [] if page is None else [record_of(message) for message in page]
 
-    async def refusals(self, since: datetime) -> Refusals:
+    async def refusals(self, since: datetime, *, known: Container[str] = frozenset()) -> Refusals:
         """The account's requests that were refused at or after ``since``; 30 days at most.
+
+        Args:
+            since: aware.
+            known: alerts that need not be fetched again.
 
         Raises:
             ProviderRefused: the account, or its key, is not let in.
@@ -65,17 +77,28 @@ class BlockLog:
             alerts = await self._client.monitor.v1.alerts.list_async(
                 start_date=since.astimezone(UTC), limit=_MOST_LISTED, page_size=PAGE_SIZE
             )
-            sids = [alert.sid for alert in alerts if alert.error_code in _BLOCKS]
+            listed = [alert.sid for alert in alerts if alert.error_code in _BLOCKS]
         few = asyncio.Semaphore(_AT_A_TIME)
-        fetched = await asyncio.gather(*(self._alert(sid, few) for sid in sids[:MOST_ALERTS]))
+        new = [sid for sid in listed if sid not in known]
+        sids = new[:MOST_ALERTS]
+        fetched = await asyncio.gather(*(self._alert(sid, few) for sid in sids))
         readable = tuple(one for one in fetched if one is not None)
-        whole = len(alerts) < _MOST_LISTED
-        return Refusals(requests=readable, left_out=len(sids) - len(readable), whole=whole)
+        return Refusals(
+            requests=readable,
+            fetched=frozenset(sids).union(sid for sid in listed if sid in known),
+            left_out=len(new) - len(readable),
+            whole=len(alerts) < _MOST_LISTED,
+        )
 
     async def _alert(self, sid: str, few: asyncio.Semaphore) -> RefusedRequest | None:
         async with few:
             with asking("fetch an alert"):
-                alert = await self._client.monitor.v1.alerts(sid).fetch_async()
+                try:
+                    alert = await self._client.monitor.v1.alerts(sid).fetch_async()
+                except TwilioException as error:
+                    if vendor_code(error) == NOT_FOUND:  # too old by now
+                        return None
+                    raise
                 return _refused(alert)
 
 

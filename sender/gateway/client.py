@@ -1,6 +1,6 @@
 """Twilio's Messages resource through its SDK: hand off, ask, cancel."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,6 +32,8 @@ TWILIO_API: Final = "https://api.twilio.com"
 _SHORTEST_VALIDITY, _LONGEST_VALIDITY = 1, 36_000
 #: Twilio's limit for the numbers of a Messaging Service.
 _POOL_PAGE_SIZE: Final = 100
+#: How long the difference of the clocks counts as known: one of them may be set.
+_OFFSET_SECONDS: Final = 600.0
 #: Its statuses of a message that it has taken and not passed on: until then it can be canceled.
 NOT_PASSED_ON: Final = frozenset({"accepted", "scheduled", "queued"})
 
@@ -103,6 +105,9 @@ class TwilioGateway:
         """Use :meth:`open` or a :class:`GatewayFactory`, which also close the connections."""
         self._client = client
         self._urls = PublicUrls(status_callback_base) if status_callback_base else None
+        #: The provider's clock minus ours, and when by the send clock that was told.
+        self._offset: timedelta | None = None
+        self._offset_at = 0.0
 
     @classmethod
     @asynccontextmanager
@@ -217,10 +222,11 @@ class TwilioGateway:
 
     async def pages_since(
         self, since: datetime, *, to: str | None = None
-    ) -> AsyncIterator[list[MessageRecord]]:
+    ) -> AsyncGenerator[list[MessageRecord]]:
         """The account's messages in both directions sent at or after ``since``, by the page.
 
-        In no promised order. What Twilio accepted and never sent has no sent date, and is missing.
+        Those sent last come first; a page of which all were created before ``since`` is empty.
+        What Twilio accepted and never sent has no sent date, and is missing.
 
         Args:
             since: aware.
@@ -233,9 +239,10 @@ class TwilioGateway:
         filters: dict[str, Any] = {"date_sent_after": _day(since)}
         if to is not None:
             filters["to"] = to
-        with asking("list messages"):
+        with asking("list messages") as current:
             page = await self._client.messages.page_async(page_size=PAGE_SIZE, **filters)
             found = [record_of(message) for message in page]
+            self._tell_time(current)
         while True:
             yield [record for record in found if record.date_created >= since]
             with asking("list messages"):
@@ -243,6 +250,21 @@ class TwilioGateway:
                 if page is None:
                     return
                 found = [record_of(message) for message in page]
+
+    async def clock_offset(self) -> timedelta | None:
+        """The provider's clock minus ours, as its log told last; it is asked if that is long ago.
+
+        Raises:
+            ProviderUnavailable: no readable answer.
+        """
+        if self._offset is None or send_clock() - self._offset_at > _OFFSET_SECONDS:
+            with asking("tell the time") as current:
+                await self._client.messages.page_async(page_size=1)
+                self._tell_time(current)
+        return self._offset
+
+    def _tell_time(self, current: Exchange) -> None:
+        self._offset, self._offset_at = clock_offset(current), send_clock()
 
     async def _list(self, **filters: Any) -> list[MessageRecord]:
         with asking("list messages"):
@@ -302,6 +324,7 @@ def _sdk_client(credentials: Credentials, base_url: str, http_client: LeanHttpCl
         client.accounts.base_url = base_url.rstrip("/")
         client.messaging.base_url = base_url.rstrip("/")
         client.monitor.base_url = base_url.rstrip("/")
+        client.events.base_url = base_url.rstrip("/")
     return client
 
 

@@ -1,4 +1,4 @@
-"""Where Twilio calls us: the webhooks of phone numbers and Messaging Services, through the SDK.
+"""Where Twilio calls us: the webhooks of numbers, short codes and Messaging Services, by the SDK.
 
 Of a number only what concerns texts is touched: its ``StatusCallback`` and ``VoiceUrl`` are about
 calls. A Messaging Service's status callback is left alone too: every message carries its own.
@@ -29,7 +29,7 @@ class HooksGateway:
         """What is called for a sender; ``None`` if the account does not have it.
 
         Args:
-            sender: a number (``+1…``) or a Messaging Service (``MG…``).
+            sender: a number (``+1…``), a short code (``12345``) or a Messaging Service (``MG…``).
 
         Raises:
             ProviderUnavailable: no readable answer.
@@ -37,12 +37,18 @@ class HooksGateway:
         with asking("show a webhook"):
             if sender.startswith("MG"):
                 return await self._service(sender)
+            if sender.isdecimal():
+                return await self._code(sender)
             found = await self._client.incoming_phone_numbers.list_async(
                 phone_number=sender, limit=20
             )
             # Twilio's filter also finds numbers that only contain this one.
             exact = (one for one in found if one.phone_number == sender)
             return next((_of_number(one) for one in exact), None)
+
+    async def _code(self, code: str) -> HookSettings | None:
+        found = await self._client.short_codes.list_async(short_code=code, limit=20)
+        return next((_of_code(one) for one in found if one.short_code == code), None)
 
     async def _service(self, sid: str) -> HookSettings | None:
         resource = self._client.messaging.v1.services(sid)
@@ -55,7 +61,8 @@ class HooksGateway:
         numbers = None
         if service.use_inbound_webhook_on_number:
             pool = await resource.phone_numbers.list_async(page_size=_POOL_PAGE_SIZE)
-            numbers = tuple(one.phone_number for one in pool)
+            codes = await resource.short_codes.list_async(page_size=_POOL_PAGE_SIZE)
+            numbers = (*(one.phone_number for one in pool), *(one.short_code for one in codes))
         return _of_service(service, numbers)
 
     async def change(self, found: HookSettings, wanted: Wanted) -> HookSettings:
@@ -73,14 +80,18 @@ class HooksGateway:
                     fallback_method=wanted.fallback.method,
                 )
                 return _of_service(service, None)
-            number = await self._client.incoming_phone_numbers(found.sid).update_async(
-                sms_url=wanted.inbound.url,
-                sms_method=wanted.inbound.method,
-                sms_fallback_url=wanted.fallback.url,
-                sms_fallback_method=wanted.fallback.method,
-                **({"sms_application_sid": ""} if found.application else {}),
-            )
-            return _of_number(number)
+            urls = {
+                "sms_url": wanted.inbound.url,
+                "sms_method": wanted.inbound.method,
+                "sms_fallback_url": wanted.fallback.url,
+                "sms_fallback_method": wanted.fallback.method,
+            }
+            if found.sid.startswith("SC"):
+                return _of_code(await self._client.short_codes(found.sid).update_async(**urls))
+            if found.application:
+                urls["sms_application_sid"] = ""
+            number = self._client.incoming_phone_numbers(found.sid)
+            return _of_number(await number.update_async(**urls))
 
 
 def _of_number(number: Any) -> HookSettings:
@@ -90,6 +101,15 @@ def _of_number(number: Any) -> HookSettings:
         inbound=_hook(number.sms_url, number.sms_method),
         fallback=_hook(number.sms_fallback_url, number.sms_fallback_method),
         application=number.sms_application_sid or "",
+    )
+
+
+def _of_code(code: Any) -> HookSettings:
+    return HookSettings(
+        sender=code.short_code,
+        sid=code.sid,
+        inbound=_hook(code.sms_url, code.sms_method),
+        fallback=_hook(code.sms_fallback_url, code.sms_fallback_method),
     )
 
 

@@ -6,6 +6,8 @@ Source: twilio.com/docs/events/event-types/messaging/inbound-message and …/out
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -14,40 +16,52 @@ from sender.domain.inbound import InboundText
 from sender.domain.stream import StatusNews, StreamEvent
 from sender.errors import MalformedWebhook
 from sender.gateway.codes import callback_verdict, is_toll_free
+from sender.gateway.webhooks import is_sid, is_status, printable
 
 _INBOUND: Final = "com.twilio.messaging.inbound-message.received"
 _STATUS: Final = "com.twilio.messaging.message."
 _OUR_CALLBACK: Final = re.compile(r"/twilio/status/([0-9a-f-]{36})")
+#: Before Twilio, and long after us: at the edges of its calendar Python cannot reckon.
+_OLDEST_YEAR: Final = 2000
+_LATEST_YEAR: Final = 2999
+#: Twilio's have 34 characters. What could not be kept must not keep its whole batch from being so.
+_ID: Final = re.compile("[!-~]{1,255}")
 
 
 def events_from_json(raw: bytes, *, callback_base: str) -> list[StreamEvent]:
     """The events of a batch, or of a sink that sends them one by one.
+
+    One that is broken says so in its ``problem``, and costs the others nothing.
 
     Args:
         raw: the body.
         callback_base: the public URL in front of ``/twilio/status/…``.
 
     Raises:
-        MalformedWebhook: the body is no JSON, or no events.
+        MalformedWebhook: the body is no JSON, or not one event.
     """
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise MalformedWebhook("the body is no JSON") from error
     batch = found if isinstance(found, list) else [found]
-    if not all(isinstance(one, dict) and _text(one, "id") for one in batch):
+    events = [_event(one, callback_base) for one in batch]
+    if batch and not any(one.id for one in events):
         raise MalformedWebhook("the body holds something else than events with an id")
-    return [_event(one, callback_base) for one in batch]
+    return events
 
 
-def _event(event: Mapping[str, Any], callback_base: str) -> StreamEvent:
+def _event(event: Any, callback_base: str) -> StreamEvent:
+    if not isinstance(event, dict) or not _ID.fullmatch(_text(event, "id")):
+        return StreamEvent(id="", account_sid="", news=None, problem="the event has no id")
     data = event.get("data")
     fields = data if isinstance(data, dict) else {}
-    known = {"id": _text(event, "id"), "account_sid": _text(fields, "accountSid")}
+    known = StreamEvent(id=_text(event, "id"), account_sid=_text(fields, "accountSid"), news=None)
     try:
-        return StreamEvent(**known, news=_news(_text(event, "type"), fields, callback_base))
-    except MalformedWebhook as error:
-        return StreamEvent(**known, news=None, problem=str(error))
+        news = _news(_text(event, "type"), fields, callback_base)
+        return replace(known, news=news, at=_time(_text(event, "time")))
+    except (MalformedWebhook, RecursionError) as error:
+        return replace(known, problem=str(error))
 
 
 def _news(
@@ -60,11 +74,11 @@ def _news(
 
 def _inbound(fields: Mapping[str, Any]) -> InboundText:
     return InboundText(
-        sid=_required(fields, "messageSid"),
-        account_sid=_required(fields, "accountSid"),
+        sid=_required_sid(fields, "messageSid"),
+        account_sid=_required_sid(fields, "accountSid"),
         from_=_required(fields, "from"),
-        to=_required(fields, "to"),
-        service_sid=_text(fields, "messagingServiceSid") or None,
+        to=printable(_required(fields, "to")),
+        service_sid=printable(_text(fields, "messagingServiceSid")) or None,
         body=_text(fields, "body"),
         opt_out_type=_text(fields, "optOutType").upper() or None,
         num_media=_number(fields, "numMedia") or 0,
@@ -74,11 +88,13 @@ def _inbound(fields: Mapping[str, Any]) -> InboundText:
 
 def _status(kind: str, fields: Mapping[str, Any], callback_base: str) -> StatusNews:
     status = (_text(fields, "messageStatus") or kind.removeprefix(_STATUS)).lower()
+    if not is_status(status):
+        raise MalformedWebhook("the event's status is none")
     code, sender = _number(fields, "errorCode"), _text(fields, "from") or None
     return StatusNews(
         message_id=_our_id(_text(fields, "statusCallBackUrl"), callback_base),
-        account_sid=_required(fields, "accountSid"),
-        sid=_required(fields, "messageSid"),
+        account_sid=_required_sid(fields, "accountSid"),
+        sid=_required_sid(fields, "messageSid"),
         status=status,
         code=code,
         to=_required(fields, "to"),
@@ -106,6 +122,24 @@ def _required(fields: Mapping[str, Any], name: str) -> str:
     if not value:
         raise MalformedWebhook(f"the event's field {name} is missing")
     return value
+
+
+def _required_sid(fields: Mapping[str, Any], name: str) -> str:
+    value = _required(fields, name)
+    if not is_sid(value):
+        raise MalformedWebhook(f"the event's field {name} is no SID")
+    return value
+
+
+def _time(value: str) -> datetime | None:
+    """When it happened, by the provider's clock; ``None`` if it does not say so."""
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if not _OLDEST_YEAR <= at.year <= _LATEST_YEAR:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

@@ -51,6 +51,10 @@ class PublicUrls:
         """For the status callbacks of one message; each message carries its own."""
         return f"{self.base}/twilio/status/{message_id}{OVERRIDES}"
 
+    def events(self, account_sid: str) -> str:
+        """For an account's Event Streams, which take no overrides and repeat for hours."""
+        return f"{self.base}/twilio/events/{account_sid}"
+
     def is_free(self, url: str) -> bool:
         """Whether a URL may be replaced without asking: none, ours, or Twilio's own example."""
         address = url.partition("#")[0].partition("?")[0]

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from multidict import CIMultiDict, MultiDict
 from twilio.request_validator import (  # type: ignore[import-untyped]  # the SDK ships no types
+    HMAC_SHA1,
+    HMAC_SHA256,
     SIGNATURE_HEADER,
     SIGNATURE_SETTINGS_HEADER,
     RequestValidator,
@@ -42,10 +44,14 @@ _JSON_TYPE: Final = "application/json"
 #: The parameter of the query that holds the hash of a JSON body; the signature covers the URL.
 _BODY_HASH: Final = "bodySHA256"
 
+_ALGORITHMS: Final = frozenset({HMAC_SHA1, HMAC_SHA256})
+
 #: An inbound MMS with ten pictures and add-ons has about 50; more is no message of Twilio's.
 _MAX_FIELDS: Final = 100
 #: Twilio's have 34 characters; longer ones are for test doubles.
 _SID: Final = re.compile("[0-9A-Za-z_-]{1,64}")
+#: A status is a few plain words, one that we do not know included.
+_STATUS: Final = re.compile("[ -~]{1,64}")
 #: Codes have five digits; no count or code of Twilio's comes near this.
 _LONGEST_NUMBER: Final = 9
 
@@ -88,6 +94,8 @@ class SignatureVerifier:
             return False
         url = self._base + path_and_raw_query
         algorithm = get_signature_algorithm(given.get(SIGNATURE_SETTINGS_HEADER))
+        if algorithm.upper() not in _ALGORITHMS:  # the SDK would log what the caller wrote
+            return False
         fields = MultiDict(form)
         if any(_is_by(v, url, fields, signature, algorithm) for v in self._validators):
             return True
@@ -102,10 +110,14 @@ class SignatureVerifier:
             raw: the body, byte for byte.
             headers: as for :meth:`verify`.
         """
-        query = path_and_raw_query.partition("?")[2]
-        named = parse_qs(query).get(_BODY_HASH, [""])[0]
-        is_whole = compare_digest(named.encode(), sha256(raw).hexdigest().encode())
-        return is_whole and self.verify(path_and_raw_query, [], headers)
+        return names_body(path_and_raw_query, raw) and self.verify(path_and_raw_query, [], headers)
+
+
+def names_body(path_and_raw_query: str, raw: bytes) -> bool:
+    """Whether the query holds the SHA-256 of this body; who signed the query, signed the body."""
+    query = path_and_raw_query.partition("?")[2]
+    named = parse_qs(query).get(_BODY_HASH, [""])[0]
+    return compare_digest(named.encode(), sha256(raw).hexdigest().encode())
 
 
 def _is_by(
@@ -180,6 +192,16 @@ def is_sid(text: str) -> bool:
     return _SID.fullmatch(text) is not None
 
 
+def is_status(text: str) -> bool:
+    """Whether a text can be a message's status, known or not."""
+    return _STATUS.fullmatch(text) is not None
+
+
+def printable(address: str) -> str:
+    """An address as it can be stored and looked for: an odd one must not keep a STOP out."""
+    return address if address.isprintable() else "".join(filter(str.isprintable, address))
+
+
 def failure_from_form(form: Form) -> int | None:
     """Why Twilio calls the fallback URL: its code for what was wrong with our main answer.
 
@@ -199,8 +221,8 @@ def inbound_from_form(form: Form) -> InboundText:
         sid=_required_sid(fields, "MessageSid"),
         account_sid=_required_sid(fields, "AccountSid"),
         from_=_required(fields, "From"),
-        to=_required(fields, "To"),
-        service_sid=fields.get("MessagingServiceSid") or None,
+        to=printable(_required(fields, "To")),
+        service_sid=printable(fields.get("MessagingServiceSid", "")) or None,
         body=fields.get("Body", ""),
         opt_out_type=fields.get("OptOutType") or None,
         num_media=_number(fields, "NumMedia") or 0,
@@ -216,6 +238,8 @@ def receipt_from_form(message_id: UUID, form: Form) -> Receipt:
     """
     fields = _first_values(form)
     status, code = _required(fields, "MessageStatus"), _number(fields, "ErrorCode")
+    if not is_status(status):  # one that cannot be stored would fail those it is stored with
+        raise MalformedWebhook("the field MessageStatus is no status")
     sender = fields.get("From") or None
     return Receipt(
         message_id=message_id,

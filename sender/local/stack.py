@@ -175,8 +175,9 @@ class Stack:
             *("--workers-kill-timeout", str(WEBHOOKS_STOP_WITHIN.seconds)),
             # STOPs are held for seconds: by default a thousand of them would keep all else out.
             *("--backlog", "4096", "--backpressure", "4096"),
-            # Who drips a request is no caller of ours; bodies have the app's own limit.
-            *("--http1-header-read-timeout", "10000"),
+            # Who drips a request, or connects and is silent, is no caller of ours; bodies have the
+            # app's own limit. Silence is cut off only where granian need not find out the version.
+            *("--http", "1", "--http1-header-read-timeout", "10000"),
             *("--log-level", "warning", self.plan.programs.webhook_app),
         ]
         ready = partial(answers_http, f"{self.plan.webhook_url}/readyz")

@@ -16,6 +16,7 @@ from sender.simulator.numbers import NumbersApi
 from sender.simulator.refusals import Refusal
 from sender.simulator.services import ServicesApi
 from sender.simulator.simulator import Simulator
+from sender.simulator.sinks import SinksApi
 
 _Act = Callable[[web.Request], Awaitable[web.Response]]
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,6 +38,7 @@ class MessagesApi:
         NumbersApi(self.simulator).add_routes(app, self._logged)
         ServicesApi(self.simulator).add_routes(app, self._logged)
         MonitorApi(self.simulator).add_routes(app, self._logged)
+        SinksApi(self.simulator).add_routes(app, self._logged)
         consents = ConsentsApi(self.simulator)
         app.router.add_post("/v1/Consents/Bulk", self._logged("consents", consents.upsert))
         app.router.add_route("*", "/{path:.*}", self._logged("unknown", self._not_found))

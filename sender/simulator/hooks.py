@@ -17,7 +17,8 @@ class Hooks:
         self._account = account
         pools = account.config.services
         owned = {*account.config.numbers, *(one for pool in pools.values() for one in pool)}
-        self._numbers = {_sid(number): _number(number) for number in sorted(owned)}
+        self._numbers = {_sid(one): _number(one) for one in sorted(owned) if not one.isdecimal()}
+        self._codes = {_sid(one): _code(one) for one in sorted(owned) if one.isdecimal()}
         self._services = {sid: _service() for sid in pools}
 
     def numbers(self) -> list[Settings]:
@@ -28,6 +29,14 @@ class Hooks:
         """A number's settings by its SID (``PN…``)."""
         return self._numbers.get(sid)
 
+    def codes(self) -> list[Settings]:
+        """Every short code's settings."""
+        return list(self._codes.values())
+
+    def of_code(self, sid: str) -> Settings | None:
+        """A short code's settings by its SID (``SC…``)."""
+        return self._codes.get(sid)
+
     def of_service(self, sid: str) -> Settings | None:
         """A service's settings."""
         return self._services.get(sid)
@@ -37,7 +46,7 @@ class Hooks:
         service = self._services.get(self._account.service_of(number) or "")
         if service is not None and not service["use_inbound_webhook_on_number"]:
             return service["inbound_request_url"] or "", service["fallback_url"] or ""
-        own = self._numbers.get(_sid(number))
+        own = self._numbers.get(_sid(number)) or self._codes.get(_sid(number))
         return (own["sms_url"], own["sms_fallback_url"]) if own else ("", "")
 
 
@@ -54,7 +63,7 @@ def _parameter(name: str) -> str:
 
 
 def _sid(number: str) -> str:
-    return f"PN{crc32(number.encode()):032x}"
+    return f"{'SC' if number.isdecimal() else 'PN'}{crc32(number.encode()):032x}"
 
 
 def _number(number: str) -> Settings:
@@ -68,6 +77,17 @@ def _number(number: str) -> Settings:
         "sms_application_sid": "",
         "voice_url": "",
         "status_callback": "",
+    }
+
+
+def _code(code: str) -> Settings:
+    return {
+        "sid": _sid(code),
+        "short_code": code,
+        "sms_url": "",
+        "sms_method": "POST",
+        "sms_fallback_url": "",
+        "sms_fallback_method": "POST",
     }
 
 

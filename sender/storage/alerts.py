@@ -26,6 +26,8 @@ class AlertKind(StrEnum):
     INTAKE_GAP = "intake_gap"
     #: A campaign is held because Twilio could not be asked for opt-outs before it.
     SCRUB_FAILED = "scrub_failed"
+    #: Nothing at the webhooks is signed as it should be: a wrong token, or forged requests.
+    WEBHOOKS_REFUSED = "webhooks_refused"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,14 @@ _RAISE_FOR_TENANTS = text("""
         WHERE s.tenant_id = t.id AND c.state = 'RUNNING'
           AND s.id = ANY (CAST(:sender_ids AS integer[])))
     ORDER BY t.id
+""").bindparams(bindparam("detail", type_=JSONB))
+_RAISE_FOR_TENANT = text("""
+    INSERT INTO alert (tenant_id, kind, detail)
+    SELECT :tenant_id, :kind, :detail
+    WHERE NOT EXISTS (
+        SELECT FROM alert
+        WHERE campaign_id IS NULL AND tenant_id = :tenant_id AND kind = :kind
+          AND created_at > now() - CAST(:every AS interval))
 """).bindparams(bindparam("detail", type_=JSONB))
 _COLUMNS = """a.id, t.name AS tenant, a.campaign_id, c.name AS campaign, a.kind, a.detail,
     a.created_at, a.tries, a.delivered_at, a.error"""
@@ -116,6 +126,19 @@ def raise_for_tenants(
     """Store one for each tenant of whom a campaign from one of these senders runs."""
     values = {"kind": kind.value, "sender_ids": list(sender_ids), "detail": dict(detail)}
     tx.execute(_RAISE_FOR_TENANTS, values)
+
+
+def raise_for_tenant(
+    tx: Transaction,
+    kind: AlertKind,
+    tenant_id: int,
+    *,
+    detail: Mapping[str, Any],
+    every: timedelta,
+) -> bool:
+    """Store one about a tenant, unless there was one so lately; whether it is new."""
+    values = {"tenant_id": tenant_id, "kind": kind.value, "detail": dict(detail), "every": every}
+    return bool(tx.execute(_RAISE_FOR_TENANT, values).rowcount)
 
 
 def of_campaign(tx: Transaction, campaign_id: int) -> list[Alert]:

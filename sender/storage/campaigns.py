@@ -296,6 +296,9 @@ def may_send(tx: Transaction, campaign_id: int) -> bool:
 _COUNTS = text("""
     SELECT state, reason, count(*) AS rows FROM message
     WHERE id BETWEEN :first AND :last AND campaign_id = :id GROUP BY state, reason
+    UNION ALL
+    SELECT state, reason, CAST(sum(messages) AS bigint) FROM kept_count
+    WHERE campaign_id = :id GROUP BY state, reason
 """)
 
 
@@ -322,6 +325,14 @@ def progress(tx: Transaction, campaign: CampaignRow) -> Progress:
         started_at=campaign.started_at,
         completed_at=campaign.completed_at,
     )
+
+
+_IS_DELETED = text("SELECT EXISTS (SELECT FROM kept_count WHERE campaign_id = :id)")
+
+
+def is_deleted(tx: Transaction, campaign_id: int) -> bool:
+    """Whether only counts are left of its messages."""
+    return bool(tx.execute(_IS_DELETED, {"id": campaign_id}).scalar_one())
 
 
 def _reasons(tx: Transaction, campaign: CampaignRow) -> dict[tuple[str, str], int]:

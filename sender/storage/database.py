@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
@@ -57,6 +58,10 @@ _ATTENTIVE = {
     **_NOTICING,
     "options": f"{_SHORT_STATEMENTS} {_KEEPALIVES}",
 }
+#: A statement that is repeated keeps its plan, whatever values it comes with. Over a partitioned
+#: table Postgres would plan it anew each time, to leave out the months that the values exclude; they
+#: are left out as well when a kept plan is begun, and planning takes longer than the statement.
+_KEPT_PLANS = "-c plan_cache_mode=force_generic_plan"
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,17 @@ class AsyncDatabase:
     engine: AsyncEngine
 
     @classmethod
-    def connect(cls, url: str, *, pool_size: int = POOL_SIZE) -> "AsyncDatabase":
-        """A lazily connecting database; nothing is opened before the first transaction."""
+    def connect(
+        cls, url: str, *, pool_size: int = POOL_SIZE, keeps_plans: bool = False
+    ) -> "AsyncDatabase":
+        """A lazily connecting database; nothing is opened before the first transaction.
+
+        Args:
+            url: where it is.
+            pool_size: connections it may have.
+            keeps_plans: for a process that repeats a few statements which find rows by their keys.
+        """
+        options = f"{_ATTENTIVE['options']} {_KEPT_PLANS if keeps_plans else ''}"
         return cls(
             create_async_engine(
                 url,
@@ -128,7 +142,7 @@ class AsyncDatabase:
                 max_overflow=0,
                 pool_timeout=POOL_SECONDS,
                 pool_pre_ping=False,  # one more round trip per window; a dead one is retried
-                connect_args=_ATTENTIVE,
+                connect_args={**_ATTENTIVE, "options": options},
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
             )
@@ -150,6 +164,27 @@ class AsyncDatabase:
                 if attempt == _ATTEMPTS or not _may_run_again(exc):
                     raise
         raise AssertionError("unreachable")
+
+    async def run_alone(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for work that is one statement: Postgres commits it by itself.
+
+        One round trip instead of three (BEGIN, the statement, COMMIT). When this raises, the
+        statement may have been committed, as above.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self._alone.connect() as connection:
+                    return await connection.run_sync(work, *args, **kwargs)
+            except OperationalError as exc:
+                if attempt == _ATTEMPTS or not _may_run_again(exc):
+                    raise
+        raise AssertionError("unreachable")
+
+    @cached_property
+    def _alone(self) -> AsyncEngine:
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Session"]:

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
+from sender.storage import id_range
 from sender.storage.database import Transaction
+from sender.storage.id_range import WITHIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +63,17 @@ _WITHDRAW = text(f"""
         JOIN consent_event o ON o.id = e.event_id
         JOIN message m ON m.recipient = e.recipient AND m.state = 'pending'
         JOIN campaign c ON c.id = m.campaign_id
-        WHERE e.event_id = ANY (CAST(:ids AS bigint[])) AND {IN_SCOPE} AND {STILL_SUPPRESSED}
+        WHERE e.event_id = ANY (CAST(:ids AS bigint[])) AND {WITHIN}
+          AND {IN_SCOPE} AND {STILL_SUPPRESSED}
         GROUP BY m.id
     ),
     withdrawn AS (
         SELECT m.id, asked.reason FROM message m JOIN asked ON asked.id = m.id
-        WHERE m.state = 'pending' ORDER BY m.id FOR UPDATE OF m
+        WHERE {WITHIN} AND m.state = 'pending' ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
     SET state = 'suppressed', reason = withdrawn.reason, changed_at = clock_timestamp()
-    FROM withdrawn WHERE m.id = withdrawn.id AND m.state = 'pending'
+    FROM withdrawn WHERE m.id = withdrawn.id AND {WITHIN} AND m.state = 'pending'
 """)  # noqa: S608  # built from the constants above only
 
 #: A verdict does not end the wait for a doubt: who gave it may have been set to a shorter horizon.
@@ -79,7 +82,7 @@ _ENFORCED = text(f"""
     WHERE e.event_id = ANY (CAST(:ids AS bigint[])) AND e.enforced_at IS NULL
       AND NOT EXISTS (
         SELECT FROM message m JOIN campaign c ON c.id = m.campaign_id
-        WHERE {IN_SCOPE}
+        WHERE {WITHIN} AND {IN_SCOPE}
           AND (m.state = 'sending'
                OR (m.state = 'pending' AND {STILL_SUPPRESSED})
                OR (m.state = 'in_doubt' AND m.changed_at > now() - CAST(:horizon AS interval))
@@ -103,7 +106,7 @@ class EnforcementTable:
 
         It waits for a guard that holds such a row (no SKIP LOCKED): whoever is first decides.
         """
-        return tx.execute(_WITHDRAW, {"ids": list(ids)}).rowcount
+        return tx.execute(_WITHDRAW, {"ids": list(ids), **id_range.of_open(tx)}).rowcount
 
     def mark_enforced(self, tx: Transaction, ids: Sequence[int], *, horizon: timedelta) -> None:
         """Mark those opt-outs for which no request can be under way any more.
@@ -112,7 +115,8 @@ class EnforcementTable:
         doubt for less than ``horizon`` (a lost worker's request may still be on the network),
         whatever a person's verdict on it is.
         """
-        tx.execute(_ENFORCED, {"ids": list(ids), "horizon": horizon})
+        among = id_range.of_open(tx, ended=horizon)
+        tx.execute(_ENFORCED, {"ids": list(ids), "horizon": horizon, **among})
 
     def still_open(self, tx: Transaction, ids: Sequence[int]) -> frozenset[int]:
         """Those of ``ids`` that are not enforced yet."""

@@ -91,17 +91,19 @@ _PROGRESS = text("""
     FROM forward_target t WHERE t.tenant_id = :tenant_id
 """)
 #: Put off before they are posted, each time for twice as long, the last time for good: who fails on
-#: one keeps nobody from the others. A few of each tenant's, and of none whose address rests.
+#: one keeps nobody from the others. A few of each tenant's, and of none whose address rests; whose
+#: are due longest come first.
 _CLAIM = text("""
     WITH due AS (
         SELECT one.sid
         FROM forward_target t CROSS JOIN LATERAL (
-            SELECT f.sid FROM forward f
+            SELECT f.sid, f.next_try FROM forward f
             WHERE f.tenant_id = t.tenant_id AND f.next_try <= now()
             ORDER BY f.next_try LIMIT :each FOR UPDATE SKIP LOCKED
         ) AS one
-        WHERE t.rests_until IS NULL OR t.rests_until <= now()
-        LIMIT :limit
+        WHERE (t.rests_until IS NULL OR t.rests_until <= now())
+          AND NOT t.tenant_id = ANY (CAST(:besides AS integer[]))
+        ORDER BY one.next_try LIMIT :limit
     ),
     claimed AS (
         UPDATE forward f
@@ -172,10 +174,15 @@ def progress(tx: Transaction, tenant_id: int) -> Forwarded | None:
     return None if row is None else Forwarded(**row)
 
 
-def claim(tx: Transaction, *, each: int, limit: int, patience: timedelta) -> list[Forward]:
-    """Texts to post now, put off for everybody else; after ``patience`` for good."""
-    rows = tx.execute(_CLAIM, {"each": each, "limit": limit, "patience": patience}).mappings()
-    return [_forward(dict(row)) for row in rows]
+def claim(
+    tx: Transaction, *, each: int, limit: int, patience: timedelta, besides: Sequence[int]
+) -> list[Forward]:
+    """Texts to post now, put off for everybody else; after ``patience`` for good.
+
+    ``besides``: none of these tenants'.
+    """
+    values = {"each": each, "limit": limit, "patience": patience, "besides": list(besides)}
+    return [_forward(dict(row)) for row in tx.execute(_CLAIM, values).mappings()]
 
 
 def _forward(row: dict[str, object]) -> Forward:

@@ -11,8 +11,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import bindparam
 
 from sender.domain.consent import Direction
-from sender.storage import consent
+from sender.storage import consent, id_range
 from sender.storage.database import Transaction
+from sender.storage.id_range import WITHIN
+from sender.storage.recalls import LONGEST_KEPT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,24 +246,25 @@ def opt_outs_of(tx: Transaction, batch_id: int, *, after: int, limit: int) -> li
     return list(tx.execute(_OPT_OUTS_OF, values))
 
 
-_REQUEST = text("""
+_REQUEST = text(f"""
     INSERT INTO enforcement (event_id, tenant_id, recipient, scope)
     SELECT e.id, e.tenant_id, e.recipient, e.scope
     FROM consent_event e
     WHERE e.id = ANY (CAST(:ids AS bigint[])) AND e.direction = 'opt_out' AND e.reason <> 'review'
-      AND EXISTS (SELECT FROM message m WHERE m.recipient = e.recipient)
+      AND EXISTS (SELECT FROM message m WHERE m.recipient = e.recipient AND {WITHIN})
     ON CONFLICT (event_id) DO NOTHING
     RETURNING event_id
-""")
+""")  # noqa: S608  # built from a constant
 
 
 def request_enforcement(tx: Transaction, ids: Sequence[int]) -> list[int]:
-    """Ask for the enforcement of those of these opt-outs whose people have messages of ours.
+    """Ask for the enforcement of those of these opt-outs whose people have messages under way.
 
     In a transaction that began after theirs was committed: to anybody else nothing can have begun
     before, and nothing can begin since.
     """
-    return [row.event_id for row in tx.execute(_REQUEST, {"ids": list(ids)})]
+    values = {"ids": list(ids), **id_range.of_open(tx, ended=LONGEST_KEPT)}
+    return [row.event_id for row in tx.execute(_REQUEST, values)]
 
 
 _ACTIVE = text("""

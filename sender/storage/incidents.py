@@ -92,13 +92,15 @@ class Traced:
 
 
 _OF_PERSON = text("""
-    SELECT i.id, i.message_id, i.sender_id, i.began_at, i.created_at AS told_at, m.guarded_at,
-           i.cause, i.detail, coalesce(i.log, '[]') AS logged
-    FROM incident i JOIN message m ON m.id = i.message_id
+    SELECT i.id, i.message_id, i.sender_id, i.began_at, i.created_at AS told_at, i.cause, i.detail,
+           coalesce(i.log, '[]') AS logged
+    FROM incident i
     WHERE i.recipient = :recipient AND i.tenant_id = :tenant_id
       AND i.began_at > now() - CAST(:youngest AS interval)
     ORDER BY i.id FOR UPDATE OF i
 """)
+#: By themselves: most people have none, and a join would plan for every month there is.
+_GUARDED = text("SELECT id, guarded_at FROM message WHERE id = ANY (CAST(:ids AS uuid[]))")
 _RETRACE = text("""
     UPDATE incident SET cause = :cause, detail = :detail, because = :because WHERE id = :id
 """).bindparams(bindparam("detail", type_=JSONB))
@@ -124,9 +126,17 @@ def of_person(
 ) -> list[Traced]:
     """A person's incidents that are younger than that, locked; no other ones are traced anew."""
     values = {"tenant_id": tenant_id, "recipient": recipient, "youngest": youngest}
+    found = list(tx.execute(_OF_PERSON, values).mappings())
+    if not found:
+        return []
+    messages = tx.execute(_GUARDED, {"ids": [row["message_id"] for row in found]})
+    guarded = {row.id: row.guarded_at for row in messages}
     return [
-        Traced(**{**row, "cause": Cause(row["cause"]), "logged": logged(row["logged"])})
-        for row in tx.execute(_OF_PERSON, values).mappings()
+        Traced(
+            **{**row, "cause": Cause(row["cause"]), "logged": logged(row["logged"])},
+            guarded_at=guarded.get(row["message_id"]),
+        )
+        for row in found
     ]
 
 

@@ -38,11 +38,16 @@ _SILENCE = text("""
     SELECT string_agg(source, ', ' ORDER BY source) AS cause, min(beaten_at) AS since
     FROM intake_source WHERE good_until < clock_timestamp()
 """)
-#: A gap that is open already stays as it is.
+#: A gap that is open already stays as it is. Where the log of one tenant cannot be read, whom a
+#: person has let go since stays free of it, until it could be read again.
 _OPEN = text("""
     INSERT INTO intake_sender AS i (sender_id, gap_since, gap_noticed_at, gap_cause)
     SELECT s.id, :since, clock_timestamp(), :cause FROM sender s
-    WHERE (CAST(:tenant_id AS integer) IS NULL OR s.tenant_id = :tenant_id)
+    WHERE (CAST(:tenant_id AS integer) IS NULL OR s.tenant_id = :tenant_id AND NOT EXISTS (
+            SELECT FROM hold h
+            WHERE h.level = 'sender' AND h.subject = s.id AND h.reason = :reason
+              AND h.released_at > coalesce(CAST(:read_at AS timestamptz), '-infinity')
+              AND h.released_by <> 'the puller'))
       AND NOT EXISTS (
         SELECT FROM intake_sender g WHERE g.sender_id = s.id AND g.gap_since IS NOT NULL)
     ON CONFLICT (sender_id) DO UPDATE
@@ -149,9 +154,16 @@ def _unread(tx: Transaction) -> Gap | None:
     return _open(tx, since=since, cause="Twilio's log is read no more", tenant_id=None)
 
 
-def _open(tx: Transaction, *, since: datetime, cause: str, tenant_id: int | None) -> Gap | None:
-    values = {"since": since, "cause": cause, "tenant_id": tenant_id}
-    opened = [row.sender_id for row in tx.execute(_OPEN, values)]
+def _open(
+    tx: Transaction,
+    *,
+    since: datetime,
+    cause: str,
+    tenant_id: int | None,
+    read_at: datetime | None = None,
+) -> Gap | None:
+    values = {"since": since, "cause": cause, "tenant_id": tenant_id, "reason": INTAKE_GAP}
+    opened = [row.sender_id for row in tx.execute(_OPEN, {**values, "read_at": read_at})]
     tx.execute(_HOLD, {"reason": INTAKE_GAP, "tenant_id": tenant_id})
     if not opened:
         return None
@@ -162,7 +174,7 @@ def _open(tx: Transaction, *, since: datetime, cause: str, tenant_id: int | None
 
 #: Tenants of whom a sender could not be read for too long.
 _FAILING = text("""
-    SELECT s.tenant_id, coalesce(min(i.pulled_at), now()) AS since
+    SELECT s.tenant_id, coalesce(min(i.pulled_at), now()) AS since, min(i.pulled_at) AS read_at
     FROM intake_sender i JOIN sender s ON s.id = i.sender_id
     WHERE i.failures > 0 AND i.blind = ''
       AND (i.pulled_at IS NULL OR i.pulled_at < clock_timestamp() - CAST(:patience AS interval))
@@ -171,13 +183,22 @@ _FAILING = text("""
 
 
 def hold_failing(tx: Transaction, patience: timedelta) -> list[Gap]:
-    """Hold tenants whose log could not be read for so long, where only that brings STOPs."""
+    """Hold tenants whose log could not be read for so long, where only that brings STOPs.
+
+    But for senders that a person has released since it was last read.
+    """
     failing = tx.execute(_FAILING, {"patience": patience}).all()
     if not failing:
         return []
     lock_gaps(tx)
     gaps = [
-        _open(tx, since=one.since, cause="Twilio's log cannot be read", tenant_id=one.tenant_id)
+        _open(
+            tx,
+            since=one.since,
+            cause="Twilio's log cannot be read",
+            tenant_id=one.tenant_id,
+            read_at=one.read_at,
+        )
         for one in failing
     ]
     return [gap for gap in gaps if gap is not None]

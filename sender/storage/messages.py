@@ -3,6 +3,7 @@
 Each statement names the states it may leave; a row that is elsewhere is left alone.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,8 @@ from sender.domain.receipt import state_of
 from sender.storage.database import Transaction
 from sender.storage.high_water import STANDS, values_of
 from sender.storage.holds import HELD
+from sender.storage.id_range import WITHIN, array
+from sender.storage.id_range import of as ids_of
 
 #: How often a row is looked at again whose recipient waits for a review: the longest that a text
 #: is late once the review was decided.
@@ -124,7 +127,7 @@ def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
             FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[])) AS asked (id, gen)
             JOIN message m ON m.id = asked.id AND m.gen = asked.gen
             JOIN campaign c ON c.id = m.campaign_id
-            WHERE m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
+            WHERE {WITHIN} AND m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
               AND NOT {HELD} AND NOT {suppressed} AND {STANDS}
             ORDER BY m.id FOR UPDATE OF m
         )
@@ -133,24 +136,24 @@ def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
             guarded_at = clock_timestamp(), changed_at = clock_timestamp(),
             lease_until = clock_timestamp() + :lease
         FROM allowed
-        WHERE m.id = allowed.id AND m.state = 'pending'
+        WHERE m.id = allowed.id AND {WITHIN} AND m.state = 'pending'
         RETURNING m.id, m.gen, m.guarded_at
     """  # noqa: S608  # built from the constants above only
 
 
-_PUT_BACK = text("""
+_PUT_BACK = text(f"""
     WITH own AS (
         SELECT m.id
         FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[])) AS asked (id, gen)
         JOIN message m ON m.id = asked.id AND m.gen = asked.gen
-        WHERE m.state = 'sending' AND m.owner = :owner
+        WHERE {WITHIN} AND m.state = 'sending' AND m.owner = :owner
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
     SET state = 'pending', reason = :reason, gen = m.gen + 1, owner = NULL, lease_until = NULL,
         next_at = now(), changed_at = now()
-    FROM own WHERE m.id = own.id AND m.state = 'sending'
-""")
+    FROM own WHERE m.id = own.id AND {WITHIN} AND m.state = 'sending'
+""")  # noqa: S608  # built from a constant
 
 #: SQL that is true of a row ``m`` that a person found "not sent": it gives way to the provider.
 _FOUND_NOT_SENT = f"(m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}')"
@@ -161,13 +164,13 @@ _SETTLE = text(f"""
                m.state IN ('sending', 'in_doubt') OR {_FOUND_NOT_SENT} AS yields,
                CASE WHEN m.sid <> move.sid THEN '{Oddity.SECOND_SID}'
                     WHEN {_FOUND_NOT_SENT} THEN '{Oddity.CONTRADICTS_VERDICT}' END AS oddity
-        FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[]), CAST(:states AS text[]),
-                    CAST(:reasons AS text[]), CAST(:sids AS text[]), CAST(:statuses AS text[]),
-                    CAST(:codes AS integer[]), CAST(:rests AS double precision[]))
-             AS move (message_id, gen, state, reason, sid, status, code, rest)
+        FROM json_to_recordset(CAST(:moves AS json))
+             AS move (message_id uuid, gen integer, state text, reason text, sid text, status text,
+                      code integer, rest double precision)
         JOIN message m ON m.id = move.message_id AND m.gen = move.gen
-        WHERE m.state = 'sending' OR (m.state = 'in_doubt' AND move.state <> 'pending')
-           OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid)
+        WHERE {WITHIN}
+          AND (m.state = 'sending' OR (m.state = 'in_doubt' AND move.state <> 'pending')
+               OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid))
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
@@ -181,7 +184,7 @@ _SETTLE = text(f"""
         provider_code = CASE WHEN moves.yields THEN moves.code ELSE m.provider_code END,
         lease_until = NULL,
         next_at = now() + make_interval(secs => moves.rest), changed_at = clock_timestamp()
-    FROM moves WHERE m.id = moves.id
+    FROM moves WHERE m.id = moves.id AND {WITHIN}
     RETURNING m.id, moves.oddity
 """)  # noqa: S608  # built from constants only
 
@@ -196,7 +199,7 @@ _SUPPRESS = text(f"""
     )
     UPDATE message m
     SET state = 'suppressed', reason = covered.reason, changed_at = clock_timestamp()
-    FROM covered WHERE m.id = covered.id AND m.state = 'pending'
+    FROM covered WHERE m.id = covered.id AND {WITHIN} AND m.state = 'pending'
     RETURNING m.id
 """)  # noqa: S608  # built from the constants above only
 
@@ -208,19 +211,19 @@ _HOLD_FOR_REVIEW = text(f"""
     )
     UPDATE message m
     SET reason = 'review', next_at = now() + :rest, changed_at = clock_timestamp()
-    FROM held WHERE m.id = held.id AND m.state = 'pending'
+    FROM held WHERE m.id = held.id AND {WITHIN} AND m.state = 'pending'
     RETURNING m.id
 """)  # noqa: S608  # built from the constants above only
 
-_REFUSE = text("""
+_REFUSE = text(f"""
     WITH unfit AS (
         SELECT m.id FROM message m
         WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state = 'pending'
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m SET state = 'failed', reason = :reason, changed_at = clock_timestamp()
-    FROM unfit WHERE m.id = unfit.id AND m.state = 'pending'
-""")
+    FROM unfit WHERE m.id = unfit.id AND {WITHIN} AND m.state = 'pending'
+""")  # noqa: S608  # built from a constant
 
 _LEARN = text(f"""
     UPDATE message m
@@ -239,9 +242,9 @@ _LEARN = text(f"""
                     CAST(:codes AS integer[]), CAST(:sids AS text[]))
              AS evidence (message_id, reason, status, code, sid)
         JOIN message m ON m.id = evidence.message_id
-        ORDER BY m.id FOR UPDATE OF m
+        WHERE {WITHIN} ORDER BY m.id FOR UPDATE OF m
     ) AS known
-    WHERE m.id = known.id
+    WHERE m.id = known.id AND {WITHIN}
     RETURNING m.id, known.moves
 """)  # noqa: S608  # built from a constant
 
@@ -288,8 +291,8 @@ class MessageTable:
         found = tx.execute(
             self._guard,
             {
-                "ids": [row.id for row in rows],
-                "gens": [row.gen for row in rows],
+                **ids_of([row.id for row in rows]),
+                "gens": array(row.gen for row in rows),
                 "owner": owner,
                 "lease": lease,
                 **values_of(seen),
@@ -301,10 +304,8 @@ class MessageTable:
         self, tx: Transaction, rows: Mapping[UUID, int], *, owner: int, reason: str
     ) -> None:
         """Back to pending: rows whose request was provably never begun, by id and generation."""
-        tx.execute(
-            _PUT_BACK,
-            {"ids": list(rows), "gens": list(rows.values()), "owner": owner, "reason": reason},
-        )
+        values = {"gens": array(rows.values()), "owner": owner, "reason": reason}
+        tx.execute(_PUT_BACK, {**ids_of(rows), **values})
 
     def settle(self, tx: Transaction, moves: Sequence[Move]) -> dict[UUID, Oddity | None]:
         """Move rows out of ``sending`` as settlement decided.
@@ -316,7 +317,10 @@ class MessageTable:
         Returns:
             The rows that took something from it, each with what is odd about that.
         """
-        found = tx.execute(_SETTLE, _columns(moves))
+        written = json.dumps([_written(move) for move in moves])
+        found = tx.execute(
+            _SETTLE, {"moves": written, **ids_of([move.message_id for move in moves])}
+        )
         return {row.id: row.oddity and Oddity(row.oddity) for row in found}
 
     def suppress(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
@@ -324,13 +328,13 @@ class MessageTable:
 
         A row that only a review holds stays pending and rests. Returns the ids of both.
         """
-        settled = {row.id for row in tx.execute(_SUPPRESS, {"ids": list(ids)})}
-        held = tx.execute(_HOLD_FOR_REVIEW, {"ids": list(ids), "rest": REVIEW_REST})
+        settled = {row.id for row in tx.execute(_SUPPRESS, ids_of(ids))}
+        held = tx.execute(_HOLD_FOR_REVIEW, {**ids_of(ids), "rest": REVIEW_REST})
         return settled | {row.id for row in held}
 
     def refuse(self, tx: Transaction, ids: Sequence[UUID], *, reason: str) -> None:
         """Fail pending rows that can never be sent as they are."""
-        tx.execute(_REFUSE, {"ids": list(ids), "reason": reason})
+        tx.execute(_REFUSE, {**ids_of(ids), "reason": reason})
 
     def learn(
         self, tx: Transaction, known: Sequence[Evidence], state: State, sources: frozenset[State]
@@ -345,7 +349,7 @@ class MessageTable:
             {
                 "state": state.value,
                 "sources": [source.value for source in sources],
-                "ids": [one.message_id for one in known],
+                **ids_of([one.message_id for one in known]),
                 "reasons": [one.reason for one in known],
                 "statuses": [one.provider_status for one in known],
                 "codes": [one.provider_code for one in known],
@@ -355,14 +359,14 @@ class MessageTable:
         return {row.id: row.moves for row in found}
 
 
-def _columns(moves: Sequence[Move]) -> dict[str, list[Any]]:
+def _written(move: Move) -> dict[str, Any]:
     return {
-        "ids": [move.message_id for move in moves],
-        "gens": [move.gen for move in moves],
-        "states": [move.state.value for move in moves],
-        "reasons": [move.reason for move in moves],
-        "sids": [move.sid for move in moves],
-        "statuses": [move.provider_status for move in moves],
-        "codes": [move.provider_code for move in moves],
-        "rests": [move.rest.total_seconds() for move in moves],
+        "message_id": str(move.message_id),
+        "gen": move.gen,
+        "state": move.state.value,
+        "reason": move.reason,
+        "sid": move.sid,
+        "status": move.provider_status,
+        "code": move.provider_code,
+        "rest": move.rest.total_seconds(),
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sender.domain.admission import DEFAULT_PACE
 from sender.domain.phone import sender_kind
-from sender.storage import senders
+from sender.storage import pulls, senders
 from sender.storage.database import Transaction
 from sender.storage.senders import SenderRow
 
@@ -38,13 +38,21 @@ def addressed(tx: Transaction, tenant_id: int, *, number: str, service: str | No
 
 
 def enter_members(
-    tx: Transaction, *, service_id: int, tenant_id: int, numbers: Sequence[str]
+    tx: Transaction, *, service_id: int, tenant_id: int, numbers: Sequence[str], receives: bool
 ) -> None:
-    """Enter the numbers that the provider says are in a service; another tenant's are left out."""
-    for number in numbers:
-        member = _entered(tx, tenant_id, number)
-        if member is not None:
-            senders.add_scope(tx, sender_id=member.id, service_id=service_id)
+    """Enter the numbers that the provider says are in a service; another tenant's are left out.
+
+    Args:
+        tx: the transaction.
+        service_id: the service.
+        tenant_id: whose it is.
+        numbers: that are in it now.
+        receives: whether it takes what is texted to them.
+    """
+    members = [one for one in (_entered(tx, tenant_id, number) for number in numbers) if one]
+    for member in members:
+        senders.add_scope(tx, sender_id=member.id, service_id=service_id)
+    pulls.drops(tx, service_id, [] if receives else [member.id for member in members])
 
 
 def _own(tx: Transaction, tenant_id: int, address: str) -> SenderRow | None:

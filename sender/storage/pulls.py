@@ -30,6 +30,8 @@ class DueSender:
     gap: datetime | None
     #: Whether an inbound message to it was ever seen; asked of short codes only.
     heard: bool
+    #: Whether the service that it is in drops inbound messages.
+    dropped: bool
 
     @property
     def is_service(self) -> bool:
@@ -45,7 +47,8 @@ _READ = """
            ) END AS campaign,
            i.gap_since AS gap,
            s.kind <> 'short_code'
-               OR EXISTS (SELECT FROM inbound m WHERE m.sender_id = s.id) AS heard
+               OR EXISTS (SELECT FROM inbound m WHERE m.sender_id = s.id) AS heard,
+           i.dropped_by IS NOT NULL AS dropped
     FROM sender s JOIN tenant t ON t.id = s.tenant_id
     LEFT JOIN intake_sender i ON i.sender_id = s.id
     WHERE t.account_sid IS NOT NULL AND s.kind <> 'alphanumeric'
@@ -147,6 +150,43 @@ def pulled(
     """
     values = {"sender_id": sender_id, "upto": upto, "blind": blind.value if blind else ""}
     tx.execute(_PULLED, {**values, "every": every, "settles": settles})
+
+
+#: For `intake.hold_failing` it counts as one that cannot be read.
+_UNFINISHED = text("""
+    INSERT INTO intake_sender AS i (sender_id, failures, failure, next_pull)
+    VALUES (:sender_id, 1, :why, clock_timestamp())
+    ON CONFLICT (sender_id) DO UPDATE
+    SET failures = greatest(i.failures, 1), failure = excluded.failure,
+        next_pull = excluded.next_pull
+""")
+#: What `sender intake show` says meanwhile.
+LONG_LOG = "its log is long, and not read to its end yet"
+
+
+def unfinished(tx: Transaction, sender_id: int) -> None:
+    """Have a sender of whose log a part is left read on, after the others that are due."""
+    tx.execute(_UNFINISHED, {"sender_id": sender_id, "why": LONG_LOG})
+
+
+_DROPPED = text("""
+    INSERT INTO intake_sender AS i (sender_id, dropped_by)
+    SELECT unnest(CAST(:numbers AS integer[])), :service_id
+    ON CONFLICT (sender_id) DO UPDATE SET dropped_by = excluded.dropped_by
+    WHERE i.dropped_by IS DISTINCT FROM excluded.dropped_by
+""")
+_NOT_DROPPED = text("""
+    UPDATE intake_sender SET dropped_by = NULL
+    WHERE dropped_by = :service_id AND sender_id <> ALL (CAST(:numbers AS integer[]))
+""")
+
+
+def drops(tx: Transaction, service_id: int, numbers: Sequence[int]) -> None:
+    """Note the numbers of which a service drops the inbound messages: these, and no others."""
+    values = {"service_id": service_id, "numbers": list(numbers)}
+    tx.execute(_NOT_DROPPED, values)
+    if numbers:
+        tx.execute(_DROPPED, values)
 
 
 def failed(tx: Transaction, sender_ids: Sequence[int], why: str) -> None:

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
 
+from sender.storage import id_range
 from sender.storage.database import Transaction
 from sender.storage.enforcement import IN_SCOPE, STILL_SUPPRESSED
+from sender.storage.id_range import WITHIN
+
+#: What the provider keeps, it keeps no longer.
+LONGEST_KEPT = timedelta(hours=24)
 
 #: SQL that is true for a row ``m`` that the provider may still keep: accepted, or perhaps, and no
 #: callback has told that it left. It keeps nothing of ours for longer than 24 hours: a queue 10
@@ -62,7 +68,7 @@ _ENLIST_OPT_OUTS = text(f"""
         FROM due JOIN enforcement e ON e.event_id = due.event_id
         JOIN message m ON m.recipient = e.recipient
         JOIN campaign c ON c.id = m.campaign_id
-        WHERE {IN_SCOPE} AND {STILL_SUPPRESSED} AND {_KEPT}
+        WHERE {WITHIN} AND {IN_SCOPE} AND {STILL_SUPPRESSED} AND {_KEPT}
         ON CONFLICT DO NOTHING
     )
     UPDATE enforcement e SET recall_due = false FROM due WHERE e.event_id = due.event_id
@@ -145,7 +151,8 @@ def enlisted(tx: Transaction, campaign_id: int) -> None:
 
 def enlist_opt_outs(tx: Transaction, *, kept: Iterable[str], limit: int) -> int:
     """The same for the people of up to ``limit`` enforced opt-outs; how many those were."""
-    return tx.execute(_ENLIST_OPT_OUTS, {"kept": list(kept), "limit": limit}).rowcount
+    among = id_range.of_open(tx, ended=LONGEST_KEPT)
+    return tx.execute(_ENLIST_OPT_OUTS, {"kept": list(kept), "limit": limit, **among}).rowcount
 
 
 def forget_decided(tx: Transaction, *, kept: Iterable[str], limit: int) -> int:

@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import text
 
 from sender.domain.incident import Cause
-from sender.storage import alerts
+from sender.domain.scrub import Scrub
+from sender.storage import alerts, scrubs
 from sender.storage.alerts import Alert
 from sender.storage.campaigns import CampaignRow
 from sender.storage.database import Transaction
@@ -49,6 +50,8 @@ class CampaignReport:
     #: 21610s by cause.
     causes: Mapping[Cause, int]
     alerts: tuple[Alert, ...]
+    #: What Twilio was asked before it; ``None``: it was not enqueued yet.
+    scrub: Scrub | None
 
     @property
     def blocks(self) -> int:
@@ -72,7 +75,10 @@ _OUTCOMES = text("""
            AS answers,
            count(*) FILTER (WHERE sid IS NOT NULL) AS accepted
     FROM message WHERE id BETWEEN :first AND :last AND campaign_id = :id
-    GROUP BY state, reason, provider_code ORDER BY messages DESC, state, reason, code
+    GROUP BY state, reason, provider_code
+    UNION ALL
+    SELECT state, reason, code, messages, answers, accepted FROM kept_count WHERE campaign_id = :id
+    ORDER BY messages DESC, state, reason, code
 """)
 _CAUSES = text("""
     SELECT cause, count(*) AS incidents FROM incident WHERE campaign_id = :id
@@ -110,4 +116,5 @@ def report(tx: Transaction, campaign: CampaignRow) -> CampaignReport:
         delivered=sum(row.messages for row in rows if row.state == "delivered"),
         causes={Cause(row.cause): row.incidents for row in tx.execute(_CAUSES, about)},
         alerts=tuple(alerts.of_campaign(tx, campaign.id)),
+        scrub=scrubs.of_campaign(tx, campaign.id),
     )

@@ -31,14 +31,29 @@ class Waiting:
     sender: str
     #: How often it failed.
     tries: int
+    #: Which of its scrubs: one that was asked for later is not ended by this one.
+    asked_at: datetime
     #: How long it has been running without.
     waited: timedelta
 
 
 _ASK = text("""
     INSERT INTO campaign_scrub (campaign_id) VALUES (:id)
-    ON CONFLICT (campaign_id) DO UPDATE SET outcome = 'waiting', why = '', ended_at = NULL
+    ON CONFLICT (campaign_id) DO UPDATE
+    SET outcome = 'waiting', why = '', ended_at = NULL, tries = 0,
+        asked_at = clock_timestamp(), next_at = clock_timestamp()
     WHERE campaign_scrub.outcome <> 'waiting'
+""")
+_IS_OLD = text("""
+    SELECT EXISTS (
+        SELECT FROM campaign_scrub
+        WHERE campaign_id = :id AND outcome IN ('done', 'lifted')
+          AND ended_at < clock_timestamp() - CAST(:older_than AS interval))
+""")
+#: It has not waited while nobody would have scrubbed it.
+_RESUME = text("""
+    UPDATE campaign_scrub SET asked_at = clock_timestamp(), tries = 0, next_at = clock_timestamp()
+    WHERE campaign_id = :id AND outcome = 'waiting'
 """)
 _SKIP = text("""
     INSERT INTO campaign_scrub (campaign_id, outcome, why, ended_at)
@@ -62,8 +77,48 @@ _LIFT_FAILED = text("""
 def ask(tx: Transaction, campaign_id: int) -> None:
     """Have a (locked) campaign wait for its scrub."""
     tx.execute(_ASK, {"id": campaign_id})
+    _hold(tx, campaign_id)
+
+
+def _hold(tx: Transaction, campaign_id: int) -> None:
     detail = "waits until Twilio was asked for opt-outs that are not known here"
     holds.place(tx, Hold(level=Level.CAMPAIGN, subject=campaign_id, reason=SCRUB, detail=detail))
+
+
+def resume(tx: Transaction, campaign_id: int, *, older_than: timedelta) -> None:
+    """Have a (locked) campaign that was paused wait for a scrub again, where its last is so old.
+
+    One that went without stays without.
+    """
+    tx.execute(_RESUME, {"id": campaign_id})
+    if tx.execute(_IS_OLD, {"id": campaign_id, "older_than": older_than}).scalar_one():
+        ask(tx, campaign_id)
+
+
+#: Campaigns that a hold has stopped for as long as their scrub is old. The moment they are released
+#: nobody looks: so they are scrubbed now and then while they are held.
+_HELD_LONG = text("""
+    UPDATE campaign_scrub k
+    SET outcome = 'waiting', why = '', ended_at = NULL, tries = 0,
+        asked_at = clock_timestamp(), next_at = clock_timestamp()
+    FROM campaign c
+    WHERE c.id = k.campaign_id AND c.state = 'RUNNING' AND k.outcome = 'done'
+      AND k.ended_at < clock_timestamp() - CAST(:older_than AS interval)
+      AND EXISTS (
+          SELECT FROM hold h
+          WHERE h.released_at IS NULL AND h.held_at < now() - CAST(:older_than AS interval)
+            AND (h.level = 'all' OR (h.level, h.subject) IN (
+                ('tenant', c.tenant_id), ('sender', c.sender_id), ('campaign', c.id))))
+    RETURNING k.campaign_id
+""")
+
+
+def ask_of_held(tx: Transaction, *, older_than: timedelta) -> int:
+    """Have campaigns scrubbed again that are held for so long, and were before that; how many."""
+    ids = [row.campaign_id for row in tx.execute(_HELD_LONG, {"older_than": older_than})]
+    for campaign_id in sorted(ids):
+        _hold(tx, campaign_id)
+    return len(ids)
 
 
 def skip(tx: Transaction, campaign_id: int, why: str) -> None:
@@ -104,22 +159,29 @@ _CLAIM = text("""
     WHERE c.id = k.campaign_id AND k.campaign_id IN (
         SELECT w.campaign_id FROM campaign_scrub w JOIN campaign r ON r.id = w.campaign_id
         WHERE w.outcome = 'waiting' AND w.next_at <= clock_timestamp() AND r.state = 'RUNNING'
-          AND r.tenant_id <> ALL (CAST(:busy AS integer[]))
+          AND r.sender_id <> ALL (CAST(:busy AS integer[]))
           AND NOT EXISTS (
               SELECT FROM hold h WHERE h.released_at IS NULL
                 AND h.reason = ANY (CAST(:of_recovery AS text[]))
                 AND (h.level = 'all' OR h.level = 'tenant' AND h.subject = r.tenant_id))
         ORDER BY w.next_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
     RETURNING k.campaign_id, c.tenant_id, c.sender_id, f.address AS sender, k.tries,
-              clock_timestamp() - greatest(c.started_at, k.asked_at) AS waited
+              k.asked_at, clock_timestamp() - greatest(c.started_at, k.asked_at) AS waited
 """)
-_ANY = text("SELECT EXISTS (SELECT FROM campaign_scrub WHERE outcome = 'waiting')")
+#: Asked ten times a second: a campaign that is scheduled for next week costs no more than this.
+_ANY = text("""
+    SELECT EXISTS (
+        SELECT FROM campaign_scrub k JOIN campaign c ON c.id = k.campaign_id
+        WHERE k.outcome = 'waiting'
+          AND (c.state = 'RUNNING' AND k.next_at <= clock_timestamp()
+               OR c.completed_at IS NOT NULL))
+""")
 
 
 def claim(
     tx: Transaction, *, lease: timedelta, limit: int, busy: Sequence[int] = ()
 ) -> list[Waiting]:
-    """Take the scrubs that are due, but for these tenants', for so long; mostly there is none."""
+    """Take the scrubs that are due, but for these senders', for so long; mostly there is none."""
     if not tx.execute(_ANY).scalar_one():
         return []
     tx.execute(_LIFTED)
@@ -129,15 +191,40 @@ def claim(
     return [Waiting(**row) for row in rows]
 
 
+_GIVE_BACK = text("""
+    UPDATE campaign_scrub k SET next_at = clock_timestamp()
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:asked AS timestamptz[])) AS w (id, asked_at)
+    WHERE k.campaign_id = w.id AND k.asked_at = w.asked_at AND k.outcome = 'waiting'
+""")
+
+
+def give_back(tx: Transaction, waiting: Sequence[Waiting]) -> None:
+    """Have these taken by whoever comes next: their consumer ends."""
+    tx.execute(_GIVE_BACK, _keys(waiting))
+
+
+def _keys(waiting: Sequence[Waiting]) -> dict[str, Any]:
+    return {
+        "ids": [one.campaign_id for one in waiting],
+        "asked": [one.asked_at for one in waiting],
+    }
+
+
 _END = text("""
-    UPDATE campaign_scrub
-    SET outcome = 'done', why = '', drift = :drift, unseen = :unseen, ended_at = clock_timestamp()
-    WHERE campaign_id = ANY (CAST(:ids AS bigint[])) AND outcome = 'waiting'
+    UPDATE campaign_scrub k
+    SET outcome = 'done', why = '', unseen = :unseen, ended_at = clock_timestamp(),
+        drift = (SELECT jsonb_object_agg(
+                     d.key,
+                     CAST(d.value AS bigint) + coalesce(CAST(k.drift ->> d.key AS bigint), 0))
+                 FROM jsonb_each_text(CAST(:drift AS jsonb)) d)
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:asked AS timestamptz[])) AS w (id, asked_at)
+    WHERE k.campaign_id = w.id AND k.asked_at = w.asked_at AND k.outcome = 'waiting'
+    RETURNING k.campaign_id
 """).bindparams(bindparam("drift", type_=JSONB))
 _PUT_OFF = text("""
     UPDATE campaign_scrub
     SET tries = tries + 1, why = :why, next_at = clock_timestamp() + :rest
-    WHERE campaign_id = :id AND outcome = 'waiting'
+    WHERE campaign_id = :id AND outcome = 'waiting' AND asked_at = :asked_at
 """)
 _EXPLAIN = text("""
     UPDATE hold SET detail = :detail
@@ -151,26 +238,29 @@ _GIVE_UP = text("""
 
 
 def end(
-    tx: Transaction, campaign_ids: Sequence[int], *, drift: Mapping[str, int], unseen: str
+    tx: Transaction, waiting: Sequence[Waiting], *, drift: Mapping[str, int], unseen: str
 ) -> None:
-    """Let these go: what Twilio told is in force."""
-    values = {"ids": list(campaign_ids), "drift": dict(drift), "unseen": unseen}
-    tx.execute(_END, values)
-    _lift(tx, campaign_ids, "Twilio was asked")
+    """Let these go: what Twilio told is in force. Of several scrubs of one, the drift adds up."""
+    values = {**_keys(waiting), "drift": dict(drift), "unseen": unseen}
+    ended = [row.campaign_id for row in tx.execute(_END, values)]
+    _lift(tx, ended, "Twilio was asked")
 
 
 def put_off(
-    tx: Transaction, campaign_id: int, *, why: str, rest: timedelta, gives_up: bool
+    tx: Transaction, waiting: Waiting, *, why: str, rest: timedelta, gives_up: bool
 ) -> bool:
     """Try it again later; the hold says why it waits.
 
     Returns:
         Whether the campaign is from now on held as one whose scrub has failed.
     """
-    tx.execute(_PUT_OFF, {"id": campaign_id, "why": why, "rest": rest})
+    about = {"id": waiting.campaign_id}
+    values = {**about, "asked_at": waiting.asked_at, "why": why, "rest": rest}
+    if not tx.execute(_PUT_OFF, values).rowcount:
+        return False
     hint = "; it is tried on, or lift this hold to go without" if gives_up else ""
-    tx.execute(_EXPLAIN, {"id": campaign_id, "detail": f"{why}{hint}"})
-    return gives_up and bool(tx.execute(_GIVE_UP, {"id": campaign_id}).rowcount)
+    tx.execute(_EXPLAIN, {**about, "detail": f"{why}{hint}"})
+    return gives_up and bool(tx.execute(_GIVE_UP, about).rowcount)
 
 
 _OF_CAMPAIGN = text("""
@@ -183,39 +273,6 @@ def of_campaign(tx: Transaction, campaign_id: int) -> Scrub | None:
     """A campaign's scrub; ``None`` where it was not enqueued yet, or before there were any."""
     row = tx.execute(_OF_CAMPAIGN, {"id": campaign_id}).mappings().one_or_none()
     return None if row is None else Scrub(**{**row, "outcome": ScrubOutcome(row["outcome"])})
-
-
-_BLOCKS_UPTO = text("SELECT blocks_upto FROM intake_sender WHERE sender_id = :id")
-_BLOCKS_READ = text("""
-    INSERT INTO intake_sender AS i (sender_id, blocks_upto) VALUES (:id, :upto)
-    ON CONFLICT (sender_id) DO UPDATE SET blocks_upto = greatest(i.blocks_upto, :upto)
-""")
-_ALERTS_UPTO = text("SELECT alerts_upto FROM tenant WHERE id = :id")
-_ALERTS_READ = text("""
-    UPDATE tenant SET alerts_upto = greatest(alerts_upto, :upto) WHERE id = :id
-""")
-
-
-def blocks_upto(tx: Transaction, sender_id: int) -> datetime | None:
-    """Up to when a sender's failed messages were read; ``None``: never."""
-    found: datetime | None = tx.execute(_BLOCKS_UPTO, {"id": sender_id}).scalar_one_or_none()
-    return found
-
-
-def blocks_read(tx: Transaction, sender_id: int, upto: datetime) -> None:
-    """They were, and what they tell is committed."""
-    tx.execute(_BLOCKS_READ, {"id": sender_id, "upto": upto})
-
-
-def alerts_upto(tx: Transaction, tenant_id: int) -> datetime | None:
-    """Up to when a tenant's alerts were read; ``None``: never."""
-    found: datetime | None = tx.execute(_ALERTS_UPTO, {"id": tenant_id}).scalar_one_or_none()
-    return found
-
-
-def alerts_read(tx: Transaction, tenant_id: int, upto: datetime) -> None:
-    """They were, and what they tell is committed."""
-    tx.execute(_ALERTS_READ, {"id": tenant_id, "upto": upto})
 
 
 _OWNER = text("""

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from sender.storage import offers
 from sender.storage.database import Transaction, idle_at_most
+from sender.storage.id_range import WITHIN
 from sender.storage.workers import OWNER_LIVES
 
 #: How soon a slice is looked at again whose last rows are all under way.
@@ -83,13 +84,14 @@ _LEASE = text(f"""
                WHERE ss.sender_id = c.sender_id) AS sender_scopes
 """)  # noqa: S608  # built from constants only
 
-_CLOSE = text("""
+_SPAN = text("SELECT first_id AS lowest, last_id AS highest FROM slice WHERE id = :slice_id")
+_CLOSE = text(f"""
     WITH rest AS (
         SELECT count(*) FILTER (WHERE m.state IN ('pending', 'sending')) AS open,
                min(coalesce(m.next_at, now())) FILTER (WHERE m.state = 'pending') AS next_at
         FROM slice s JOIN message m
           ON m.id BETWEEN s.first_id AND s.last_id AND m.campaign_id = s.campaign_id
-        WHERE s.id = :slice_id
+        WHERE s.id = :slice_id AND {WITHIN}
     )
     UPDATE slice s
     SET owner = NULL, leased_until = NULL, offered_at = NULL,
@@ -97,7 +99,7 @@ _CLOSE = text("""
         due_at = greatest(coalesce(rest.next_at, now() + :under_way), now() + :rest)
     FROM rest WHERE s.id = :slice_id AND s.owner = :owner
     RETURNING s.done_at IS NOT NULL AS done
-""")
+""")  # noqa: S608  # built from a constant
 
 _TRANSACTIONAL = text("""
     SELECT s.id FROM slice s JOIN campaign c ON c.id = s.campaign_id
@@ -165,7 +167,14 @@ class SliceTable:
         Returns:
             Whether it is done.
         """
-        values = {"slice_id": slice_id, "owner": owner, "rest": rest, "under_way": UNDER_WAY}
+        span = tx.execute(_SPAN, {"slice_id": slice_id}).mappings().one()
+        values = {
+            "slice_id": slice_id,
+            "owner": owner,
+            "rest": rest,
+            "under_way": UNDER_WAY,
+            **span,
+        }
         return bool(tx.execute(_CLOSE, values).scalar_one_or_none())
 
     def others_wait(self, tx: Transaction, *, campaign_id: int, sender_id: int) -> Waiting:

@@ -46,9 +46,9 @@ _TEXTS = text("""
 _BATCHES = text("SELECT id, source_name FROM import_batch WHERE id = ANY (CAST(:ids AS bigint[]))")
 _SENDERS = text("SELECT id, address FROM sender WHERE id = ANY (CAST(:ids AS integer[]))")
 _STORIES = text("""
-    SELECT i.id, i.message_id, m.campaign_id, i.door, i.began_at, i.created_at AS told_at,
+    SELECT i.id, i.message_id, i.campaign_id, i.door, i.began_at, i.created_at AS told_at,
            i.looked_at, coalesce(i.log, '[]') AS logged
-    FROM incident i JOIN message m ON m.id = i.message_id
+    FROM incident i
     WHERE i.recipient = :recipient AND i.tenant_id = :tenant_id ORDER BY i.id
 """)
 _CAUSES = text("""
@@ -154,9 +154,9 @@ class Incident:
 
 
 _INCIDENTS = """
-    SELECT i.id, m.campaign_id, c.name AS campaign, s.address AS sender, i.recipient, i.message_id,
+    SELECT i.id, i.campaign_id, c.name AS campaign, s.address AS sender, i.recipient, i.message_id,
            i.cause, i.detail, i.because, i.door, i.began_at, i.created_at AS told_at
-    FROM incident i JOIN message m ON m.id = i.message_id JOIN campaign c ON c.id = m.campaign_id
+    FROM incident i JOIN campaign c ON c.id = i.campaign_id
     JOIN sender s ON s.id = i.sender_id
 """
 _LIST = text(f"""

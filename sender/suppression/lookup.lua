@@ -5,7 +5,8 @@
 -- KEYS[3..]   pointer keys of every scope that covers the window (at least one)
 -- ARGV[1]     microseconds one segment takes at the sender's rate
 -- ARGV[2]     burst, in segments
--- ARGV[3..]   for each recipient, in order: its E.164 digits, its segments
+-- ARGV[3]     for each recipient, in order: its E.164 digits, its segments; all of it in one string
+--             with a space after each, because a client pays for every argument
 --
 -- Returns {verdicts, admitted, wait, paused}:
 --   verdicts  one letter a recipient: S suppressed, C clear, U cold (unknown here)
@@ -100,10 +101,10 @@ end
 
 local scopes, all_built = scopes_in_force()
 local verdicts, waiting = {}, {}
-for i = 3, #ARGV, 2 do
-  local answer = verdict(tonumber(ARGV[i]), scopes, all_built)
+for recipient, segments in string.gmatch(ARGV[3], '(%d+) (%d+) ') do
+  local answer = verdict(tonumber(recipient), scopes, all_built)
   verdicts[#verdicts + 1] = answer
-  if answer ~= SUPPRESSED then waiting[#waiting + 1] = tonumber(ARGV[i + 1]) end
+  if answer ~= SUPPRESSED then waiting[#waiting + 1] = tonumber(segments) end
 end
 local pause = pause_left()
 if pause > 0 then return { table.concat(verdicts), 0, #waiting > 0 and pause or 0, 1 } end

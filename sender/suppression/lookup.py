@@ -70,9 +70,9 @@ class SuppressionLookup:
             return Admission(verdicts=(), admitted=0, wait=timedelta())
         keys = [pacing_key(pace.tenant_id, pace.sender_id), pause_key(pace.tenant_id)]
         keys += [pointer_key(tenant_id, scope) for tenant_id, scope in scopes]
-        args: list[Argument] = [interval(pace), pace.burst]
-        for recipient, count in zip(recipients, segments, strict=True):
-            args += (recipient, count)
+        asked = zip(recipients, segments, strict=True)
+        window = "".join([f"{recipient:d} {count:d} " for recipient, count in asked])
+        args: list[Argument] = [interval(pace), pace.burst, window]
         verdicts, admitted, wait, paused = await self._run("lookup", keys, args)
         return Admission(
             verdicts=tuple(_VERDICTS[letter] for letter in _text(verdicts)),

@@ -81,6 +81,11 @@ DRIPPERS = {
         Dripper(beginning=_FORM + b"Content-Length: -1\r\n\r\n"),
         {0, 400},
     ),
+    "silence": (Dripper(beginning=b""), {0}),
+    "silence after HTTP/2's greeting": (
+        Dripper(beginning=b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        {0, 400, 505},
+    ),
     "TLS": (Dripper(beginning=b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"), {0, 400}),
 }
 

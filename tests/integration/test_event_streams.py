@@ -12,7 +12,19 @@ from twilio.request_validator import (  # type: ignore[import-untyped]  # the SD
 )
 
 from sender.config import Settings
-from tests.bench import ACCOUNT, ANNA, BERT, OTHER_ACCOUNT, SENDER, Bench, new_sid
+from sender.credentials import Secrets, Vault, new_key
+from sender.storage import tenants
+from sender.storage.tenants import StoredCredential
+from tests.bench import (
+    ACCOUNT,
+    ANNA,
+    BERT,
+    OTHER_ACCOUNT,
+    OTHER_TENANT,
+    SENDER,
+    Bench,
+    new_sid,
+)
 from tests.browser import BASE, TOKEN, Browser, running
 from workers.webhooks import create_app
 
@@ -113,7 +125,7 @@ class TestInbound:
         batch = [_texted("stop"), _texted("hello", BERT, messageSid="SM" + "8" * 32)]
         assert (await twilio.post_json(PATH, batch)).status == 503
         assert bench.is_suppressed()
-        assert bench.value("SELECT id FROM stream_event") == batch[1]["id"]
+        assert bench.value("SELECT id FROM stream_event") == f"{ACCOUNT}/{batch[1]['id']}"
         bench.put(campaign, "sent")
         assert (await twilio.post_json(PATH, batch)).status == 204
         assert bench.value("SELECT enforced_at IS NOT NULL FROM enforcement")
@@ -183,9 +195,47 @@ class TestStatus:
     )
     async def test_not_ours(self, bench: Bench, twilio: Browser, url: str) -> None:
         """Messages of others on the same account mean nothing to us, and are no alarm."""
-        news = _status("failed", 21610, statusCallBackUrl=url, messageSid=new_sid(9))
+        news = _status("failed", 30006, statusCallBackUrl=url, messageSid=new_sid(9))
         assert (await twilio.post_json(PATH, [news])).status == 204
         assert not _alarms(bench)
+        assert not bench.is_suppressed()
+
+    async def test_a_block_elsewhere(self, bench: Bench, twilio: Browser) -> None:
+        """Who is blocked for a sender is suppressed, though another system's message met it."""
+        bench.sender_id()
+        news = _status("failed", 21610, messageSid=new_sid(9)) | {"time": "2026-01-02T03:04:05Z"}
+        for _ in range(2):
+            assert (await twilio.post_json(PATH, [news])).status == 204
+        assert bench.is_suppressed()
+        kept = "SELECT count(*) FROM consent_event WHERE reason = 'provider_block'"
+        assert bench.value(f"{kept} AND provider_at = '2026-01-02T03:04:05Z'") == bench.value(kept)
+        assert not _alarms(bench)
+
+    @pytest.mark.parametrize(
+        "time", [None, "", "soon", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+    )
+    async def test_a_block_at_no_time(
+        self, bench: Bench, twilio: Browser, time: str | None
+    ) -> None:
+        """One that does not say when, in a way that can be, counts from when it came."""
+        bench.sender_id()
+        news = _status("failed", 21610, messageSid=new_sid(9)) | {"time": time}
+        assert (await twilio.post_json(PATH, [news])).status == 204
+        assert bench.is_suppressed()
+        assert bench.value(
+            "SELECT min(provider_at) > now() - interval '1 minute' FROM consent_event"
+        )
+        assert (await twilio.post_json(PATH, [_texted("stop")])).status == 204
+
+    async def test_a_block_before_a_start(self, bench: Bench, twilio: Browser) -> None:
+        """A block is as old as its event says: a START that came after it counts."""
+        bench.sender_id()
+        await twilio.post_json(PATH, [_texted("start")])
+        bench.execute("""
+            INSERT INTO consent_time (source_id, provider_at)
+            SELECT DISTINCT source_id, now() FROM consent_event""")
+        old = _status("failed", 21610, messageSid=new_sid(9)) | {"time": "2020-01-02T03:04:05Z"}
+        assert (await twilio.post_json(PATH, [old])).status == 204
         assert not bench.is_suppressed()
 
     async def test_it_does_not_fit(self, bench: Bench, twilio: Browser) -> None:
@@ -242,6 +292,68 @@ class TestRefused:
         assert bench.is_suppressed(BERT)
         assert _alarms(bench) == ["webhook_malformed"]
 
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            7,
+            {"type": "x"},
+            _texted("stop") | {"id": 5},
+            _texted("stop") | {"id": "EZ\0"},
+            _texted("stop") | {"id": "\ud800"},
+            _texted("stop") | {"id": "".join(f"{n:x}" for n in range(9000))},
+            _texted("hello", messageSid="SM\0"),
+            _texted("hello", messageSid="\ud800"),
+            _texted("hello", accountSid="AC\0"),
+            _status("failed", messageStatus="no status\0"),
+            _status("failed", messageSid="\ud800"),
+        ],
+        ids=str,
+    )
+    async def test_odd_ones(self, bench: Bench, twilio: Browser, broken: object) -> None:
+        """Whatever is wrong with one event, the others count, and the batch is done with."""
+        bench.sender_id()
+        assert (await twilio.post_json(PATH, [broken, _texted("stop", BERT)])).status == 204
+        assert bench.is_suppressed(BERT)
+        assert _alarms(bench) == ["webhook_malformed"]
+
+    @pytest.mark.parametrize("odd", ["+1\0", "\ud800", "", "x" * 9000])
+    async def test_odd_addresses(self, bench: Bench, twilio: Browser, odd: str) -> None:
+        """A STOP is kept wherever it was sent to, and in whatever service."""
+        addresses = {"to": odd or SENDER, "messagingServiceSid": odd}
+        batch = [_texted("stop", **addresses), _texted("stop", BERT, messageSid=new_sid(8))]
+        assert (await twilio.post_json(PATH, batch)).status == 204
+        assert [bench.is_suppressed(one) for one in (ANNA, BERT)] == [True, True]
+
+    async def test_one_that_cannot_be_applied(self, bench: Bench, twilio: Browser) -> None:
+        """What goes wrong with one event has the batch come again for it alone."""
+        bench.sender_id()
+        batch = [_texted("stop", messageSid=new_sid(7)), _texted("stop", BERT)]
+        bench.execute(f"""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN IF NEW.sid = '{new_sid(7)}' THEN RAISE 'odd'; END IF; RETURN NEW; END $$""")
+        bench.execute("""
+            CREATE TRIGGER odd BEFORE INSERT ON inbound
+            FOR EACH ROW EXECUTE FUNCTION refuse()""")
+        assert (await twilio.post_json(PATH, batch)).status == 503
+        assert bench.is_suppressed(BERT)
+        assert bench.value("SELECT count(*) FROM stream_event") == 1
+
+    async def test_anothers_event_ids(self, bench: Bench, build: Build) -> None:
+        """What one account calls its events keeps nothing of another account's out."""
+        bench.second_tenant()
+        bench.sender_id()
+        key, token = new_key(), "6" * 32
+        encrypted = Vault(keys=(key,)).encrypt(Secrets(auth_tokens=(token,)))
+        stored = StoredCredential(variables=None, encrypted=encrypted)
+        bench.db.run(tenants.set_credential, OTHER_TENANT, stored)
+        theirs, path = _texted("hi", accountSid=OTHER_ACCOUNT), f"/twilio/events/{OTHER_ACCOUNT}"
+        ours = _texted("stop", messageSid=new_sid(8)) | {"id": theirs["id"]}
+        settings = build(SENDER_SECRET_KEY=key)
+        async with running(create_app(settings=lambda: settings)) as twilio:
+            assert (await twilio.post_json(path, [theirs], token=token)).status == 204
+            assert (await twilio.post_json(PATH, [ours])).status == 204
+        assert bench.is_suppressed()
+
     async def test_other_kinds(self, bench: Bench, twilio: Browser) -> None:
         """Events of other kinds, as the one that tests a sink, are answered and forgotten."""
         test = {"type": "com.twilio.eventstreams.test-event", "id": "EZ1", "data": {"test_id": 1}}
@@ -260,5 +372,14 @@ class TestRefused:
 
     async def test_too_large(self, twilio: Browser) -> None:
         """A batch has its bound."""
-        answer = await twilio.request("POST", PATH, body=b" " * 1_100_000)
+        body = b" " * 1_100_000
+        query = f"bodySHA256={hashlib.sha256(body).hexdigest()}"
+        signature = RequestValidator(TOKEN).compute_signature(f"{BASE}{PATH}?{query}", {})
+        headers = {"x-twilio-signature": signature}
+        answer = await twilio.request("POST", PATH, body=body, headers=headers, query=query)
         assert answer.status == 413
+
+    async def test_a_strangers_batch_is_not_read(self, twilio: Browser) -> None:
+        """However large it is: nobody has us hold what they did not sign for."""
+        answer = await twilio.request("POST", PATH, body=b" " * 1_100_000)
+        assert answer.status == 403

@@ -183,7 +183,7 @@ def test_nobody_starves(
     bench: Bench, threads: int, weights: list[tuple[float, float, bool]]
 ) -> None:
     """Whatever the weights, every thread works while anything waits, and everybody has turns."""
-    bench.execute("TRUNCATE campaign, sender, worker CASCADE")
+    bench.execute("TRUNCATE campaign, message, sender, worker CASCADE")
     bench.execute("DELETE FROM tenant WHERE id > 1")
     running = set()
     for n, (tenant_weight, weight, slow) in enumerate(weights):

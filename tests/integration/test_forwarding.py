@@ -1,5 +1,6 @@
 """What people write in their own words is posted to their tenant, signed, until it is taken."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -17,6 +18,7 @@ from sender.errors import ConfigurationError
 from sender.forwarding import OF_EACH, Forwarding
 from sender.posting import Poster
 from sender.runtime import Runtime
+from sender.storage import forwards
 from sender.storage.database import AsyncDatabase
 from sender.tenancy import Tenancy
 from tests.bench import (
@@ -28,6 +30,7 @@ from tests.bench import (
     SENDER,
     Bench,
     crowd,
+    eventually,
     new_sid,
 )
 from tests.browser import BASE, TOKEN, running
@@ -69,6 +72,8 @@ class _Receiver:
     says: dict[str, str] = field(default_factory=dict)
     #: What it says of single texts.
     says_of: dict[str, str] = field(default_factory=dict)
+    #: Addresses that do not answer before this is set.
+    waits_for: dict[str, asyncio.Event] = field(default_factory=dict)
     posted: list[tuple[str, str]] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
     bodies: list[Mapping[str, Any]] = field(default_factory=list)
@@ -80,6 +85,8 @@ class _Receiver:
         self.bodies.append(content)
         self.secrets.add(secret)
         assert at.tzinfo
+        if (may_answer := self.waits_for.get(url)) is not None:
+            await may_answer.wait()
         return self.says_of.get(content["text"], self.says.get(url, ""))
 
     @property
@@ -207,6 +214,43 @@ async def test_an_address_that_is_away(bench: Bench, tenancy: Tenancy, forwardin
     assert await forwarding(receiver).deliver() == 1
     assert receiver.texts.count("hello") == OF_EACH
     assert receiver.texts.count("and we?") == 1
+
+
+async def test_a_slow_address(bench: Bench, tenancy: Tenancy, forwarding: Deliver) -> None:
+    """It keeps no other tenant's texts waiting, however many, nor those that come meanwhile."""
+    slow, may_answer = "https://slow.example.com/", asyncio.Event()
+    bench.second_tenant()
+    tenancy.forward("other", slow)
+    tenancy.forward(NAME, URL)
+    many = 3 * OF_EACH
+    for number in range(many):
+        bench.text("hello", sid=new_sid(number), account_sid=OTHER_ACCOUNT)
+        bench.text("hi", sid=new_sid(1000 + number))
+    receiver = _Receiver(waits_for={slow: may_answer})
+    work = asyncio.create_task(forwarding(receiver).deliver())
+    await asyncio.to_thread(eventually, lambda: receiver.texts.count("hi") == many)
+    bench.text("me too", sid=new_sid(2000))
+    await asyncio.to_thread(eventually, lambda: "me too" in receiver.texts)
+    assert receiver.texts.count("hello") == OF_EACH
+    may_answer.set()
+    assert await work == 2 * many + 1
+
+
+async def test_more_tenants_than_places(
+    bench: Bench, tenancy: Tenancy, loop_db: AsyncDatabase
+) -> None:
+    """Whose text is due longest comes first."""
+    bench.second_tenant()
+    tenancy.forward("other", URL)
+    tenancy.forward(NAME, URL)
+    for number in range(OF_EACH):
+        bench.text("hello", sid=new_sid(number))
+    bench.text("hello", sid=new_sid(1000), account_sid=OTHER_ACCOUNT)
+    bench.execute("UPDATE forward SET next_try = next_try - interval '1 h' WHERE tenant_id > 1")
+    due = await loop_db.run(
+        forwards.claim, each=OF_EACH, limit=1, patience=timedelta(hours=1), besides=()
+    )
+    assert [one.tenant for one in due] == ["other"]
 
 
 async def test_one_that_is_never_taken(bench: Bench, tenancy: Tenancy, forwarding: Deliver) -> None:

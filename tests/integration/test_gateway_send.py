@@ -268,7 +268,7 @@ async def test_too_late_touches_no_network() -> None:
 
 async def test_the_last_look_is_where_the_bytes_are_written() -> None:
     """A host that sleeps with a connection in hand writes nothing to it, and says so."""
-    times = iter([0.0, 0.0, 3600.0])  # the limits, the connection, the write
+    times = iter([0.0, 3600.0])  # before the connection, at the write
     async with wire_server(reply(201, message(SID))) as wire, LeanHttpClient() as http:
         with exchange(connect_by=2.0, deadline=10.0, clock=lambda: next(times)) as current:
             with pytest.raises(TimeoutError) as late:

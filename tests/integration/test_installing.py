@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from sender.cli import app
 from sender.domain.webhook_setup import Verdict
 from sender.errors import ConfigurationError, ProviderRefused
+from sender.gateway import EVENT_TYPES
 from sender.gateway.urls import OVERRIDES
 from tests.bench import Bench
 
@@ -20,8 +21,11 @@ Result = Any  # typer names no class for it
 Say = Callable[..., Awaitable[Result]]
 BASE = "https://sms.example.com/hooks"
 INBOUND, FALLBACK = f"{BASE}/twilio/inbound{OVERRIDES}", f"{BASE}/twilio/fallback{OVERRIDES}"
+EVENTS = f"{BASE}/twilio/events/{CONFIG.account_sid}"
 FOREIGN = "https://chat.example.org/sms"
 INSTALL = ("webhooks", "install")
+CODE = "72345"
+ON = {"SENDER_EVENT_STREAMS": "true"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ class Twilio:
         service = self.rig.client.messaging.v1.services(SERVICE)
         await asyncio.to_thread(service.update, **settings)
 
+    async def code(self) -> tuple[str, str]:
+        """What the short code has called, main and fallback."""
+        (found,) = await asyncio.to_thread(self.rig.client.short_codes.list, short_code=CODE)
+        return found.sms_url, found.sms_fallback_url
+
     async def service(self) -> tuple[str, str, str]:
         """What the service has called, main and fallback, and its status callback."""
         self.rig.client.messaging.base_url = self.rig.url
@@ -60,7 +69,7 @@ class Twilio:
 @pytest.fixture
 async def twilio() -> AsyncIterator[Twilio]:
     """The simulated account, which posts nothing by itself."""
-    async with simulated(inbound_url="") as rig:
+    async with simulated(inbound_url="", numbers=(NUMBER, CODE)) as rig:
         yield Twilio(rig)
 
 
@@ -109,6 +118,15 @@ class TestShow:
         told = json.loads((await say("webhooks", "show", "--json")).stdout)
         assert (told["inbound"], told["fallback"]) == (INBOUND, FALLBACK)
         assert set(told["senders"]) == {NUMBER, SERVICE, "72345"}
+
+    @pytest.mark.parametrize("taken", ["", "true"])
+    async def test_event_streams(self, say: Say, taken: str) -> None:
+        """Their URL has the account and no overrides; the events to subscribe to, if wanted."""
+        shown = (await say("webhooks", "show", SENDER_EVENT_STREAMS=taken)).stdout
+        assert EVENTS in [line.strip() for line in shown.splitlines()]
+        assert all((one in shown) == bool(taken) for one in EVENT_TYPES)
+        told = json.loads((await say("webhooks", "show", "--json")).stdout)
+        assert (told["events"], told["event_types"]) == (EVENTS, EVENT_TYPES)
 
     async def test_nobody_is_asked(self, say: Say) -> None:
         """It shows the URLs without Twilio's account, and before there are senders."""
@@ -196,13 +214,35 @@ class TestInstall:
         assert await twilio.number(POOL[1]) == (INBOUND, FALLBACK, "")
         assert await twilio.number(NUMBER) == ("", "", "")
 
+    async def test_a_short_code(self, bench: Bench, say: Say, twilio: Twilio) -> None:
+        """Both URLs are set, on it alone; the second time there is nothing to do."""
+        bench.sender_id(CODE)
+        assert (await say(*INSTALL)).exit_code == 0
+        assert await twilio.code() == ("", "")
+        assert (await say(*INSTALL, "--yes")).exit_code == 0
+        assert await twilio.code() == (INBOUND, FALLBACK)
+        again = await say(*INSTALL, "--yes", "--json")
+        assert _found(again)[CODE]["verdict"] == Verdict.RIGHT
+
+    async def test_a_pool_with_a_short_code(self, bench: Bench, say: Say, twilio: Twilio) -> None:
+        """A service's codes are called at their own URLs like its numbers."""
+        service = "MG" + "2" * 32
+        bench.sender_id(service)
+        async with simulated(inbound_url="", services={service: (NUMBER, CODE)}) as rig:
+            said = await say(*INSTALL, "--yes", "--json", TWILIO_API_BASE_URL=rig.url)
+            assert set(_found(said)) == {service, NUMBER, CODE}
+            assert await Twilio(rig).code() == (INBOUND, FALLBACK)
+
     async def test_what_cannot_be_set(self, bench: Bench, say: Say) -> None:
-        """What the account does not have, and short codes, are said to be left."""
-        bench.sender_id("72345")
-        said = await say(*INSTALL, "--json", *("--sender", "+15559990000", "--sender", "72345"))
-        assert said.exit_code == 1
-        verdicts = {name: one["verdict"] for name, one in _found(said).items()}
-        assert verdicts == {"+15559990000": Verdict.MISSING, "72345": Verdict.BY_HAND}
+        """What the account does not have is said to be left; nobody can reply to a name."""
+        bench.sender_id("ACME")
+        assert (await say(*INSTALL, "--json")).exit_code == 0
+        others = ("+15559990000", "99999", "MG" + "9" * 32, "ACME", "whatsapp:+1")
+        words = [word for one in others for word in ("--sender", one)]
+        assert (await say(*INSTALL, *words)).exit_code == 1
+        said = await say(*INSTALL, "--json", *words)
+        verdicts = [one["verdict"] for one in _found(said).values()]
+        assert verdicts == [*[Verdict.MISSING] * 3, Verdict.ONE_WAY, Verdict.BY_HAND]
 
     async def test_without_credentials(self, bench: Bench, say: Say) -> None:
         """Who signs in needs what to sign in with."""
@@ -232,3 +272,61 @@ class TestInstall:
         last = there.received[-1].params
         assert (last["ErrorCode"], last["ErrorUrl"]) == ("11200", f"{base}/twilio/inbound")
         assert last["Body"] == "STOP"
+
+
+class TestEventStreams:
+    """Having Twilio post events to us, where the webhook app takes them."""
+
+    async def _subscribed(self, rig: Rig) -> tuple[list[Any], set[str], int]:
+        """The sinks, the types that are subscribed to, and how many subscriptions there are."""
+        rig.client.events.base_url = rig.url
+        events = rig.client.events.v1
+        sinks = await asyncio.to_thread(events.sinks.list)
+        found = await asyncio.to_thread(events.subscriptions.list)
+        types = set()
+        for one in found:
+            subscribed = events.subscriptions(one.sid).subscribed_events
+            types |= {event.type for event in await asyncio.to_thread(subscribed.list)}
+        return sinks, types, len(found)
+
+    async def test_a_sink_and_its_subscription(
+        self, bench: Bench, say: Say, twilio: Twilio
+    ) -> None:
+        """Said first, made with ``--yes``, and right from then on."""
+        said = await say(*INSTALL, **ON)
+        assert said.exit_code == 0
+        assert EVENTS in said.stdout
+        assert await self._subscribed(twilio.rig) == ([], set(), 0)
+        for verdict in (Verdict.CHANGE, Verdict.RIGHT):
+            done = await say(*INSTALL, "--yes", "--json", **ON)
+            assert done.exit_code == 0
+            assert json.loads(done.stdout)["events"]["verdict"] == verdict
+            sinks, types, count = await self._subscribed(twilio.rig)
+            assert [one.sink_configuration for one in sinks] == [
+                {"destination": EVENTS, "method": "POST", "batch_events": True}
+            ]
+            assert (types, count) == (set(EVENT_TYPES), 1)
+
+    async def test_what_is_missing_is_added(self, say: Say, twilio: Twilio) -> None:
+        """To the sink and the subscription that are there; other sinks are left alone."""
+        rig = twilio.rig
+        rig.client.events.base_url = rig.url
+        events, sinks = rig.client.events.v1, []
+        for url in (FOREIGN, EVENTS):
+            to = {"destination": url, "method": "POST"}
+            sinks.append(await asyncio.to_thread(events.sinks.create, "x", to, "webhook"))
+        first = [{"type": next(iter(EVENT_TYPES)), "schema_version": 6}]
+        await asyncio.to_thread(events.subscriptions.create, "x", sinks[1].sid, first)
+        done = await say(*INSTALL, "--yes", **ON)
+        assert (done.exit_code, "event streams: changed" in done.stdout) == (0, True)
+        found, types, count = await self._subscribed(rig)
+        assert (len(found), types, count) == (2, set(EVENT_TYPES), 1)
+
+    async def test_not_where_nobody_wants_them(
+        self, bench: Bench, say: Say, twilio: Twilio
+    ) -> None:
+        """They cost extra: not unless the app takes them, nor where senders are named."""
+        bench.sender_id(NUMBER)
+        assert json.loads((await say(*INSTALL, "--yes", "--json")).stdout)["events"] is None
+        await say(*INSTALL, "--yes", "--sender", NUMBER, **ON)
+        assert await self._subscribed(twilio.rig) == ([], set(), 0)

@@ -1,7 +1,9 @@
 """Gaps of the intake: nothing goes while STOPs may be missing, and Twilio's log ends them."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -247,6 +249,8 @@ class Provider:
     #: A number of which alone it shows nothing.
     unreadable: str = ""
     drops_inbound: bool = False
+    page_size: int = 1000
+    pages: int = 0
     #: Each number that was asked about, and since when.
     asked: list[tuple[str | None, datetime]] = field(default_factory=list)
 
@@ -254,15 +258,28 @@ class Provider:
         """Every tenant's."""
         return self
 
+    def clock(self) -> float:
+        """As if each page took a minute."""
+        return 60.0 * self.pages
+
+    #: Its clock minus ours.
+    offset: timedelta = timedelta()
+
+    async def clock_offset(self) -> timedelta:
+        """As it is set."""
+        return self.offset
+
     async def pages_since(
         self, since: datetime, *, to: str | None = None
-    ) -> AsyncIterator[list[MessageRecord]]:
+    ) -> AsyncGenerator[list[MessageRecord]]:
         """What it holds."""
         self.asked.append((to, since))
         if to == self.unreadable:
             raise ProviderUnavailable("Twilio cannot show it")
         async for page in self.gateway.pages_since(since, to=to):
-            yield page
+            for part in range(0, len(page), self.page_size):
+                self.pages += 1
+                yield page[part : part + self.page_size]
         if self.away:
             raise ProviderUnavailable("Twilio is away")
 
@@ -440,14 +457,15 @@ class TestPuller:
     async def test_a_message_that_cannot_be_applied_is_in_nobody_s_way(
         self, bench: Bench, twilio: Pulling
     ) -> None:
-        """Neither what was texted to its sender later, nor other senders, nor other tenants."""
+        """Neither what else was texted to its sender, nor other senders, nor other tenants."""
         bench.campaign(ANNA, CARL)
         bench.campaign(BERT, sender=OTHER_SENDER)
         bench.second_tenant()
         elsewhere = bench.campaign(DORA, sender="+14155550003", tenant_id=OTHER_TENANT)
-        await twilio.text("poison", ANNA)
         await twilio.text("STOP", CARL)
+        await twilio.text("poison", ANNA)
         await twilio.text("STOP", BERT, to=OTHER_SENDER)
+        twilio.provider.page_size = 1  # what was texted before it is on another page
         fall_silent(bench)
         come_back(bench)
         hearing = replace(twilio.puller.hearing, inbound=Poisoned())
@@ -579,6 +597,93 @@ class TestPuller:
             assert await twilio.pull() == 1
 
 
+class TestLongLogs:
+    """More was texted than a round has time for."""
+
+    async def test_the_next_round_reads_on(self, bench: Bench, twilio: Pulling) -> None:
+        """What was shown is in force; other senders, and signs of life, are not kept waiting."""
+        bench.campaign(ANNA)
+        bench.campaign(BERT, sender=OTHER_SENDER)
+        for person in (DORA, CARL, ANNA):
+            await twilio.text("STOP", person)
+        twilio.provider.page_size = 1
+        twilio.puller = replace(twilio.puller, clock=twilio.provider.clock)
+        assert await twilio.puller.round() == 0
+        assert [bench.is_suppressed(one) for one in (ANNA, CARL, DORA)] == [True, False, False]
+        assert twilio.watermark(SENDER) is None
+        assert await twilio.puller.round() == 1
+        assert twilio.watermark(OTHER_SENDER) is not None
+        assert [bench.is_suppressed(one) for one in (ANNA, CARL, DORA)] == [True, True, False]
+        shown = {one.sender: one for one in Intake(db=bench.db).show().senders}
+        assert shown[SENDER].failure == pulls.LONG_LOG
+        assert await twilio.puller.round() == 0
+        assert bench.is_suppressed(DORA)
+        assert await twilio.puller.round() == 1
+        assert twilio.watermark(SENDER) is not None
+        assert [to for to, _ in twilio.provider.asked] == [SENDER, OTHER_SENDER]
+
+    async def test_it_is_read_anew_where_it_breaks_off(self, bench: Bench, twilio: Pulling) -> None:
+        """A page's address is good for some time only."""
+        bench.campaign(ANNA)
+        for person in (BERT, ANNA):
+            await twilio.text("STOP", person)
+        twilio.provider.page_size, twilio.provider.away = 1, True
+        twilio.puller = replace(twilio.puller, clock=twilio.provider.clock)
+        assert await twilio.puller.round() == 0
+        assert await twilio.puller.round() == 0
+        assert await twilio.puller.round() == 0
+        assert bench.value("SELECT failure FROM intake_sender") == "Twilio is away"
+        twilio.provider.away = False
+        twilio.puller = replace(twilio.puller, clock=time.monotonic)
+        assert await twilio.pull() == 1
+        assert bench.value("SELECT count(*) FROM consent_event") == 2
+
+    async def test_what_lies_before_the_mark_is_not_paged_through(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """Twilio's filter knows days only, and the latest come first."""
+        bench.campaign(ANNA)
+        pages: list[int] = []
+
+        async def shown(
+            _since: datetime, *, to: str | None = None
+        ) -> AsyncGenerator[list[MessageRecord]]:
+            for number in range(3):
+                pages.append(number)
+                yield []
+
+        reading = twilio.puller.reading
+        provider = twilio.provider
+        provider.pages_since = shown  # type: ignore[method-assign]  # of the test's own double
+        (sender,) = bench.db.run(pulls.due, limit=1)
+        await reading.read(provider, sender)
+        assert pages == [0]
+
+
+class TestClocks:
+    """Postgres's clock, by which watermarks are, and Twilio's, by which the log is."""
+
+    async def test_the_log_is_read_from_where_twilio_s_clock_was(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """With Postgres an hour ahead a new STOP looks an hour older than the watermark."""
+        bench.campaign(ANNA)
+        twilio.provider.offset = timedelta(hours=-1)
+        await twilio.pull()
+        await twilio.pull()
+        _, (_, since) = twilio.provider.asked
+        assert since < datetime.now(UTC) - timedelta(hours=1)
+
+    async def test_not_from_later_where_it_is_behind(self, bench: Bench, twilio: Pulling) -> None:
+        """Reading too much costs a page."""
+        bench.campaign(ANNA)
+        twilio.provider.offset = timedelta(hours=1)
+        await twilio.pull()
+        await twilio.pull()
+        _, (_, since) = twilio.provider.asked
+        assert since < datetime.now(UTC) - timedelta(minutes=4)
+
+
 class TestBlind:
     """Senders of which Twilio's log shows nothing."""
 
@@ -628,6 +733,25 @@ class TestBlind:
         await twilio.pull()
         shown = {one.sender: one for one in Intake(db=bench.db).show().senders}
         assert (shown[address].blind, shown[address].held) == (why, True)
+
+    async def test_a_number_whose_service_drops_texts_is(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """Its log is empty, whatever people text to it; until the service takes texts again."""
+        bench.campaign(ANNA, sender=SERVICE)
+        bench.campaign(BERT, sender=MEMBER)
+        twilio.provider.drops_inbound = True
+        await twilio.pull()
+        fall_silent(bench)
+        come_back(bench)
+        await twilio.pull()
+        await twilio.pull()
+        shown = {one.sender: one for one in Intake(db=bench.db).show().senders}
+        assert (shown[MEMBER].blind, shown[MEMBER].held) == ("drops_inbound", True)
+        twilio.provider.drops_inbound = False
+        await twilio.pull()
+        await twilio.pull()
+        assert holds_on(bench, MEMBER) == holds_on(bench, SERVICE) == []
 
     async def test_a_short_code_that_was_texted_is_none(
         self, bench: Bench, twilio: Pulling
@@ -690,6 +814,33 @@ class TestPullAlone:
         await twilio.pull()
         assert list(bench.guard_all(campaign)) == [ANNA]
 
+    async def test_a_release_lasts_until_it_could_be_read_again(
+        self, bench: Bench, twilio: Pulling
+    ) -> None:
+        """A person has taken it upon themselves; for the next time somebody has to again."""
+        campaign = bench.campaign(ANNA)
+        bench.campaign(BERT, sender=OTHER_SENDER)
+        long_ago = "UPDATE intake_sender SET pulled_at = now() - interval '151 seconds'"
+        await twilio.pull()
+        twilio.provider.away = True
+        bench.execute(long_ago)
+        await twilio.pull()
+        Intake(db=bench.db).release(SENDER, author="ann", reason="read in the Console")
+        await twilio.pull()
+        assert (holds_on(bench), holds_on(bench, OTHER_SENDER)) == ([], ["intake_gap"])
+        assert list(bench.guard_all(campaign)) == [ANNA]
+        twilio.provider.away = False
+        await twilio.pull()
+        assert holds_on(bench, OTHER_SENDER) == []
+        twilio.provider.away = True
+        bench.execute(
+            "UPDATE hold SET released_at = released_at - interval '200 seconds' "
+            "WHERE released_at IS NOT NULL"
+        )
+        bench.execute(long_ago)
+        await twilio.pull()
+        assert holds_on(bench) == ["intake_gap"]
+
 
 def _said(bench: Bench, *words: str) -> Any:
     variables = {"DATABASE_URL": bench.url, "REDIS_URL": "redis://127.0.0.1:1/0", "COLUMNS": "200"}
@@ -719,7 +870,9 @@ class TestCommand:
         assert one["last_webhook"] is not None
         shown = _said(bench, "show")
         assert "SILENT" in shown
-        assert SENDER in shown
+        assert re.search(r"default +never +\d+ s ago +HELD", shown)
+        assert "STOPs to 1 sender may be missing since" in shown
+        assert "sender intake release" in shown
 
     def test_a_release_is_recorded(self, bench: Bench) -> None:
         """A person lifts the hold without a pull."""

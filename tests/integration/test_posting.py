@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 import hmac
+import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from gateway_wire import Request, reply, wire_server
 
-from sender.posting import Poster, is_public, signature
+from sender.posting import LOOK_UPS, Poster, is_public, signature
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECRET, BODY = "s3cret", b'{"id":1}'
@@ -48,6 +50,28 @@ async def test_never_to_a_private_address(host: str) -> None:
     assert not wire.requests
 
 
+async def test_silent_name_servers() -> None:
+    """However many hosts cannot be looked up, the loop's own threads stay free."""
+    asked, may_answer, full = list[str](), threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def look_up(host: str, *_: object, **_options: object) -> list[Any]:
+        asked.append(host)
+        if len(asked) == LOOK_UPS:
+            loop.call_soon_threadsafe(full.set)
+        may_answer.wait(timeout=30)
+        raise OSError("no answer")
+
+    own_threads = 32  # the most that asyncio starts by itself
+    async with asyncio.timeout(20), Poster.open(look_up=look_up) as poster:
+        urls = [f"https://tenant{number}.example.com/" for number in range(2 * own_threads)]
+        posts = [asyncio.create_task(poster.post(url, BODY, secret=SECRET, at=AT)) for url in urls]
+        await full.wait()
+        assert await asyncio.to_thread(lambda: "free") == "free"
+        may_answer.set()
+        assert all(await asyncio.gather(*posts))
+
+
 @pytest.mark.parametrize("url", ["nonsense", "ftp://example.com/", "http://127.0.0.1:1/"])
 async def test_it_never_raises(url: str) -> None:
     """Whatever is wrong is told, not thrown."""
@@ -72,6 +96,12 @@ async def test_it_never_raises(url: str) -> None:
         ("64:ff9b::a00:1", False),
         ("64:ff9b::a9fe:a9fe", False),
         ("2002:a00:1::", False),
+        ("64:ff9b:1::a00:1", False),
+        ("::10.0.0.1", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("fec0::1", False),
+        ("192.0.0.8", False),
+        ("3fff::1", False),
     ],
 )
 def test_what_is_public(address: str, *, public: bool) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from sender.cli import app
-from sender.errors import ConfigurationError, NotFound, VerdictRefused, WrongState
+from sender.errors import ConfigurationError, ErasureRefused, NotFound, VerdictRefused, WrongState
 from tests.bench import ANNA, BERT, SENDER, Bench
+from tests.months import months_on
 
 Result = Any  # typer names no class for it
 Say = Callable[..., Result]
@@ -284,3 +286,25 @@ class TestDoubts:
     def test_wrong_usage(self, say: Say, words: tuple[object, ...]) -> None:
         """A verdict names a message or a campaign, what was found, its author and evidence."""
         assert say("doubts", "resolve", *words).exit_code == 2
+
+
+class TestRetention:
+    """What `sender retention` shows, and deletes."""
+
+    def test_show_then_run(self, say: Say, bench: Bench) -> None:
+        """It says what would go and why the rest stays, and deletes only when told to."""
+        now = datetime.now(UTC)
+        bench.execute("SELECT make_message_month(:at)", at=months_on(now, -4))
+        bench.campaign(ANNA)
+        for words in (("show",), ("run", "--author", "ann")):
+            shown = say("retention", *words, "--days", 60).stdout
+            assert "may go" in shown
+            assert "stays: not old enough, 1 campaigns not over" in " ".join(shown.split())
+        found = _json(say("retention", "show", "--days", 60, "--json"))["months"]
+        assert [one["may_go"] for one in found[:2]] == [True, False]
+        ran = say("retention", "run", "--author", "ann", "--days", 60, "--yes")
+        assert "1 months with 0 messages deleted" in ran.stdout
+        again = _json(say("retention", "run", "--author", "ann", "--days", 60, "--yes", "--json"))
+        assert again == {"months": 0, "messages": 0, "receipts": 0, "alarms": 0}
+        with pytest.raises(ErasureRefused, match="SENDER_KEEP_MESSAGES_DAYS"):
+            say("retention", "show")

@@ -16,11 +16,12 @@ from twilio.request_validator import (  # type: ignore[import-untyped]  # the SD
     RequestValidator,
 )
 
+from sender.distrust import ENOUGH
 from sender.domain.replies import ReplyEvent
 from sender.errors import ConfigurationError
 from sender.gateway import TWIML_EMPTY
 from sender.storage import replies
-from tests.bench import ACCOUNT, ANNA, OTHER_ACCOUNT, SENDER, SERVICE, Bench, new_sid
+from tests.bench import ACCOUNT, ANNA, BERT, OTHER_ACCOUNT, SENDER, SERVICE, Bench, new_sid
 from tests.browser import BASE, TOKEN, Answer, Browser, running, settings_at
 from workers.webhooks import create_app
 
@@ -185,6 +186,13 @@ class TestInbound:
         answer = await _signed(twilio, body, STOP, headers={"content-type": kind})
         assert answer.status == 400
 
+    @pytest.mark.parametrize("field", ["To", "MessagingServiceSid", "OptOutType", "X\0"])
+    @pytest.mark.parametrize("odd", ["\0", "+1555\0", "x" * 9000])
+    async def test_odd_addresses(self, bench: Bench, twilio: Browser, field: str, odd: str) -> None:
+        """A STOP is kept whatever stands in the fields that it does not need."""
+        assert (await twilio.post("/twilio/inbound", STOP | {field: odd})).status == 200
+        assert bench.is_suppressed()
+
     async def test_both_tokens_of_a_rotation(
         self, bench: Bench, database_url: str, redis_url: str
     ) -> None:
@@ -295,6 +303,44 @@ async def _signed(
 
 class TestStatus:
     """A status callback."""
+
+    async def test_one_that_cannot_be_stored(self, bench: Bench, twilio: Browser) -> None:
+        """A status that is none is refused, and fails no callback that comes with it."""
+        guarded = bench.guard_all(bench.campaign(ANNA, BERT))
+        paths = [f"/twilio/status/{guarded[one].message_id}" for one in (ANNA, BERT)]
+        forms = [_status("sent\0"), _status("delivered", MessageSid=new_sid(2), To=f"+{BERT}")]
+        answers = await asyncio.gather(*map(twilio.post, paths, forms))
+        assert [one.status for one in answers] == [400, 204]
+
+    async def test_an_opt_out_of_a_second_sid(
+        self, bench: Bench, twilio: Browser, message_id: UUID
+    ) -> None:
+        """It fits no message of ours, but the person is blocked: refused, alarmed and kept."""
+        path = f"/twilio/status/{message_id}"
+        assert (await twilio.post(path, _status("sent"))).status == 204
+        form = _status("failed", ErrorCode="21610", MessageSid=new_sid(2))
+        assert (await twilio.post(path, form)).status == 404
+        assert bench.message(message_id).state == "sent"
+        assert bench.is_suppressed()
+        assert bench.value("SELECT kind FROM alarm") == "callback_second_sid"
+
+    async def test_a_crowd_of_unknown_ones(self, bench: Bench, twilio: Browser) -> None:
+        """As after a restore: each is refused, the alarms do not grow with them."""
+        for number in range(20):
+            form = _status("sent", MessageSid=new_sid(number))
+            assert (await twilio.post(f"/twilio/status/{uuid4()}", form)).status == 404
+        assert bench.value("SELECT count(*) FROM alarm") == 1
+
+    async def test_an_opt_out_that_is_not_ours(self, bench: Bench, twilio: Browser) -> None:
+        """The block of another system's message is kept; the callback is refused as ever."""
+        bench.sender_id()
+        form = _status("failed", ErrorCode="21610")
+        for _ in range(2):
+            assert (await twilio.post(f"/twilio/status/{uuid4()}", form)).status == 404
+        assert bench.is_suppressed()
+        scopes = bench.value("SELECT array_agg(scope ORDER BY scope) FROM suppression")
+        assert scopes == [0, bench.sender_id()]
+        assert bench.value("SELECT count(*) FROM consent_event") == 2
 
     @pytest.fixture
     def message_id(self, bench: Bench) -> UUID:
@@ -417,6 +463,49 @@ async def _refused(twilio: Browser) -> dict[str, int]:
     figures = (await twilio.request("GET", "/metrics")).body
     found = re.findall(r'^sender_webhooks_refused_total{why="(\w+)"} (\d+)', figures, re.MULTILINE)
     return {why: int(count) for why, count in found}
+
+
+class TestNotChecked:
+    """A signature that cannot be checked just now."""
+
+    async def test_a_line_now_and_then(self, bench: Bench, twilio: Browser) -> None:
+        """503, so that Twilio repeats; however many come, the log does not grow with them."""
+        bench.execute("ALTER TABLE tenant RENAME TO elsewhere")
+        with capture_logs() as lines:
+            for _ in range(20):
+                answer = await twilio.post("/twilio/inbound", STOP | {"AccountSid": OTHER_ACCOUNT})
+                assert answer.status == 503
+        assert [line["event"] for line in lines] == ["signature_not_checked"]
+
+
+class TestDistrust:
+    """Nothing is signed as it should be."""
+
+    async def test_one_alert_an_hour(self, bench: Bench, database_url: str, redis_url: str) -> None:
+        """It says that it can be a wrong token or somebody's forgery, however many processes."""
+        settings = settings_at(database_url, redis_url, TWILIO_AUTH_TOKEN="7" * 32)
+        for _ in range(2):
+            async with running(create_app(settings=lambda: settings)) as twilio:
+                for _ in range(3 * ENOUGH):
+                    assert (await twilio.post("/twilio/inbound", STOP)).status == 403
+        assert bench.value("SELECT count(*) FROM alert") == 1
+        kind, what = bench.execute("SELECT kind, detail ->> 'what' FROM alert")[0]
+        assert kind == "webhooks_refused"
+        assert "token" in what
+        assert "forges" in what
+
+    async def test_not_while_twilio_is_heard(self, bench: Bench, twilio: Browser) -> None:
+        """Forged requests raise none while good ones come."""
+        assert (await twilio.post("/twilio/inbound", STOP)).status == 200
+        for _ in range(3 * ENOUGH):
+            await twilio.post("/twilio/inbound", STOP, token="8" * 32)
+        assert bench.value("SELECT count(*) FROM alert") == 0
+
+    async def test_an_alert_that_cannot_be_stored(self, bench: Bench, twilio: Browser) -> None:
+        """Costs no request its answer."""
+        bench.execute("ALTER TABLE alert RENAME TO elsewhere")
+        for _ in range(2 * ENOUGH):
+            assert (await twilio.post("/twilio/inbound", STOP, token="8" * 32)).status == 403
 
 
 class TestOperating:

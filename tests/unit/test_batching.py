@@ -75,10 +75,10 @@ async def test_a_stuck_batch_keeps_nobody_else_waiting() -> None:
         work=work, gather=timedelta(), largest=1, patience=timedelta(microseconds=1), at_once=2
     )
     assert batcher.room == 2
-    stuck = asyncio.create_task(batcher.submit(-1))
+    stuck = batcher.submit(-1)
     assert await batcher.submit(1) == 1
-    stuck_too = asyncio.create_task(batcher.submit(-2))
-    waiting = asyncio.create_task(batcher.submit(2))
+    stuck_too = batcher.submit(-2)
+    waiting = batcher.submit(2)
     while len(begun) < 3:  # noqa: ASYNC110  # the loop's turns, not time
         await asyncio.sleep(0)
     assert not waiting.done()

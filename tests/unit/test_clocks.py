@@ -15,6 +15,7 @@ from tests.unit.test_import_arrows import Module, modules
 TELLS_THE_TIME = {
     "sender.alerting": "the time in the signature of an alert that is posted",
     "sender.campaigns": "when a campaign was made, and whether a start that was asked for is past",
+    "sender.clocks": "how far Postgres's clock is from Twilio's",
     "sender.forwarding": "the time in the signature of a text that is posted",
     "sender.gateway.answers": "how far Twilio's clock is from ours",
     "sender.gateway.client": "when a request began, to be put beside a STOP's time",
@@ -22,7 +23,8 @@ TELLS_THE_TIME = {
     "sender.listfile.reading": "whether a date in a list lies in the future",
     "sender.mirroring": "a number that grows from one rebuild of the set to the next",
     "sender.optouts": "when an operator added or lifted an entry",
-    "sender.receipts": "a time for what was never guarded here, after a restore",
+    "sender.receipts": "a time for what was never guarded here, after a restore or by others",
+    "sender.streaming": "a time for a block whose event does not say it",
 }
 #: Not the system itself.
 OTHERS = frozenset({"sender.simulator", "sender.local", "sender.cli"})

@@ -1,19 +1,17 @@
 """Headers and errors of the wire, read on their own."""
 
+import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from aiohttp import ClientConnectorDNSError, ClientConnectorSSLError, ServerDisconnectedError
-from aiohttp.client_reqrep import ConnectionKey
 
 from sender.domain.outcome import Ambiguous, NotBegun
 from sender.gateway.answers import clock_offset, retry_after, unfinished, vendor_code
 from sender.gateway.transport import Exchange
 
 NOON = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-KEY = ConnectionKey("h", 443, True, True, None, None, None)
 
 
 def answered(**headers: str) -> Exchange:
@@ -58,8 +56,8 @@ def test_the_clock_offset_is_theirs_minus_ours() -> None:
     ("error", "why"),
     [
         (TimeoutError(), "connect_timeout"),
-        (ClientConnectorDNSError(KEY, OSError(-2, "unknown")), "dns"),
-        (ClientConnectorSSLError(KEY, ssl.SSLError(1, "bad")), "tls"),
+        (socket.gaierror(-2, "unknown"), "dns"),
+        (ssl.SSLError(1, "bad"), "tls"),
         (ConnectionResetError(), "connect_failed"),
     ],
 )
@@ -72,7 +70,7 @@ def test_before_a_connection_was_in_hand_nothing_was_begun(error: Exception, why
     assert isinstance(unfinished(error, after), Ambiguous)
 
 
-@pytest.mark.parametrize("error", [ConnectionResetError(), ServerDisconnectedError()])
+@pytest.mark.parametrize("error", [ConnectionResetError(), BrokenPipeError()])
 def test_a_lost_connection_is_a_reset(error: Exception) -> None:
     """However it was lost, a connection that was in hand leaves the message in doubt."""
     after = Exchange(connect_by=0, deadline=0, begun_at=NOON)

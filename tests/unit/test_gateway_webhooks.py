@@ -94,6 +94,14 @@ def test_header_names_have_no_case() -> None:
     assert verify({name.lower(): value for name, value in signed().items()})
 
 
+@pytest.mark.parametrize("told", ["HMAC_MD5", "HMAC_SHA256=", "x", "\u00e9", "a" * 9000])
+def test_nobody_writes_our_log(told: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What a stranger calls an algorithm is refused without a line."""
+    settings = {"X-Twilio-Webhooks-Signature-Settings": f"key=k,algorithm={told}"}
+    assert not verify(signed() | settings)
+    assert not caplog.records
+
+
 def test_what_was_not_signed_as_it_arrived_is_refused() -> None:
     """Another path, another field, no header, an empty one or an unknown algorithm: refused."""
     good = signed()

@@ -36,12 +36,15 @@ FOUNDATION = frozenset(
         "sender.config",
         "sender.crashing",
         "sender.credentials",
+        "sender.distrust",
         "sender.domain",
         "sender.drift",
         "sender.enforcement",
         "sender.errors",
         "sender.feedback",
         "sender.filtering",
+        "sender.block_reading",
+        "sender.clocks",
         "sender.hearing",
         "sender.heartbeat",
         "sender.high_water",
@@ -53,9 +56,13 @@ FOUNDATION = frozenset(
         "sender.log_reading",
         "sender.lost_blocks",
         "sender.marking",
+        "sender.other_blocks",
+        "sender.handing_off",
         "sender.permits",
+        "sender.slots",
         "sender.posting",
         "sender.recipients",
+        "sender.seldom",
         "sender.send_clock",
         "sender.settlement",
         "sender.settling",
@@ -77,8 +84,10 @@ USE_CASES = frozenset(
         "sender.intake",
         "sender.investigating",
         "sender.mirroring",
+        "sender.months",
         "sender.numbers",
         "sender.optouts",
+        "sender.overhearing",
         "sender.pulling",
         "sender.pulsing",
         "sender.pushing",
@@ -92,6 +101,7 @@ USE_CASES = frozenset(
         "sender.fleet",
         "sender.forwarding",
         "sender.importing",
+        "sender.retention",
         "sender.reviewing",
         "sender.scrubbing",
         "sender.sealing",
@@ -113,13 +123,22 @@ RUNTIME = (
 ARROWS = {
     "sender.errors": frozenset[str](),
     "sender.domain": frozenset[str](),
-    "sender.permits": frozenset[str](),
+    "sender.permits": {"sender.slots"},
+    "sender.slots": {"sender.send_clock"},
+    "sender.handing_off": {"sender.budgets", "sender.config", "sender.crashing", "sender.domain"}
+    | {"sender.experience", "sender.inflight", "sender.settlement", "sender.settling"}
+    | {"sender.storage", "sender.texts"},
     "sender.send_clock": frozenset[str](),
     "sender.batching": frozenset[str](),
     "sender.absence": {"sender.storage"},
     "sender.credentials": {"sender.errors"},
     "sender.accounts": {"sender.config", "sender.credentials", "sender.errors", "sender.storage"},
-    "sender.gateways": {"sender.accounts", "sender.gateway", "sender.storage"},
+    "sender.gateways": {
+        "sender.accounts",
+        "sender.distrust",
+        "sender.gateway",
+        "sender.storage",
+    },
     "sender.recipients": {"sender.domain", "sender.errors"},
     "sender.config": {"sender.domain", "sender.errors"},
     "sender.posting": frozenset[str](),
@@ -138,11 +157,16 @@ ARROWS = {
     "sender.hearing": {"sender.domain", "sender.enforcement", "sender.storage"},
     "sender.heartbeat": {"sender.domain", "sender.storage"},
     "sender.high_water": {"sender.domain", "sender.errors", "sender.storage"},
+    "sender.distrust": {"sender.storage"},
+    "sender.other_blocks": {"sender.domain", "sender.enforcement", "sender.storage"},
     "sender.drift": {"sender.domain", "sender.storage"},
     "sender.log_matching": {"sender.domain", "sender.storage"},
     "sender.lost_blocks": {"sender.domain", "sender.drift", "sender.enforcement", "sender.storage"},
-    "sender.log_reading": {"sender.domain", "sender.drift", "sender.errors", "sender.hearing"}
+    "sender.clocks": {"sender.storage"},
+    "sender.log_reading": {"sender.clocks", "sender.domain", "sender.drift", "sender.hearing"}
     | {"sender.storage"},
+    "sender.block_reading": {"sender.clocks", "sender.domain", "sender.drift", "sender.errors"}
+    | {"sender.hearing", "sender.lost_blocks", "sender.storage"},
     "sender.mark_file": {"sender.domain", "sender.errors"},
     "sender.marking": {"sender.batching", "sender.domain", "sender.enforcement"},
     "sender.budgets": {"sender.domain", "sender.storage", "sender.texts"},
@@ -176,8 +200,8 @@ ARROWS = {
     "sender.local": RUNTIME
     | {"sender", "sender.api", "sender.parts", "sender.runtime", "sender.simulator"},
     "sender.cli": RUNTIME
-    | {"sender", "sender.api", "sender.local", "sender.runtime", "sender.simulator"}
-    | {"sender.suppression_list"},
+    | {"sender", "sender.api", "sender.assembly", "sender.local", "sender.runtime"}
+    | {"sender.simulator", "sender.suppression_list"},
     "workers": RUNTIME | {"sender.parts", "sender.runtime"},
 }
 

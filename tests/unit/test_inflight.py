@@ -14,6 +14,8 @@ TAKEN = Accepted(sid="SM1", provider_status="queued")
 TOO_MUCH = Throttled(code=20429, retry_after=None)
 ASKED = Throttled(code=20429, retry_after=timedelta(seconds=2))
 NOTHING = timedelta()
+#: By the send clock: nobody waits for so long.
+FAR = float("inf")
 
 
 def _account(process: Permits) -> InFlight:
@@ -98,7 +100,7 @@ async def test_a_refusal_halves_it() -> None:
     account = _account(Permits(64))
     taken = await account.take(16)
     for _ in range(taken):
-        account.begin()
+        assert await account.begin(by=FAR)
     _answer(account, TOO_MUCH, at=10)
     assert account.limit == 8
     waiting = asyncio.create_task(account.take(16))
@@ -127,7 +129,7 @@ async def test_it_grows_with_what_is_in_flight() -> None:
     """Answers raise the limit while it is used, and those in line go on at once."""
     account = _account(Permits(64))
     for _ in range(await account.take(16)):
-        account.begin()
+        assert await account.begin(by=FAR)
     waiting = asyncio.create_task(account.take(16))
     await _settled()
     for number in range(16):
@@ -148,7 +150,7 @@ async def test_many_at_once() -> None:
         in_flight += taken
         most = max(most, in_flight)
         for _ in range(taken):
-            account.begin()
+            assert await account.begin(by=FAR)
             await asyncio.sleep(0)
             answers += 1
             _answer(account, TAKEN if answers % 7 else TOO_MUCH, at=2.0 * answers)
@@ -159,6 +161,51 @@ async def test_many_at_once() -> None:
         await asyncio.gather(*(window(accounts[n % 3], 1 + n % 32) for n in range(90)))
     assert most <= 20
     assert await process.take(20) == 20
+
+
+class TestAhead:
+    """Rows that are guarded before there are slots for their requests."""
+
+    async def test_half_of_the_allowance_more(self) -> None:
+        """More rows are let through than requests, which still wait for their slots."""
+        account = InFlight(Permits(64, ahead=32), ahead=32)
+        assert await account.take(32) == FIRST + FIRST // 2
+        begun = [asyncio.create_task(account.begin(by=FAR)) for _ in range(24)]
+        await _settled()
+        assert sum(one.done() for one in begun) == FIRST
+        account.end()
+        await _settled()
+        assert sum(one.done() for one in begun) == FIRST + 1
+
+    async def test_not_where_answers_are_slow(self) -> None:
+        """An account that takes seconds to answer would let guards grow old."""
+        account = InFlight(Permits(64, ahead=32), ahead=32)
+        for at in range(10, 60):
+            account.answered(TOO_MUCH, begun=at - 9, at=at)
+        taken = await account.take(32)
+        assert taken == account.limit
+
+    async def test_whose_slot_does_not_come_in_time(self) -> None:
+        """A row that finds no slot gives its permit back."""
+        account = InFlight(Permits(16, ahead=8), ahead=8)
+        for _ in range(await account.take(24)):
+            await account.begin(by=0)
+        assert account.limit == FIRST
+        assert await account.take(24) == 8
+
+    async def test_all_accounts_share_the_process(self) -> None:
+        """Requests of all accounts together are no more than the process may make."""
+        process = Permits(20, ahead=16)
+        accounts = [InFlight(process, ahead=16) for _ in range(2)]
+        begun = []
+        for account in accounts:
+            rows = await account.take(16)
+            begun += [asyncio.create_task(account.begin(by=FAR)) for _ in range(rows)]
+        await _settled()
+        assert len(begun) == 32
+        assert sum(one.done() for one in begun) == 20
+        for one in begun:
+            one.cancel()
 
 
 class TestPauses:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sender.clocks import Clocks
 from sender.config import Settings
 from sender.domain.intake import (
     FIRST_LOOK,
@@ -99,6 +100,21 @@ def test_a_blind_number(kind: SenderKind, heard: bool) -> None:  # noqa: FBT001 
             assert found is (None if heard else Blind.SHORT_CODE_UNHEARD)
         case _:
             assert found is None
+
+
+def test_a_number_is_blind_with_its_service() -> None:
+    """Twilio does not log what is texted to it, whatever was heard before."""
+    found = blind_number(SenderKind.LONG_CODE, heard=True, dropped=True)
+    assert found is Blind.DROPS_INBOUND
+
+
+@pytest.mark.parametrize(
+    ("ahead", "since"),
+    [(AN_HOUR, NOW - AN_HOUR), (timedelta(), NOW), (-AN_HOUR, NOW)],
+)
+def test_where_a_mark_lies_by_twilio_s_clock(ahead: timedelta, since: datetime) -> None:
+    """Earlier, where Postgres's is ahead; never later."""
+    assert Clocks(now=NOW + A_DAY, ahead=ahead).at_provider(NOW) == since
 
 
 def test_a_public_address_is_needed_for_webhooks_only() -> None:

@@ -8,13 +8,18 @@ from sender.domain.consent import ConsentEvent, Direction, ReasonClass
 from sender.domain.scrub import (
     FIRST_LOOK,
     LONGEST_RETRY,
+    LONGEST_UNDECIDED,
     NOT_WANTED,
     SAME_BLOCK,
     SWITCHED_OFF,
     TRANSACTIONAL,
+    Found,
+    ScrubSource,
     blocks_since,
+    blocks_upto,
     is_told,
     retry_after,
+    together,
     why_skipped,
 )
 
@@ -51,6 +56,29 @@ def test_what_is_said_for_a_campaign_decides(
 def test_blocks_are_read_from_the_mark(mark: datetime | None, since: datetime) -> None:
     """With an overlap, and never further back than the first time."""
     assert blocks_since(mark, at=NOW, overlap=timedelta(hours=1)) == since
+
+
+@pytest.mark.parametrize(
+    ("undecided", "upto"),
+    [
+        (None, NOW),
+        (NOW - timedelta(hours=2), NOW - timedelta(hours=2)),
+        (NOW - timedelta(hours=11), NOW - LONGEST_UNDECIDED),
+        (NOW + timedelta(seconds=1), NOW),
+    ],
+)
+def test_a_mark_waits_for_what_is_undecided(undecided: datetime | None, upto: datetime) -> None:
+    """What Twilio has not passed on may fail later; for longer than it keeps it nothing waits."""
+    assert blocks_upto(undecided, at=NOW) == upto
+
+
+def test_what_readings_found_is_added_up() -> None:
+    """Every source is counted, what could not be seen is said once."""
+    one = Found(drift={ScrubSource.INBOUND: 2}, unseen=("alerts",))
+    two = Found(drift={ScrubSource.INBOUND: 1, ScrubSource.ALERTS: 1}, unseen=("alerts", "texts"))
+    found = together([one, two])
+    assert found.drift == {"inbound": 3, "failures": 0, "alerts": 1}
+    assert found.unseen == ("alerts", "texts")
 
 
 def test_each_retry_is_later() -> None:

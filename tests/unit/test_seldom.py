@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from workers.seldom import Seldom
+from sender.seldom import Seldom
 
 
 def test_once_a_period() -> None:

@@ -8,7 +8,14 @@ from sender.audience import Candidate, Duplicate, Recipient, Rejected, admit
 from sender.parts import Parts
 
 _ALLOW = text("""
-    ALTER TABLE message DROP CONSTRAINT message_recipient_campaign_id_key;
+    DO $$
+    DECLARE part text;
+    BEGIN
+        FOR part IN SELECT name FROM message_partition LOOP
+            EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I',
+                           part, part || '_recipient_campaign_id_key');
+        END LOOP;
+    END $$;
     CREATE INDEX ON message (recipient, campaign_id);
 """)
 

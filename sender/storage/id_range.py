@@ -1,0 +1,68 @@
+"""The range that some messages' ids lie in: what spares Postgres the other months.
+
+Whoever looks messages up by their ids in a join, or by their recipient, leaves the planner with
+every month there is, and each costs planning and opening although no row of it is asked for. The
+range says the same once more, as values: Postgres plans for the months in it and never hears of
+the others.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+
+from sender.storage.database import Transaction
+
+#: SQL that is true of every row ``m`` that is asked for; to be said of each mention of messages.
+WITHIN = "m.id BETWEEN CAST(:lowest AS uuid) AND CAST(:highest AS uuid)"
+
+#: Values for it. ``None``: a range in which nothing lies.
+Range = dict[str, UUID | None]
+
+#: A row of an ended campaign is still ``sending`` for a lease at most, and in doubt from then on.
+AFTER_THE_END = timedelta(hours=1)
+
+_STARTED = "completed_at IS NULL AND state NOT IN ('DRAFT', 'SCHEDULED')"
+#: An id begins with its campaign's creation, give or take a millisecond.
+_OPEN = text(f"""
+    SELECT message_floor(min(created_at) - interval '1 second') AS lowest,
+           message_floor(max(created_at) + interval '1 second') AS highest
+    FROM (
+        (SELECT created_at FROM campaign WHERE {_STARTED} ORDER BY created_at LIMIT 1)
+        UNION ALL
+        (SELECT created_at FROM campaign WHERE {_STARTED} ORDER BY created_at DESC LIMIT 1)
+        UNION ALL
+        SELECT created_at FROM campaign WHERE completed_at > now() - CAST(:ended AS interval)
+    ) AS open
+""")  # noqa: S608  # built from a constant
+
+
+def of(ids: Collection[UUID]) -> dict[str, str | None]:
+    """Values for ``ids`` and the range that they lie in.
+
+    The ids are one text, which Postgres reads as an array: the driver takes longer to write down an
+    array of values than everything else that it does for a window.
+    """
+    digits = [f"{one.int:032x}" for one in ids]
+    return {
+        "ids": array(digits),
+        "lowest": min(digits, default=None),
+        "highest": max(digits, default=None),
+    }
+
+
+def array(values: Iterable[object]) -> str:
+    """An array of numbers or ids as Postgres reads it (its documentation, 8.15.6)."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def of_open(tx: Transaction, *, ended: timedelta = timedelta()) -> Range:
+    """The range of all campaigns that have started and not ended, or not ``ended`` for that long.
+
+    Whatever is pending and may be sent, or is being sent, lies in it; so does what came in doubt
+    within ``ended``. A campaign that starts right after this look is missed: whoever needs to
+    know of its messages has to have committed before the look what its guards then see.
+    """
+    found = tx.execute(_OPEN, {"ended": ended + AFTER_THE_END}).one()
+    return {"lowest": found.lowest, "highest": found.highest}
