@@ -23,7 +23,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no
 .DELETE_ON_ERROR:
 # The steps of `make test` print one after the other, also under -j.
 .NOTPARALLEL:
-.PHONY: help demo test lint types unit coverage soak bench bench-compare clean
+.PHONY: help demo test lint types unit coverage soak bench bench-rest bench-compare plots clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ soak: $(TEST) ## the long runs
 
 bench: $(LOCAL) ## how fast it is, as ratios; on an idle machine (make bench ARGS="--rounds 7")
 	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-rest: $(LOCAL) ## what webhooks, STOPs, small campaigns, lists and a start cost
+	$(BIN)/python -m benchmarks.rest $(ARGS)
+
+plots: $(LOCAL) ## draw what the benches wrote, into docs/
+	@$(PIP_INSTALL) -e '.[bench]'
+	$(BIN)/python -m benchmarks.plots
 
 bench-compare: $(LOCAL) ## the same of two revisions (make bench-compare A=v1 B=HEAD)
 	$(BIN)/python -m benchmarks.compare $(A) $(B) $(ARGS)

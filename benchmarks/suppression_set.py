@@ -20,6 +20,7 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import text
 
+from benchmarks.rig import on_disk
 from sender import logs
 from sender.domain.admission import Pace
 from sender.local.servers import LocalPostgres, LocalRedis
@@ -57,10 +58,14 @@ def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--numbers", type=int, default=10_000_000, help="the largest size")
-    largest = parser.parse_args().numbers
+    print(json.dumps(measure(largest=parser.parse_args().numbers), indent=2))
+
+
+def measure(*, largest: int = 10_000_000) -> dict[str, Any]:
+    """The figures."""
     logs.configure("WARNING")
-    with tempfile.TemporaryDirectory(prefix="sender-bench-") as folder:
-        print(json.dumps(_measure(Path(folder), largest), indent=2))
+    with tempfile.TemporaryDirectory(prefix="sender-bench-", dir=on_disk()) as folder:
+        return _measure(Path(folder), largest)
 
 
 def _measure(folder: Path, largest: int) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from sender.block_reading import BlockReading
 from sender.chasing import Chaser
 from sender.config import Settings
 from sender.distrust import Distrust
+from sender.domain.inbound import InboundText
 from sender.domain.receipt import Receipt
 from sender.enforcement import Enforcement
 from sender.gateway import EVENT_TYPES, NOT_PASSED_ON, HooksGateway, PublicUrls, SinksGateway
 from sender.gateways import Gateways, Verifiers
+from sender.inbound import Applied, Inbound
 from sender.installing import EventInstallation, Installation
 from sender.lost_blocks import LostBlocks
 from sender.parts import Parts
@@ -28,13 +30,36 @@ from sender.suppression import RedisCache
 
 #: Status callbacks come twice a message: gathered this long, they share a transaction.
 RECEIPT_GATHER = timedelta(milliseconds=10)
-LARGEST_RECEIPTS = 100
+LARGEST_RECEIPTS = 500
+
+
+#: A text that comes alone waits this long; those that come meanwhile share its transaction.
+TEXT_GATHER = timedelta(milliseconds=5)
+LARGEST_TEXTS = 100
+#: A person who is locked by somebody else keeps the texts beside theirs waiting, and no others.
+TEXT_PATIENCE = timedelta(milliseconds=250)
+#: Transactions that store texts at a time, of the pool's ten connections. The others are for
+#: callbacks, for the enforcement of STOPs that are stored already and for tenants' tokens, one
+#: each, and for signs of life.
+TEXTS_AT_ONCE = 6
+
+
+def texts(db: AsyncDatabase, inbound: Inbound) -> Batcher[InboundText, Applied]:
+    """What keeps texts and acts on them, those that come together in one commit."""
+    return Batcher(
+        work=partial(inbound.receive_each, db),
+        gather=TEXT_GATHER,
+        largest=LARGEST_TEXTS,
+        patience=TEXT_PATIENCE,
+        at_once=TEXTS_AT_ONCE,
+    )
 
 
 def receipts(parts: Parts, db: AsyncDatabase, enforcement: Enforcement) -> Batcher[Receipt, Answer]:
     """What applies status callbacks, those that come together in one commit."""
     table = Receipts(messages=parts.messages, enforcement=enforcement)
-    return Batcher(work=partial(table.receive, db), gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS)
+    work = partial(table.receive_each, db)
+    return Batcher(work=work, gather=RECEIPT_GATHER, largest=LARGEST_RECEIPTS)
 
 
 def chaser(

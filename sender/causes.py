@@ -67,6 +67,17 @@ def retrace(tx: Transaction, *, tenant_id: int, recipient: int, because: Because
             tell(tx, facts[one.message_id], found)
 
 
+def retrace_all(
+    tx: Transaction, *, tenant_id: int, recipients: Sequence[int], because: Because
+) -> None:
+    """The same for many people: one look for all who have none."""
+    found = incidents.people_with_any(
+        tx, tenant_id=tenant_id, recipients=recipients, youngest=YOUNGEST
+    )
+    for recipient in sorted(found):
+        retrace(tx, tenant_id=tenant_id, recipient=recipient, because=because)
+
+
 def tell(tx: Transaction, facts: MessageFacts, found: Trace) -> None:
     """Raise an alert, once a campaign, if the list had the person and the guard let them pass."""
     if found.cause is not Cause.LIST_LOST_DATA:

@@ -14,6 +14,7 @@ all that wait.
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, Self
@@ -41,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 #: How often the waiting opt-outs are looked at: a POST takes tens of milliseconds at least.
 TICK = timedelta(milliseconds=25)
+#: How long one that has just come waits for others: most need no more than one look.
+NEWCOMER_WAITS = timedelta(milliseconds=5)
 
 
 class SuppressionCache(Protocol):
@@ -125,23 +128,31 @@ class Enforcement:
 
     def opt_out(self, tx: Transaction, event: NewConsentEvent) -> int:
         """Store an opt-out, suppress, and ask for its enforcement; the event's id."""
-        event_id = consent.append(tx, event)
-        request_enforcement(
-            tx,
+        consent.lock_person(tx, tenant_id=event.tenant_id, recipient=event.recipient)
+        (event_id,) = self.opt_out_all(tx, [event])
+        return event_id
+
+    def opt_out_all(self, tx: Transaction, events: Sequence[NewConsentEvent]) -> list[int]:
+        """The same for people who are all locked; the events' ids, in order."""
+        if not events:
+            return []
+        ids = consent.append_all(tx, events)
+        asked = [
             OptOut(
                 event_id=event_id,
                 tenant_id=event.tenant_id,
                 recipient=event.recipient,
                 scope=event.scope,
-            ),
-        )
-        return event_id
+            )
+            for event_id, event in zip(ids, events, strict=True)
+        ]
+        request_enforcement(tx, asked)
+        return ids
 
     def step(self, db: Database, ids: Sequence[int]) -> frozenset[int]:
         """Withdraw and look once for these opt-outs; those that must wait on."""
         db.run(self.table.withdraw, ids)
-        db.run(self.table.mark_enforced, ids, horizon=self.horizon)
-        return db.run(self.table.still_open, ids)
+        return db.run(self._look, ids)
 
     def wait(self, db: Database, ids: Sequence[int], *, within: timedelta) -> bool:
         """Step until these opt-outs are enforced; ``False`` when that takes longer than that.
@@ -160,8 +171,12 @@ class Enforcement:
         if withdrawn := await db.run(self.table.withdraw, ids):
             log.info("withdrawn", rows=withdrawn)
         self.passing(CrashPoint.AFTER_WITHDRAW)
-        await db.run(self.table.mark_enforced, ids, horizon=self.horizon)
-        return await db.run(self.table.still_open, ids)
+        return await db.run(self._look, ids)
+
+    def _look(self, tx: Transaction, ids: Sequence[int]) -> frozenset[int]:
+        """Mark what is enforced; those that are open, once this is committed."""
+        self.table.mark_enforced(tx, ids, horizon=self.horizon)
+        return self.table.still_open(tx, ids)
 
     async def finish_stored(self, db: AsyncDatabase) -> int:
         """One round for every opt-out that is stored and not enforced; how many wait on."""
@@ -277,6 +292,8 @@ class EnforcementQueue:
     db: AsyncDatabase
     _waiting: dict[int, list[asyncio.Future[None]]] = field(default_factory=dict)
     _round: asyncio.Task[None] | None = None
+    #: Set while there are opt-outs that no round has looked at.
+    _newcomer: asyncio.Event = field(default_factory=asyncio.Event)
     #: Whether the last round failed: one line tells of many failures in a row.
     _failing: bool = False
 
@@ -284,6 +301,7 @@ class EnforcementQueue:
         """Wait until the opt-out is enforced; ``False`` when that takes longer than ``within``."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(event_id, []).append(future)
+        self._newcomer.set()
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(self._serve())
         try:
@@ -304,6 +322,7 @@ class EnforcementQueue:
 
     async def _serve(self) -> None:
         while self._waiting:
+            self._newcomer.clear()
             asked = list(self._waiting)
             open_ids = await self._try_round(asked)
             for event_id in set(asked) - open_ids:
@@ -311,7 +330,14 @@ class EnforcementQueue:
                     if not future.done():
                         future.set_result(None)
             if self._waiting:
-                await asyncio.sleep(TICK.total_seconds())
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """A tick; less once somebody new is there."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout((TICK - NEWCOMER_WAITS).total_seconds()):
+                await self._newcomer.wait()
+        await asyncio.sleep(NEWCOMER_WAITS.total_seconds())
 
     async def _try_round(self, ids: Sequence[int]) -> frozenset[int]:
         try:

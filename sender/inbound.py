@@ -1,37 +1,29 @@
 """STOP, START and HELP, in whatever words, applied once: what a person texts to our senders."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sender import causes
+from sender.batching import each_alone
 from sender.domain.consent import (
-    ALL_SENDERS,
-    CLOSED_BY_START,
-    Direction,
     NewConsentEvent,
     ReasonClass,
     Suppression,
 )
 from sender.domain.inbound import InboundText
 from sender.domain.incident import Because
-from sender.domain.keywords import Keyword, classify, is_provider_keyword
-from sender.domain.phone import SenderKind, digits, sender_kind
-from sender.domain.replies import CONFIRM_WITHIN, Heard, reply
+from sender.domain.keywords import Keyword
+from sender.domain.phone import digits
+from sender.domain.replies import ReplyEvent
 from sender.enforcement import Enforcement
 from sender.errors import NotFound
+from sender.inbound_facts import OPT_OUTS, Facts, answer_to, events_of, meaning, row_of
 from sender.storage import consent, forwards, inbound, incidents, pools, replies, tenants
-from sender.storage.database import Transaction
-from sender.storage.inbound import InboundRow, Kept
+from sender.storage.database import AsyncDatabase, Transaction, is_away
+from sender.storage.inbound import Kept
 from sender.storage.pools import Addressed
 from sender.storage.tenants import Tenant
-from sender.storage.texts import storable, storable_texts
 
-#: What opts a person out, and the class of suppression it leads to.
-_OPT_OUTS = {
-    Keyword.STOP: ReasonClass.STOP,
-    Keyword.FREE_TEXT: ReasonClass.FREE_TEXT,
-    Keyword.REVIEW: ReasonClass.REVIEW,
-}
 #: What a person wrote in their own words: a tenant who wants to read it gets it.
 _FORWARDED = frozenset({Keyword.NONE, Keyword.REVIEW, Keyword.FREE_TEXT})
 
@@ -49,19 +41,24 @@ class Applied:
     reply: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Facts:
-    """An inbound message with whom and what it concerns."""
+#: What becomes of a text, or why nothing does.
+Answer = Applied | NotFound
 
+
+@dataclass(frozen=True, kw_only=True)
+class _Caller:
+    """An inbound message, and whose it is."""
+
+    #: Among those it came with.
+    place: int
     text: InboundText
     tenant: Tenant
-    addressed: Addressed
     recipient: int | None
-    keyword: Keyword
-    #: What was made of it when it came first; ``None`` for a new one.
-    kept: Kept | None
-    #: Why the person was suppressed before it.
-    before: frozenset[ReasonClass]
+
+    @property
+    def names(self) -> set[object]:
+        """What no two texts share that may be worked on side by side."""
+        return {self.text.sid} if self.recipient is None else {self.text.sid, self.recipient}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,62 +76,172 @@ class Inbound:
         Raises:
             NotFound: no tenant has this AccountSid.
         """
-        facts = self._facts(tx, text)
-        answer = _answer(tx, facts)
-        if facts.kept is None or (facts.kept.pulled and not text.pulled):
-            inbound.store(tx, _row(facts, answer))
-        if facts.kept is None and facts.keyword in _FORWARDED:
-            forwards.request(tx, facts.text.sid)
-        unknown = not facts.addressed.scopes or facts.recipient is None
-        if facts.kept is None and unknown:
-            incidents.raise_alarm(tx, "inbound_unattributed", {"sid": text.sid, "to": text.to})
-        if facts.recipient is None:
-            return Applied(keyword=facts.keyword)
-        return self._act(tx, facts, facts.recipient, answer)
+        (answer,) = self.apply_all(tx, [text])
+        if isinstance(answer, NotFound):
+            raise answer
+        return answer
 
-    def _facts(self, tx: Transaction, text: InboundText) -> _Facts:
-        tenant = tenants.by_account(tx, text.account_sid)
-        if tenant is None:
-            raise NotFound("no tenant has the AccountSid of this webhook")
-        recipient = _recipient(text.from_)
-        if recipient is not None:  # before anything is read that the answer depends on
-            consent.lock_person(tx, tenant_id=tenant.id, recipient=recipient)
-        before = _reasons(tx, tenant, recipient)
-        kept = inbound.kept(tx, text.sid)
-        if kept is not None and kept.pulled and text.opt_out_type is not None:
-            kept = None  # only now it is known what the provider made of it
-        return _Facts(
-            text=text,
-            tenant=tenant,
-            addressed=pools.addressed(tx, tenant.id, number=text.to, service=text.service_sid),
-            recipient=recipient,
-            # A repeated webhook keeps its first meaning: the person's state may have changed.
-            keyword=Keyword(kept.keyword) if kept else _meaning(text, before),
-            kept=kept,
-            before=before,
-        )
+    def apply_all(self, tx: Transaction, texts: Sequence[InboundText]) -> list[Answer]:
+        """The same for many, each person's in their order.
 
-    def _act(self, tx: Transaction, facts: _Facts, recipient: int, answer: str) -> Applied:
-        reason, event_ids = _OPT_OUTS.get(facts.keyword), []
-        if reason is ReasonClass.REVIEW:
-            for scope in _scopes_of_opt_out(facts):
-                consent.append(tx, _opt_out(facts, recipient, scope, reason))
-        elif reason is not None:
-            for scope in _scopes_of_opt_out(facts):
-                event = _opt_out(facts, recipient, scope, reason)
-                event_ids.append(self.enforcement.opt_out(tx, event))
-            because = Because.STOP_RECEIVED
-            causes.retrace(tx, tenant_id=facts.tenant.id, recipient=recipient, because=because)
-        elif facts.keyword is Keyword.START:
-            for scope in _scopes_of_opt_in(facts):
-                consent.append(tx, _opt_in(facts, recipient, scope))
-        person = {"tenant_id": facts.tenant.id, "recipient": recipient}
-        return Applied(
-            keyword=facts.keyword,
-            event_ids=tuple(event_ids),
-            suppressions=consent.suppressions_of(tx, **person) if reason else (),
-            reply=answer,
+        A hundred people's texts cost hardly more statements than one.
+        """
+        callers = _callers(tx, texts)
+        # Before anything is read that an answer depends on.
+        people = [(one.tenant.id, one.recipient) for one in callers if one.recipient is not None]
+        consent.lock_people(tx, people)
+        unknown = NotFound("no tenant has the AccountSid of this webhook")
+        answers: list[Answer] = [unknown] * len(texts)
+        for wave in _waves(callers):
+            for caller, applied in zip(wave, self._apply(tx, wave), strict=True):
+                answers[caller.place] = applied
+        return answers
+
+    async def receive_each(
+        self, db: AsyncDatabase, texts: Sequence[InboundText]
+    ) -> Sequence[Applied | Exception]:
+        """What becomes of texts that came together, once it is committed; a bad one fails alone.
+
+        Raises:
+            DatabaseError: the database cannot be worked with now, whatever the texts.
+        """
+
+        async def work(part: Sequence[InboundText]) -> Sequence[Answer]:
+            return await db.run(self.apply_all, part)
+
+        return await each_alone(work, texts, is_common=is_away)
+
+    def _apply(self, tx: Transaction, wave: Sequence[_Caller]) -> list[Applied]:
+        """What becomes of one tenant's texts, none of which depends on another."""
+        heard = _facts(tx, wave)
+        answers = [answer_to(facts) for facts in heard]
+        pairs = zip(heard, answers, strict=True)
+        inbound.store(tx, [row_of(facts, answer) for facts, answer in pairs if facts.is_to_keep])
+        for facts in heard:
+            if facts.kept is None:
+                _tell(tx, facts)
+        event_ids = self._act(tx, heard)
+        after = _suppressions(tx, [facts for facts in heard if facts.keyword in OPT_OUTS])
+        return [
+            Applied(
+                keyword=facts.keyword,
+                event_ids=tuple(event_ids.get(facts.text.sid, ())),
+                suppressions=after.get(facts.recipient, ()),
+                reply=answer,
+            )
+            for facts, answer in zip(heard, answers, strict=True)
+        ]
+
+    def _act(self, tx: Transaction, heard: Sequence[Facts]) -> Mapping[str, Sequence[int]]:
+        """Store what these say about consent; the opt-outs to be enforced, by MessageSid."""
+        stops: list[NewConsentEvent] = []
+        others: list[NewConsentEvent] = []
+        for facts in heard:
+            reason = OPT_OUTS.get(facts.keyword)
+            is_stop = reason is not None and reason is not ReasonClass.REVIEW
+            (stops if is_stop else others).extend(events_of(facts))
+        event_ids: dict[str, list[int]] = {}
+        for event, id_ in zip(stops, self.enforcement.opt_out_all(tx, stops), strict=True):
+            event_ids.setdefault(event.source_id, []).append(id_)
+        consent.append_all(tx, others)
+        if stops:
+            causes.retrace_all(
+                tx,
+                tenant_id=stops[0].tenant_id,
+                recipients=list(dict.fromkeys(event.recipient for event in stops)),
+                because=Because.STOP_RECEIVED,
+            )
+        return event_ids
+
+
+def _callers(tx: Transaction, texts: Sequence[InboundText]) -> list[_Caller]:
+    """Those texts that are a tenant's."""
+    accounts = {sid: tenants.by_account(tx, sid) for sid in {one.account_sid for one in texts}}
+    return [
+        _Caller(place=place, text=one, tenant=tenant, recipient=_recipient(one.from_))
+        for place, one in enumerate(texts)
+        if (tenant := accounts[one.account_sid]) is not None
+    ]
+
+
+def _waves(callers: Sequence[_Caller]) -> Iterator[list[_Caller]]:
+    """One tenant's texts at a time, each person once: what a text means depends on those before."""
+    while callers:
+        wave: list[_Caller] = []
+        later: list[_Caller] = []
+        seen: set[object] = set()
+        for one in callers:
+            waits = one.tenant.id != callers[0].tenant.id or not seen.isdisjoint(one.names)
+            (later if waits else wave).append(one)
+            seen |= one.names
+        yield wave
+        callers = later
+
+
+def _facts(tx: Transaction, wave: Sequence[_Caller]) -> list[Facts]:
+    tenant = wave[0].tenant
+    people = [one.recipient for one in wave if one.recipient is not None]
+    active = consent.suppressions_of_many(tx, tenant_id=tenant.id, recipients=people)
+    kept = inbound.kept(tx, [one.text.sid for one in wave])
+    addressed = {
+        (to, service): pools.addressed(tx, tenant.id, number=to, service=service)
+        for to, service in dict.fromkeys((one.text.to, one.text.service_sid) for one in wave)
+    }
+    texts = {one: replies.texts_of(tx, one.sender_ids) for one in set(addressed.values())}
+    return [
+        _fact(
+            one,
+            addressed=(to := addressed[one.text.to, one.text.service_sid]),
+            before=frozenset(s.reason for s in active.get(one.recipient or 0, ())),
+            kept=kept.get(one.text.sid),
+            texts=texts[to],
         )
+        for one in wave
+    ]
+
+
+def _fact(
+    caller: _Caller,
+    *,
+    addressed: Addressed,
+    before: frozenset[ReasonClass],
+    kept: Kept | None,
+    texts: Mapping[ReplyEvent, str],
+) -> Facts:
+    text = caller.text
+    if kept is not None and kept.pulled and text.opt_out_type is not None:
+        kept = None  # only now it is known what the provider made of it
+    return Facts(
+        text=text,
+        tenant=caller.tenant,
+        addressed=addressed,
+        recipient=caller.recipient,
+        # A repeated webhook keeps its first meaning: the person's state may have changed.
+        keyword=Keyword(kept.keyword) if kept else meaning(text, before),
+        kept=kept,
+        before=before,
+        replies=texts,
+    )
+
+
+def _tell(tx: Transaction, facts: Facts) -> None:
+    """Have somebody read what came for the first time, and needs that."""
+    text = facts.text
+    if facts.keyword in _FORWARDED:
+        forwards.request(tx, text.sid)
+    if not facts.addressed.scopes or facts.recipient is None:
+        incidents.raise_alarm(tx, "inbound_unattributed", {"sid": text.sid, "to": text.to})
+
+
+def _suppressions(
+    tx: Transaction, heard: Sequence[Facts]
+) -> Mapping[int | None, Sequence[Suppression]]:
+    """What is enforced now for the people of one tenant's texts."""
+    people = [one.recipient for one in heard if one.recipient is not None]
+    if not people:
+        return {}
+    found = consent.suppressions_of_many(tx, tenant_id=heard[0].tenant.id, recipients=people)
+    return dict[int | None, Sequence[Suppression]](found.items())
 
 
 def _recipient(address: str) -> int | None:
@@ -142,124 +249,3 @@ def _recipient(address: str) -> int | None:
         return digits(address)
     except ValueError:
         return None
-
-
-def _reasons(tx: Transaction, tenant: Tenant, recipient: int | None) -> frozenset[ReasonClass]:
-    if recipient is None:
-        return frozenset()
-    active = consent.suppressions_of(tx, tenant_id=tenant.id, recipient=recipient)
-    return frozenset(one.reason for one in active)
-
-
-def _meaning(text: InboundText, before: frozenset[ReasonClass]) -> Keyword:
-    """What the message says, given why the person is suppressed.
-
-    YES opts in only who is opted out, else it answers whatever was asked; and never on a toll-free
-    number, whose network takes START and UNSTOP for an opt-in and nothing else
-    (support.twilio.com/hc/en-us/articles/360058144374). Nobody needs to read a doubtful text of a
-    person who has opted out.
-    """
-    found = classify(text.body, text.opt_out_type)
-    opted_out = bool(before & CLOSED_BY_START)
-    if found is Keyword.START and _kind(text.to) is SenderKind.TOLL_FREE:
-        return found if classify(text.body) is Keyword.START else Keyword.NONE
-    if found is Keyword.YES:
-        lifts = opted_out and _kind(text.to) is not SenderKind.TOLL_FREE
-        return Keyword.START if lifts else Keyword.NONE
-    if found is Keyword.REVIEW and opted_out:
-        return Keyword.NONE
-    return found
-
-
-def _kind(address: str) -> SenderKind | None:
-    try:
-        return sender_kind(address)
-    except ValueError:
-        return None
-
-
-def _answer(tx: Transaction, facts: _Facts) -> str:
-    """The reply, decided once: a repeated webhook gets the same, until it would be too late."""
-    if facts.kept is not None:
-        return facts.kept.reply if facts.kept.age < CONFIRM_WITHIN else ""
-    if facts.recipient is None:
-        return ""
-    heard = Heard(
-        keyword=facts.keyword,
-        kind=_kind(facts.text.to),
-        typed_by_provider=facts.text.opt_out_type is not None,
-        provider_keyword=is_provider_keyword(facts.text.body),
-        before=facts.before,
-    )
-    return reply(heard, replies.texts_of(tx, facts.addressed.sender_ids))
-
-
-def _row(facts: _Facts, answer: str) -> InboundRow:
-    return InboundRow(
-        sid=facts.text.sid,
-        tenant_id=facts.tenant.id,
-        sender_id=next(iter(facts.addressed.sender_ids), None),
-        recipient=facts.recipient,
-        keyword=facts.keyword.value,
-        body=storable(facts.text.body),
-        raw=storable_texts(facts.text.raw),
-        reply=answer,
-        pulled=facts.text.pulled,
-    )
-
-
-def _scopes_of_opt_out(facts: _Facts) -> tuple[int, ...]:
-    """All the tenant's senders, or those the person answered: the number with its services."""
-    narrow = facts.tenant.stop_scope == "sender" and facts.addressed.scopes
-    return facts.addressed.scopes if narrow else (ALL_SENDERS,)
-
-
-def _scopes_of_opt_in(facts: _Facts) -> tuple[int, ...]:
-    """What the person answered to opens again: the senders as a whole, and this one.
-
-    Where opt-outs are kept per sender, a START opens the whole only if it went, like the opt-out
-    that closed it, to an address we do not know.
-    """
-    narrow = facts.tenant.stop_scope == "sender" and facts.addressed.scopes
-    return facts.addressed.scopes if narrow else (ALL_SENDERS, *facts.addressed.scopes)
-
-
-def _opt_out(facts: _Facts, recipient: int, scope: int, reason: ReasonClass) -> NewConsentEvent:
-    return NewConsentEvent(
-        tenant_id=facts.tenant.id,
-        recipient=recipient,
-        scope=scope,
-        direction=Direction.OPT_OUT,
-        reason=reason,
-        source="inbound",
-        source_id=facts.text.sid,
-        provider_at=None,  # webhooks carry no time; the consumer asks for it
-        evidence=_evidence(facts.text),
-    )
-
-
-def _opt_in(facts: _Facts, recipient: int, scope: int) -> NewConsentEvent:
-    return NewConsentEvent(
-        tenant_id=facts.tenant.id,
-        recipient=recipient,
-        scope=scope,
-        direction=Direction.OPT_IN,
-        reason=None,
-        source="inbound",
-        source_id=facts.text.sid,
-        provider_at=None,
-        evidence=_evidence(facts.text),
-    )
-
-
-def _evidence(text: InboundText) -> dict[str, str]:
-    """What the person wrote, where, and what Twilio made of it."""
-    found = {
-        "text": text.body,
-        "message_sid": text.sid,
-        "sender": text.to,
-        "service": text.service_sid or "",
-        "channel": text.from_.partition(":")[0] if ":" in text.from_ else "sms",
-        "opt_out_type": text.opt_out_type or "",
-    }
-    return {name: value for name, value in found.items() if value}

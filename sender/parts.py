@@ -14,6 +14,7 @@ from sender.batching import Batcher
 from sender.campaigns import Campaigns
 from sender.chasing import Chaser
 from sender.crashing import Passing
+from sender.domain.inbound import InboundText
 from sender.domain.pulse import PULSE_EVERY
 from sender.domain.receipt import Receipt
 from sender.doubting import Doubts
@@ -23,7 +24,7 @@ from sender.gateways import Verifiers
 from sender.heartbeat import Heartbeat
 from sender.high_water import HighWater
 from sender.holding import Holds
-from sender.inbound import Inbound
+from sender.inbound import Applied
 from sender.investigating import Investigation
 from sender.marking import GatheredCache
 from sender.mirroring import Mirror
@@ -98,7 +99,7 @@ class WebhookRuntime:
 
     db: AsyncDatabase
     verifiers: Verifiers
-    inbound: Inbound
+    texts: Batcher[InboundText, Applied]
     receipts: Batcher[Receipt, Answer]
     queue: EnforcementQueue
     #: ``None`` where events are not taken.

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 from sender import feedback, other_blocks
+from sender.batching import each_alone
 from sender.domain.consent import Suppression
 from sender.domain.message import VERDICT_NOT_SENT, State, sources_of
 from sender.domain.phone import digits
@@ -15,7 +17,7 @@ from sender.enforcement import BlockReport, Enforcement
 from sender.feedback import Finding
 from sender.seldom import Seldom
 from sender.storage import incidents, message_facts
-from sender.storage.database import AsyncDatabase, Transaction
+from sender.storage.database import AsyncDatabase, Transaction, is_away
 from sender.storage.message_facts import MessageFacts
 from sender.storage.messages import Evidence, MessageTable
 
@@ -68,6 +70,18 @@ class Receipts:
                 answers[id(one)] = await db.run(self.apply_block, one)
         return [answers[id(one)] for one in batch]
 
+    async def receive_each(
+        self, db: AsyncDatabase, batch: Sequence[Receipt]
+    ) -> Sequence[Answer | Exception]:
+        """The same for callbacks of many requests: one that cannot be applied fails alone.
+
+        What was committed of a batch that failed is applied again, which changes nothing.
+
+        Raises:
+            DatabaseError: the database cannot be worked with now, whatever the callbacks.
+        """
+        return await each_alone(partial(self.receive, db), batch, is_common=is_away)
+
     async def count(self, db: AsyncDatabase, batch: Sequence[Receipt]) -> list[Suppression]:
         """The same for what no webhook waits for; the suppressions that it led to."""
         answers = await self.receive(db, batch)
@@ -86,7 +100,8 @@ class Receipts:
             answers.append(self._judge(tx, found, one))
             if found is not None and isinstance(answers[-1], Counted):
                 self._compare(tx, found, one)
-                facts[one.message_id] = replace(found, sid=one.sid, reason="")
+                if (found.sid, found.reason) != (one.sid, ""):
+                    facts[one.message_id] = replace(found, sid=one.sid, reason="")
         counted = [
             one for one, said in zip(batch, answers, strict=True) if isinstance(said, Counted)
         ]

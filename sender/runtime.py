@@ -287,7 +287,7 @@ class Runtime:
         """The webhook app's use cases."""
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
-            db = await self._open_db(stack)
+            db = await self._open_db(stack, keeps_plans=True)
             await demand(db, self.settings.rhythm)
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
@@ -295,7 +295,7 @@ class Runtime:
             yield WebhookRuntime(
                 db=db,
                 verifiers=assembly.verifiers(self.settings, db),
-                inbound=Inbound(enforcement=enforcement),
+                texts=assembly.texts(db, Inbound(enforcement=enforcement)),
                 receipts=assembly.receipts(self.parts, db, enforcement),
                 queue=EnforcementQueue(enforcement=enforcement, db=db),
                 stream=assembly.stream(self.settings, db, enforcement),

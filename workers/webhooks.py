@@ -44,6 +44,7 @@ from sender.storage.database import DatabaseError, told
 from workers import metrics
 from workers.beating import beating
 from workers.bodies import TooLarge, read_body
+from workers.collecting import collect_seldom
 from workers.lanes import Crowded, Lane
 from workers.readiness import Readiness
 from workers.refusals import Refusals, Refused
@@ -51,10 +52,6 @@ from workers.refusals import Refusals, Refused
 log = structlog.get_logger(__name__)
 
 _NOT_STORED = 503
-#: Texts being stored at a time, of the pool's ten connections. The others are for callbacks, for
-#: the enforcement of STOPs that are stored already and for tenants' tokens, one each, and for
-#: signs of life.
-STORING = 6
 #: How long a text waits for its turn: with its repeats, Twilio gives up after 15 s.
 TURN_WITHIN = timedelta(seconds=10)
 #: The database is not asked more often for what waits, whoever asks us.
@@ -66,26 +63,36 @@ LARGEST_BATCH = 1024 * 1024
 def create_app(
     parts: Parts | None = None,
     settings: Callable[[], Settings] = Settings.from_environment,
+    on_start: Callable[[], object] = lambda: None,
 ) -> Starlette:
-    """The webhook app over these parts; the environment is read when it starts."""
+    """The webhook app over these parts; the environment is read when it starts.
+
+    Args:
+        parts: what it is built from.
+        settings: read when it starts.
+        on_start: called once it is ready to serve.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         runtime = Runtime(settings=settings(), parts=parts or Parts())
         logs.configure(runtime.settings.log_level)
         async with runtime.webhooks() as use_cases, beating(use_cases.heartbeat):
+            on_start()
             yield {
                 "use_cases": use_cases,
                 "refusals": Refusals(db=use_cases.db),
-                "storing": Lane(places=STORING, within=TURN_WITHIN),
+                # As many as fit into transactions; the others wait outside, and not for ever.
+                "storing": Lane(places=use_cases.texts.room, within=TURN_WITHIN),
                 "scrapes": Seldom(SCRAPE_EVERY),
                 "readiness": Readiness(db=use_cases.db),
             }
 
     routes = [
+        # First, because most requests are these, two a message.
+        Route("/twilio/status/{message_id:uuid}", status, methods=["POST"]),
         Route("/twilio/inbound", inbound, methods=["POST"]),
         Route("/twilio/fallback", fallback, methods=["POST"]),
-        Route("/twilio/status/{message_id:uuid}", status, methods=["POST"]),
         Route("/twilio/events/{account_sid}", events, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
@@ -132,7 +139,7 @@ async def _receive(request: Request, text: InboundText) -> Response:
     use_cases, storing = _use_cases(request), request.state.storing
     try:
         async with storing.place():
-            applied = await use_cases.db.run(use_cases.inbound.apply, text)
+            applied = await use_cases.texts.submit(text)
     except (DatabaseError, Crowded) as exc:
         log.error("inbound_not_stored", sid=text.sid, error=told(exc))
         return Response(status_code=_NOT_STORED)
@@ -309,8 +316,8 @@ async def _refuse(request: Request, why: Refused, **detail: str) -> Response:
 
 def _path_and_query(request: Request) -> str:
     """As Twilio called it: the raw path and the raw query, in their order and encoding."""
-    path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
-    path = path.partition("?")[0]
+    raw = request.scope.get("raw_path") or request.url.path.encode()
+    path = raw.decode("latin-1").partition("?")[0]
     query = request.scope["query_string"].decode("latin-1")
     return f"{path}?{query}" if query else path
 
@@ -340,4 +347,4 @@ def _use_cases(request: Request) -> WebhookRuntime:
     return found
 
 
-app = create_app()
+app = create_app(on_start=collect_seldom)

@@ -102,7 +102,7 @@ class _Plan:
             if numbers.has(national):
                 return kind
         if _has(self.fixed, national):
-            either = _has(self.mobile, national)
+            either = self.mobile is self.fixed or _has(self.mobile, national)
             return PhoneNumberType.FIXED_LINE_OR_MOBILE if either else PhoneNumberType.FIXED_LINE
         mobile = _has(self.mobile, national)
         return PhoneNumberType.MOBILE if mobile else PhoneNumberType.UNKNOWN

@@ -233,6 +233,11 @@ def is_passing(exc: DatabaseError) -> bool:
     return passes or _sqlstate(exc) in _PASSING_SQLSTATES
 
 
+def is_away(exc: Exception) -> bool:
+    """Whether an exception says that the database cannot be worked with now, whatever the work."""
+    return isinstance(exc, DatabaseError) and is_passing(exc)
+
+
 def is_refused(exc: DatabaseError) -> bool:
     """Whether the server answered, and its answer was no: not that it, or the way to it, broke."""
     code = _sqlstate(exc)

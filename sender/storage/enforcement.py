@@ -23,22 +23,21 @@ class OptOut:
 
 _REQUEST = text("""
     INSERT INTO enforcement (event_id, tenant_id, recipient, scope)
-    VALUES (:event_id, :tenant_id, :recipient, :scope)
+    SELECT * FROM unnest(CAST(:events AS bigint[]), CAST(:tenants AS integer[]),
+                         CAST(:recipients AS bigint[]), CAST(:scopes AS integer[]))
     ON CONFLICT (event_id) DO NOTHING
 """)
 
 
-def request_enforcement(tx: Transaction, opt_out: OptOut) -> None:
-    """Ask for an opt-out's enforcement; asking twice changes nothing."""
-    tx.execute(
-        _REQUEST,
-        {
-            "event_id": opt_out.event_id,
-            "tenant_id": opt_out.tenant_id,
-            "recipient": opt_out.recipient,
-            "scope": opt_out.scope,
-        },
-    )
+def request_enforcement(tx: Transaction, opt_outs: Sequence[OptOut]) -> None:
+    """Ask for opt-outs' enforcement; asking twice changes nothing."""
+    values = {
+        "events": [one.event_id for one in opt_outs],
+        "tenants": [one.tenant_id for one in opt_outs],
+        "recipients": [one.recipient for one in opt_outs],
+        "scopes": [one.scope for one in opt_outs],
+    }
+    tx.execute(_REQUEST, values)
 
 
 #: True for a row ``m`` of campaign ``c`` that the opt-out ``e`` covers; a platform-wide one

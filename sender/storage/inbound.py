@@ -1,12 +1,11 @@
 """Inbound messages as they came, once each, and the provider times that are fetched later."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.sql.expression import bindparam
 
 from sender.storage.database import Transaction
 
@@ -34,17 +33,33 @@ class InboundRow:
 #: A webhook says what the log does not (``OptOutType``): it takes the place of what was pulled.
 _STORE = text("""
     INSERT INTO inbound (sid, tenant_id, sender_id, recipient, keyword, body, raw, reply, pulled)
-    VALUES (:sid, :tenant_id, :sender_id, :recipient, :keyword, :body, :raw, :reply, :pulled)
+    SELECT sid, tenant_id, sender_id, recipient, keyword, body, CAST(raw AS jsonb), reply, pulled
+    FROM unnest(CAST(:sids AS text[]), CAST(:tenants AS integer[]), CAST(:senders AS integer[]),
+                CAST(:recipients AS bigint[]), CAST(:keywords AS text[]), CAST(:bodies AS text[]),
+                CAST(:raws AS text[]), CAST(:replies AS text[]), CAST(:pulled AS boolean[]))
+         AS one (sid, tenant_id, sender_id, recipient, keyword, body, raw, reply, pulled)
     ON CONFLICT (sid) DO UPDATE
     SET keyword = excluded.keyword, raw = excluded.raw, reply = excluded.reply, pulled = false
     WHERE inbound.pulled AND NOT excluded.pulled
-""").bindparams(bindparam("raw", type_=JSONB))
+""")
 
 
-def store(tx: Transaction, row: InboundRow) -> bool:
-    """Keep an inbound message; ``False`` when this MessageSid is already kept."""
-    values = {**vars(row), "raw": dict(row.raw)}
-    return tx.execute(_STORE, values).rowcount == 1
+def store(tx: Transaction, rows: Sequence[InboundRow]) -> None:
+    """Keep inbound messages, each MessageSid once; one that is kept already stays as it is."""
+    if not rows:
+        return
+    values = {
+        "sids": [one.sid for one in rows],
+        "tenants": [one.tenant_id for one in rows],
+        "senders": [one.sender_id for one in rows],
+        "recipients": [one.recipient for one in rows],
+        "keywords": [one.keyword for one in rows],
+        "bodies": [one.body for one in rows],
+        "raws": [json.dumps(dict(one.raw)) for one in rows],
+        "replies": [one.reply for one in rows],
+        "pulled": [one.pulled for one in rows],
+    }
+    tx.execute(_STORE, values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +75,17 @@ class Kept:
 
 
 _KEPT = text("""
-    SELECT keyword, reply, clock_timestamp() - received_at AS age, pulled
-    FROM inbound WHERE sid = :sid
+    SELECT sid, keyword, reply, clock_timestamp() - received_at AS age, pulled
+    FROM inbound WHERE sid = ANY (CAST(:sids AS text[]))
 """)
 
 
-def kept(tx: Transaction, sid: str) -> Kept | None:
-    """How a kept message was read and answered; ``None`` when it is not kept."""
-    found = tx.execute(_KEPT, {"sid": sid}).mappings().one_or_none()
-    return None if found is None else Kept(**found)
+def kept(tx: Transaction, sids: Sequence[str]) -> dict[str, Kept]:
+    """How those of these messages that are kept were read and answered."""
+    return {
+        row.sid: Kept(keyword=row.keyword, reply=row.reply, age=row.age, pulled=row.pulled)
+        for row in tx.execute(_KEPT, {"sids": list(sids)})
+    }
 
 
 _KNOWN = text("SELECT sid FROM inbound WHERE sid = ANY (CAST(:sids AS text[]))")

@@ -106,6 +106,21 @@ _RETRACE = text("""
 """).bindparams(bindparam("detail", type_=JSONB))
 
 
+_WITH_ANY = text("""
+    SELECT DISTINCT recipient FROM incident
+    WHERE tenant_id = :tenant_id AND recipient = ANY (CAST(:recipients AS bigint[]))
+      AND began_at > now() - CAST(:youngest AS interval)
+""")
+
+
+def people_with_any(
+    tx: Transaction, *, tenant_id: int, recipients: Sequence[int], youngest: timedelta
+) -> set[int]:
+    """Those of these people who have incidents that are younger than that."""
+    values = {"tenant_id": tenant_id, "recipients": list(recipients), "youngest": youngest}
+    return {row.recipient for row in tx.execute(_WITH_ANY, values)}
+
+
 def of_person(
     tx: Transaction, *, tenant_id: int, recipient: int, youngest: timedelta
 ) -> list[Traced]:

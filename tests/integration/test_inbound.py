@@ -1,5 +1,6 @@
 """What an inbound message changes: whom it concerns, what it lifts, and what is answered."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,17 +8,24 @@ import pytest
 from sender.domain.consent import ReasonClass
 from sender.domain.keywords import Keyword
 from sender.domain.replies import ReplyEvent
+from sender.errors import NotFound
 from sender.inbound import Applied, Inbound
 from sender.storage import consent, inbound, pools, replies
+from sender.storage.database import AsyncDatabase
 from tests.bench import (
     ANNA,
+    BERT,
+    CARL,
+    DORA,
     ENFORCEMENT,
+    OTHER_ACCOUNT,
     OTHER_SENDER,
     OTHER_TENANT,
     SENDER,
     SERVICE,
     TENANT,
     Bench,
+    crowd,
     inbound_text,
 )
 
@@ -231,3 +239,69 @@ class TestEvidence:
             "channel": "sms",
             "opt_out_type": "STOP",
         }
+
+
+class TestTogether:
+    """Texts that come together share a transaction."""
+
+    async def test_each_has_its_own_answer(self, bench: Bench, loop_db: AsyncDatabase) -> None:
+        """A STOP, small talk, a START and a stranger's account, each as if it had come alone."""
+        bench.second_tenant()
+        bench.campaign(ANNA, BERT, CARL)
+        texts = [
+            inbound_text("STOP", ANNA, sid="SM-1"),
+            inbound_text("thanks", BERT, sid="SM-2"),
+            inbound_text("START", CARL, sid="SM-3"),
+            inbound_text("STOP", DORA, sid="SM-4", account_sid="AC" + "f" * 32),
+            inbound_text("STOP", ANNA, sid="SM-5", account_sid=OTHER_ACCOUNT),
+        ]
+        anna, bert, carl, dora, theirs = await Inbound(enforcement=ENFORCEMENT).receive_each(
+            loop_db, texts
+        )
+        assert isinstance(anna, Applied)
+        assert isinstance(theirs, Applied)
+        assert [(s.tenant_id, s.recipient) for s in anna.suppressions] == [(TENANT, ANNA)]
+        assert [(s.tenant_id, s.recipient) for s in theirs.suppressions] == [(OTHER_TENANT, ANNA)]
+        assert len(anna.event_ids) == len(theirs.event_ids) == 1
+        assert bert == Applied(keyword=Keyword.NONE)
+        assert carl == Applied(keyword=Keyword.START)
+        assert isinstance(dora, NotFound)
+        assert bench.is_suppressed(ANNA)
+        assert bench.value("SELECT count(*) FROM inbound") == 4
+
+    @pytest.mark.parametrize(
+        ("bodies", "suppressed"),
+        [(["STOP", "START"], False), (["STOP", "START", "STOP"], True), (["STOP", "yes"], False)],
+    )
+    def test_one_person_s_in_their_order(
+        self, bench: Bench, bodies: list[str], *, suppressed: bool
+    ) -> None:
+        """What a text means depends on those before it, also on those it came with."""
+        bench.campaign(ANNA)
+        texts = [inbound_text(body, ANNA, sid=f"SM-{n}") for n, body in enumerate(bodies)]
+        together = Inbound(enforcement=ENFORCEMENT)
+        first = [_read(answer) for answer in bench.db.run(together.apply_all, texts)]
+        again = [_read(bench.db.run(together.apply, one)) for one in texts]
+        assert first == again
+        _date(bench, *(text.sid for text in texts))
+        assert bench.is_suppressed(ANNA) is suppressed
+
+    def test_a_repeat_in_the_same_batch(self, bench: Bench) -> None:
+        """One MessageSid twice is one event, and both wait for it."""
+        texts = [inbound_text("STOP", ANNA, sid="SM-1")] * 2
+        first, second = bench.db.run(Inbound(enforcement=ENFORCEMENT).apply_all, texts)
+        assert first == second
+        assert bench.value("SELECT count(*) FROM consent_event") == 1
+
+    async def test_a_bad_one_fails_alone(self, bench: Bench, loop_db: AsyncDatabase) -> None:
+        """What Postgres cannot take fails for its own caller; its neighbours' STOPs stand."""
+        texts = [inbound_text("STOP", one, sid=f"SM-{one}") for one in crowd(5)]
+        texts[2] = replace(texts[2], to="+1\x00")
+        answers = await Inbound(enforcement=ENFORCEMENT).receive_each(loop_db, texts)
+        assert [isinstance(one, Applied) for one in answers] == [True, True, False, True, True]
+        assert bench.value("SELECT count(*) FROM enforcement") == 4
+
+
+def _read(answer: Applied | NotFound) -> tuple[Keyword, tuple[int, ...]]:
+    assert isinstance(answer, Applied)
+    return answer.keyword, answer.event_ids

@@ -1,6 +1,7 @@
 """Status callbacks: any order, any number of times, before or after our own settlement."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -13,7 +14,8 @@ from sender.gateway import receipt_from_form
 from sender.receipts import Counted, Receipts, Refusal
 from sender.settlement import Handed, Settlement
 from sender.storage import consent
-from sender.storage.database import AsyncDatabase
+from sender.storage.database import AsyncDatabase, DatabaseError
+from sender.storage.messages import MessageTable
 from tests.bench import (
     ACCOUNT,
     ANNA,
@@ -24,6 +26,7 @@ from tests.bench import (
     SENDER,
     Bench,
     consent_event,
+    crowd,
     hand_off,
     new_sid,
 )
@@ -151,6 +154,42 @@ async def test_it_ends_a_mistake(bench: Bench, loop_db: AsyncDatabase) -> None:
     _apply(bench, _callback(bench.row(campaign).id, "queued"))
     assert bench.row(campaign).state == "sent"
     assert not bench.guard_all(campaign)
+
+
+class TestTogether:
+    """Callbacks of many requests share a transaction."""
+
+    async def test_a_bad_one_fails_alone(self, bench: Bench, loop_db: AsyncDatabase) -> None:
+        """What Postgres cannot store fails for its own caller; its neighbours are counted."""
+        people = crowd(5)
+        campaign = bench.campaign(*people)
+        ids = [one.message_id for one in bench.guard_all(campaign).values()]
+        batch = [
+            _callback(id_, "sent", MessageSid=new_sid(n), To=f"+{person}")
+            for n, (id_, person) in enumerate(zip(ids, people, strict=True))
+        ]
+        batch[3] = replace(batch[3], status="not\0storable")
+        receipts = Receipts(messages=bench.messages, enforcement=ENFORCEMENT)
+        answers = await receipts.receive_each(loop_db, batch)
+        assert [isinstance(one, Exception) for one in answers] == [False] * 3 + [True, False]
+        stored = {person for person, state in bench.states(campaign).items() if state == "sent"}
+        assert stored == {person for person in people if person != people[3]}
+
+    async def test_without_postgres(self) -> None:
+        """Where nothing can be stored nobody is answered, and nothing is halved."""
+        db = AsyncDatabase.connect("postgresql+psycopg://nobody@127.0.0.1:1/none")
+        receipts = Receipts(messages=MessageTable(), enforcement=ENFORCEMENT)
+        with pytest.raises(DatabaseError):
+            await receipts.receive_each(db, [_callback(uuid4(), "sent")] * 5)
+
+    async def test_the_order_of_one_message(self, bench: Bench, loop_db: AsyncDatabase) -> None:
+        """Of one message's callbacks in one batch the latest counts."""
+        campaign, message_id = _sending(bench)
+        batch = [_callback(message_id, status) for status in ("sent", "delivered")]
+        receipts = Receipts(messages=bench.messages, enforcement=ENFORCEMENT)
+        assert await receipts.receive_each(loop_db, batch) == [Counted()] * 2
+        assert bench.row(campaign).state == "delivered"
+        assert bench.value("SELECT count(*) FROM receipt") == 2
 
 
 class TestRefused:

@@ -49,6 +49,7 @@ FOUNDATION = frozenset(
         "sender.heartbeat",
         "sender.high_water",
         "sender.experience",
+        "sender.inbound_facts",
         "sender.inflight",
         "sender.listfile",
         "sender.log_matching",
@@ -169,6 +170,7 @@ ARROWS = {
     "sender.mark_file": {"sender.domain", "sender.errors"},
     "sender.marking": {"sender.batching", "sender.domain", "sender.enforcement"},
     "sender.budgets": {"sender.domain", "sender.storage", "sender.texts"},
+    "sender.inbound_facts": {"sender.domain", "sender.storage"},
     "sender.inflight": {"sender.domain", "sender.permits"},
     "sender.experience": {"sender.domain", "sender.errors", "sender.inflight", "sender.permits"}
     | {"sender.send_clock", "sender.storage"},
