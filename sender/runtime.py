@@ -231,7 +231,7 @@ class Runtime:
         settings, parts, passing = self.settings, self.parts, self._crash_point()
         async with AsyncExitStack() as stack:
             connections = settings.slice_threads + SPARE_CONNECTIONS
-            db = await self._open_db(stack, connections, keeps_plans=True)
+            db = await self._open_db(stack, connections)
             await demand(db, self.settings.rhythm)
             gateways = await stack.enter_async_context(self._gateways(db))
             redis = connect_async(settings.redis_url)
@@ -287,7 +287,7 @@ class Runtime:
         """The webhook app's use cases."""
         passing = self._crash_point()
         async with AsyncExitStack() as stack:
-            db = await self._open_db(stack, keeps_plans=True)
+            db = await self._open_db(stack)
             await demand(db, self.settings.rhythm)
             redis = connect_async(self.settings.redis_url)
             stack.push_async_callback(redis.aclose)
@@ -368,11 +368,10 @@ class Runtime:
         pool_size: int = POOL_SIZE,
         *,
         claims: bool = True,
-        keeps_plans: bool = False,
     ) -> AsyncDatabase:
         self.settings.require_twilio()
         url = self.settings.database_url
-        db = AsyncDatabase.connect(url, pool_size=pool_size, keeps_plans=keeps_plans)
+        db = AsyncDatabase.connect(url, pool_size=pool_size)
         stack.push_async_callback(db.close)
         await db.run(require_usable)
         if claims:

@@ -58,10 +58,6 @@ _ATTENTIVE = {
     **_NOTICING,
     "options": f"{_SHORT_STATEMENTS} {_KEEPALIVES}",
 }
-#: A statement that is repeated keeps its plan, whatever values it comes with. Over a partitioned
-#: table Postgres would plan it anew each time, to leave out the months that the values exclude.
-#: They are left out when a kept plan is begun as well, and planning takes as long as the statement.
-_KEPT_PLANS = "-c plan_cache_mode=force_generic_plan"
 
 
 @dataclass(frozen=True)
@@ -124,17 +120,8 @@ class AsyncDatabase:
     engine: AsyncEngine
 
     @classmethod
-    def connect(
-        cls, url: str, *, pool_size: int = POOL_SIZE, keeps_plans: bool = False
-    ) -> "AsyncDatabase":
-        """A lazily connecting database; nothing is opened before the first transaction.
-
-        Args:
-            url: where it is.
-            pool_size: connections it may have.
-            keeps_plans: for a process that repeats a few statements which find rows by their keys.
-        """
-        options = f"{_ATTENTIVE['options']} {_KEPT_PLANS if keeps_plans else ''}"
+    def connect(cls, url: str, *, pool_size: int = POOL_SIZE) -> "AsyncDatabase":
+        """A lazily connecting database; nothing is opened before the first transaction."""
         return cls(
             create_async_engine(
                 url,
@@ -142,7 +129,7 @@ class AsyncDatabase:
                 max_overflow=0,
                 pool_timeout=POOL_SECONDS,
                 pool_pre_ping=False,  # one more round trip per window; a dead one is retried
-                connect_args={**_ATTENTIVE, "options": options},
+                connect_args=_ATTENTIVE,
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
             )
