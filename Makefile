@@ -32,7 +32,8 @@ demo: $(LOCAL) ## run a whole campaign against a simulated Twilio, and audit it
 	$(BIN)/sender demo $(ARGS)
 
 test: lint types ## lint, types, and every test but the long ones
-	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+	  $(PYTEST_ARGS)
 
 lint: $(TEST) ## ruff, rules and format
 	$(BIN)/ruff check .

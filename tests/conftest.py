@@ -43,6 +43,10 @@ if (
     os.environ["TMPDIR"] = str(_MEMORY)  # child processes look there, too
     tempfile.tempdir = None  # asked anew
 
+# Child processes are started by the hundred, and a third of a start would be compiling our modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A run in the background is started without it, and so would be all that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -53,6 +57,22 @@ settings.load_profile("calm")
 # What runs test files side by side sets it, and a terminal's width is a test's own business.
 os.environ.pop("COLUMNS", None)
 
+#: The files that take longest, the longest first. Where files run side by side a long one must not
+#: be the last, with nothing beside it; the short ones at the end even things out.
+_LONGEST = (
+    "faults/test_worker_life.py",
+    "acceptance/test_demo.py",
+    "faults/test_storm.py",
+    "faults/test_frozen_workers.py",
+    "acceptance/test_negative_controls.py",
+    "faults/test_troubles.py",
+    "faults/test_restore.py",
+    "faults/test_machine_lost.py",
+    "acceptance/test_small_campaigns.py",
+    "faults/test_crash_points.py",
+    "acceptance/test_benchmarks.py",
+)
+_TURNS = {Path(__file__).parent / name: turn for turn, name in enumerate(_LONGEST)}
 _CONNECTING = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _REDIS_DATABASE = 14
 _BROKER_DATABASE = 15
@@ -78,6 +98,11 @@ def _is_this_machine(host: str | bytes | None) -> bool:
         address = ipaddress.ip_address(str(name).partition("%")[0])
         return address.is_loopback or address.is_unspecified
     return False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; `make test` has them run in this order."""
+    items.sort(key=lambda item: _TURNS.get(item.path, len(_TURNS)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -3,6 +3,9 @@
 The only package that imports Celery. ``celery -A workers …`` finds ``app`` here.
 """
 
-from workers.app import app
+from workers.collecting import uncollected
+
+with uncollected():
+    from workers.app import app
 
 __all__ = ["app"]

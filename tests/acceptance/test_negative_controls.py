@@ -14,7 +14,9 @@ RECIPIENTS = 700
 
 def demo_with(substitutes: Substitutes, *, provider_block: bool = True) -> Account:
     """A demo with something of ours replaced."""
-    options = DemoOptions(recipients=RECIPIENTS, provider_block=provider_block)
+    options = DemoOptions(
+        recipients=RECIPIENTS, provider_block=provider_block, flower=False, to_the_end=False
+    )
     return run_demo(options, substitutes=substitutes)
 
 

@@ -52,6 +52,11 @@ class DemoOptions:
     kill_worker: bool = False
     #: Whether the provider refuses whom it knows as opted out, or nothing but us stands in the way.
     provider_block: bool = True
+    #: Whether Flower runs too, which shows and does nothing.
+    flower: bool = True
+    #: Whether all is waited for that still comes once the campaign is over. A leak or a second text
+    #: is seen without it, but not every row is explained.
+    to_the_end: bool = True
     #: Afterwards leave everything running until Ctrl-C.
     keep_running: bool = False
     #: Where to write the rows of the audience that became no message.
@@ -140,6 +145,7 @@ class _Demo:
             redis_url=servers.redis.url,
             programs=self.substitutes.programs,
             ports=self.ports,
+            flower=self.options.flower,
             environment={
                 "TWILIO_ACCOUNT_SID": self.provider.account.sid,
                 "TWILIO_AUTH_TOKEN": self.provider.account.auth_token,
@@ -162,7 +168,8 @@ class _Demo:
         campaign.enqueue()
         conductor = Conductor(stage=stage, campaign=campaign, kill_worker=self.options.kill_worker)
         conductor.conduct(within=_AT_LEAST + self.options.recipients * _SLOWEST)
-        wait_for_the_end(stage)
+        if self.options.to_the_end:
+            wait_for_the_end(stage)
         self.view.step("comparing the provider's log with our tables")
         return self._account(campaign)
 
