@@ -20,6 +20,13 @@ class SettlingWorker(Worker):  # type: ignore[misc]  # Celery has no types
 
     app: Any
 
+    def prepare_args(self, **arguments: Any) -> Any:
+        """As given, but without "mingle", Celery's second of asking all others at every start.
+
+        It is for what they revoked. We revoke nothing: what may run is asked of Postgres.
+        """
+        return {**super().prepare_args(**arguments), "without_mingle": True}
+
     def wait_for_soft_shutdown(self) -> None:
         """Return once no task runs, or after ``worker_soft_shutdown_timeout``."""
         self.app.sender_process.on_shutting_down()

@@ -143,6 +143,7 @@ def test_the_campaign_is_finished_after_a_crash(machine: Machine) -> None:
     assert 0 < sum(accepted_before.values()) < PEOPLE
     with machine.running() as after, after.client() as client:
         again = client.campaign(campaign.id)
+        client.set_pace(NUMBER, 1000)  # the crash was the subject of the slow one
         until(lambda: again.progress().state == "COMPLETED", "the end", seconds=120)
         until(lambda: _resolved(simulator, again), "the doubts", seconds=120)
         progress, doubts = again.progress(), client.doubts.waiting()

@@ -75,7 +75,7 @@ def _end(system: Tended, how: signal.Signals) -> int | None:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGQUIT], ids=["warm", "cold"])
 def test_in_flight_is_settled(system: Tended, how: signal.Signals) -> None:
     """A worker that is told to end waits even for slow answers, exits with 0, and is followed."""
-    system.simulator.ask("PATCH", "config", {"latency_ms": 5_000})
+    system.simulator.ask("PATCH", "config", {"latency_ms": 3_000})
     sent = system.campaign(fictional(0, 200))
     assert _end(system, how) == 0
     system.simulator.ask("PATCH", "config", {"latency_ms": 20})

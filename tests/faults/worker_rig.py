@@ -33,7 +33,7 @@ WORKER = "worker-1"
 #: For workers with a quick pulse.
 BOUNDS = Bounds(deaf=timedelta(seconds=5), stuck=timedelta(seconds=5))
 PATIENCE = Patience(
-    bounds=BOUNDS, look_every=timedelta(milliseconds=500), grace=timedelta(seconds=10)
+    bounds=BOUNDS, look_every=timedelta(milliseconds=500), grace=timedelta(seconds=4)
 )
 
 
