@@ -52,7 +52,7 @@ from workers.refusals import Refusals, Refused
 log = structlog.get_logger(__name__)
 
 _NOT_STORED = 503
-#: How long a text waits for its turn: with its repeats, Twilio gives up after 15 s.
+#: How long a text may take to be stored: with its repeats, Twilio gives up after 15 s.
 TURN_WITHIN = timedelta(seconds=10)
 #: The database is not asked more often for what waits, whoever asks us.
 SCRAPE_EVERY = timedelta(seconds=5)
@@ -138,9 +138,10 @@ async def _receive(request: Request, text: InboundText) -> Response:
     """
     use_cases, storing = _use_cases(request), request.state.storing
     try:
-        async with storing.place():
+        # A place in the lane is none in a transaction: those may all be stuck at a lock.
+        async with asyncio.timeout(TURN_WITHIN.total_seconds()), storing.place():
             applied = await use_cases.texts.submit(text)
-    except (DatabaseError, Crowded) as exc:
+    except (DatabaseError, Crowded, TimeoutError) as exc:
         log.error("inbound_not_stored", sid=text.sid, error=told(exc))
         return Response(status_code=_NOT_STORED)
     if applied.event_ids:

@@ -9,7 +9,7 @@ from tests.acceptance.controls import duplicates_kept
 
 CONTROLS = "tests.acceptance.controls"
 #: Enough for each of them to be caught at.
-RECIPIENTS = 700
+RECIPIENTS = 600
 
 
 def demo_with(substitutes: Substitutes, *, provider_block: bool = True) -> Account:
