@@ -16,7 +16,7 @@ SIZE = 3
 #: carries its own end gets longer to come to it.
 LIVES, DOOMED_LIVES = 1.0, 8.0
 #: Between two deaths by our hand.
-PAUSE = 1.6
+PAUSE = 1.2
 #: How long a worker is frozen: longer than a request may wait to begin.
 FROZEN = 2.5
 #: The share of workers that carry their own end in them, and of those that are only frozen there.

@@ -35,7 +35,7 @@ LONGEST = 600.0
 #: The pace once nobody has to die any more, the slowest before, and how often it is set.
 FAST, SLOWEST, SET_PACE_EVERY = 1_000.0, 5.0, 2.0
 #: What a death takes, replacement included, beside the pause between two.
-DEATH_TAKES = 1.0
+DEATH_TAKES = 0.8
 
 
 def weather(folder: Path, forecast: Forecast) -> Aftermath:
