@@ -10,14 +10,18 @@ from urllib.parse import urlsplit
 from sender.errors import WaitedTooLong
 
 _POLL_SECONDS = 0.02
+# How long a condition is left alone, as a multiple of what its last answer took, and at most.
+_PAUSE_PER_ANSWER, _LONGEST_PAUSE_SECONDS = 4, 0.2
 _HTTP_TIMEOUT_SECONDS = 2.0
 
 
 def wait_until(condition: Callable[[], bool], timeout: timedelta, what: str) -> None:
     """Return as soon as `condition()` is true; it is asked every 20 ms, and at least once.
 
+    One that takes long to answer is asked less often: what is waited for needs the time, too.
+
     Args:
-        condition: cheap to call; what it raises reaches the caller.
+        condition: what it raises reaches the caller.
         timeout: how long to go on asking.
         what: completes the sentence "waited 5 s for …" of the error.
 
@@ -25,10 +29,14 @@ def wait_until(condition: Callable[[], bool], timeout: timedelta, what: str) -> 
         WaitedTooLong: the condition was still false after `timeout`.
     """
     deadline = time.monotonic() + timeout.total_seconds()
+    asked_at = time.monotonic()
     while not condition():
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             raise WaitedTooLong(f"Waited {timeout.total_seconds():g} s for {what}.")
-        time.sleep(_POLL_SECONDS)
+        pause = max(_POLL_SECONDS, _PAUSE_PER_ANSWER * (now - asked_at))
+        time.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
+        asked_at = time.monotonic()
 
 
 def wait_for_http(url: str, timeout: timedelta = timedelta(seconds=30)) -> None:
