@@ -213,6 +213,7 @@ class _SliceRun:
     async def drain(self) -> _Rests:
         """Send what is due, then wait for what is in flight; how long to rest then."""
         try:
+            await self.pump.db.run_alone(self.pump.messages.meet_month, self.work.first_id)
             self.hands.gateway = await self.pump.gateways.of(self.work.tenant_id)
             while not await self._must_end():
                 texts = await self.texts.read()
