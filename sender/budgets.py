@@ -1,10 +1,12 @@
 """What one run may take of its sender's and its tenant's daily caps.
 
-Segments are counted in the guard's own transaction, before the guard: they are counted if and only
-if the rows were guarded, whatever crashes. What then did not go, by a proven answer, is given back
-when the run ends; what a crash or a broken connection leaves unclear stays counted. So a cap may be
-reached a little early, and is never passed. A text that is larger than a whole day's cap would find
-no room on any day, and keep all others from finding theirs: it fails.
+Segments are counted in the guard's own transaction, before the guard: no row is guarded that was
+not counted, whatever crashes. Where there is plenty left, some more are counted in advance: the
+caps' rows are everybody's, and windows that each lock them wait for each other. What then did not
+go, by a proven answer or because the run ended, is given back when it ends; what a crash or a
+broken connection leaves unclear stays counted. So a cap may be reached a little early, and is never
+passed. A text that is larger than a whole day's cap would find no room on any day, and keep all
+others from finding theirs: it fails.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,13 +25,20 @@ from sender.storage.slices import SliceWork
 from sender.texts import DueText
 
 #: Commits "I am about to send" for those of these rows that nothing forbids.
-Guard = Callable[[Transaction, Sequence[DueMessage]], Sequence[Guarded]]
+Guard = Callable[[Transaction, Sequence[DueMessage]], list[Guarded]]
 
 #: What the provider took, or may have.
 _MAY_HAVE_GONE = (Accepted, Ambiguous)
 #: How long a sender rests whose run met the cap, and whose next run will find room: what the run
 #: gave back, or what a person raised meanwhile.
 LOOK_AGAIN = timedelta(seconds=1)
+#: Segments that a run counts in advance, at most: those of four windows.
+AHEAD = 128
+#: Of what is left of the day, the part that one run may count in advance: towards the end nothing,
+#: or runs would keep it from each other.
+AHEAD_OF_LEFT = 1 / 1024
+#: How long these are good for: as long as a cap that was lowered goes unnoticed.
+GOOD_FOR = timedelta(seconds=2)
 #: The reason of a message that has more segments than may go on a whole day.
 OVER_DAILY_CAP = "over_daily_cap"
 
@@ -44,8 +53,12 @@ class Budget:
     _caps: list[CapToday] = field(default_factory=list, init=False)
     _since: float = field(default=float("-inf"), init=False)
     _unused: int = field(default=0, init=False)
-    #: What of the latest window was counted.
+    #: What of the latest window was counted, and what was counted with it in advance.
     _taken: int = field(default=0, init=False)
+    _more: int = field(default=0, init=False)
+    #: What was counted in advance and is still to be used, until a time by the send clock.
+    _ahead: int = field(default=0, init=False)
+    _good_until: float = field(default=float("-inf"), init=False)
     #: Segments of the message that found no room; 0: all did.
     _short: int = field(default=0, init=False)
 
@@ -54,9 +67,27 @@ class Budget:
         """Whether a message found no room: the run must end."""
         return self._short > 0
 
+    def draw(self, texts: Sequence[DueText], *, at: float) -> bool:
+        """Use what was counted in advance for a whole window; `went` must be told afterwards.
+
+        Args:
+            texts: the window.
+            at: when it began, by the send clock.
+
+        Returns:
+            Whether the window may be guarded as it is; else `guard` has to count it.
+        """
+        if not self.work.capped:
+            return True
+        wanted = sum(text.segments for text in texts)
+        if wanted > self._ahead or at >= self._good_until:
+            return False
+        self._taken, self._more = wanted, self._ahead - wanted
+        return True
+
     def guard(
         self, tx: Transaction, texts: Sequence[DueText], guard: Guard, *, at: float
-    ) -> Sequence[Guarded]:
+    ) -> list[Guarded]:
         """Count as many of a window's texts as there is room for, and guard these.
 
         What no day has room for fails.
@@ -69,11 +100,10 @@ class Budget:
             guard: guards rows.
             at: when the window began, by the send clock.
         """
-        if self.work.capped:
-            caps = self._locked(tx)
-            texts = self._without_too_large(tx, caps, texts)
-            texts = texts[: self._take(tx, caps, [text.segments for text in texts], at)]
-        return guard(tx, [text.row for text in texts]) if texts else ()
+        caps = self._locked(tx)
+        texts = self._without_too_large(tx, caps, texts)
+        texts = texts[: self._take(tx, caps, [text.segments for text in texts], at)]
+        return guard(tx, [text.row for text in texts]) if texts else []
 
     def _without_too_large(
         self, tx: Transaction, caps: Sequence[CapToday], texts: Sequence[DueText]
@@ -90,15 +120,19 @@ class Budget:
         self, tx: Transaction, caps: list[CapToday], segments: Sequence[int], at: float
     ) -> int:
         """Count what there is room for, in order; how many messages that is."""
-        left = min((cap.left for cap in caps), default=sum(segments))
-        room = sum(total <= left for total in accumulate(segments))
-        self._taken = sum(segments[:room])
-        if room:
-            daily_caps.use(tx, caps, self._taken)
-        self._short = segments[room] if room < len(segments) else 0
         if _days(caps) != _days(self._caps):
-            self._since, self._unused = at, 0
+            self._since, self._unused, self._ahead = at, 0, 0
         self._caps = caps
+        left = min((cap.left for cap in caps), default=sum(segments)) + self._ahead
+        room = sum(total <= left for total in accumulate(segments))
+        self._short = segments[room] if room < len(segments) else 0
+        self._taken = sum(segments[:room])
+        more = min(AHEAD, int((left - self._taken) * AHEAD_OF_LEFT)) if caps else 0
+        self._more = max(more, self._ahead - self._taken)
+        if (counted := self._taken + self._more - self._ahead) > 0:
+            daily_caps.use(tx, caps, counted)
+        good_for = min((cap.until_midnight for cap in caps), default=GOOD_FOR)
+        self._good_until = at + min(good_for, GOOD_FOR).total_seconds()
         return room
 
     def note(self, outcome: Outcome, segments: int, *, at: float) -> None:
@@ -116,11 +150,12 @@ class Budget:
         """Remember that of the latest window so many were guarded, and the others did not go."""
         if self.work.capped:
             self._unused += self._taken - segments
+            self._ahead = self._more
 
     def close(self, tx: Transaction) -> Rest | None:
         """Give back what did not go; how long the sender must rest for want of room, if so."""
         # At most once, whatever becomes of the transaction: twice would let the cap be passed.
-        unused, self._unused = self._unused, 0
+        unused, self._unused, self._ahead = self._unused + self._ahead, 0, 0
         if unused:
             daily_caps.give_back(tx, self._caps, unused)
         if not self.is_used_up:

@@ -188,6 +188,8 @@ class _SliceRun:
     budget: Budget
     rests: _Rests = _Rests()
     stopped: bool = False
+    #: Rows that Redis says are suppressed, and that are not settled yet.
+    hits: list[DueMessage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         pump, work = self.pump, self.work
@@ -211,12 +213,14 @@ class _SliceRun:
     async def drain(self) -> _Rests:
         """Send what is due, then wait for what is in flight; how long to rest then."""
         try:
+            await self.pump.db.run_alone(self.pump.messages.meet_month, self.work.first_id)
             self.hands.gateway = await self.pump.gateways.of(self.work.tenant_id)
             while not await self._must_end():
                 texts = await self.texts.read()
                 if texts is None:
                     break
                 await self._send(deque(texts))
+                await self._settle_hits()
         except ConfigurationError as exc:
             log.error("tenant_cannot_sign_in", tenant=self.work.tenant_id, error=str(exc))
             self._stop(sender=Rest(length=BUG_REST, why=RestReason.CANNOT_SIGN_IN))
@@ -287,7 +291,7 @@ class _SliceRun:
     async def _admit(
         self, window: list[DueText], waiting: deque[DueText]
     ) -> tuple[list[DueText], Admission]:
-        """Ask Redis: hits are settled, what gets no token goes back to the head of the line."""
+        """Ask Redis: hits are set aside, what gets no token goes back to the head of the line."""
         answer = await self.pump.lookup.check(
             pace=self.pace,
             scopes=self.work.scopes,
@@ -298,13 +302,19 @@ class _SliceRun:
         asked = list(zip(window, answer.verdicts, strict=True))
         hits = [text for text, verdict in asked if verdict is Verdict.SUPPRESSED]
         others = [text for text, verdict in asked if verdict is not Verdict.SUPPRESSED]
-        if hits:
-            await self._settle_hits([text.row for text in hits])
+        self.hits += [text.row for text in hits]
         waiting.extendleft(reversed(others[answer.admitted :]))
         return others[: answer.admitted], answer
 
-    async def _settle_hits(self, rows: Sequence[DueMessage]) -> None:
-        """A hit is settled with Postgres's reason; one that Postgres does not know is repaired."""
+    async def _settle_hits(self) -> None:
+        """A hit is settled with Postgres's reason; one that Postgres does not know is repaired.
+
+        Those of all windows since the last read together: they wait for nothing, and a commit for
+        each window would hold it up.
+        """
+        rows, self.hits = self.hits, []
+        if not rows:
+            return
         db, messages = self.pump.db, self.pump.messages
         settled = await db.run(messages.suppress, [row.id for row in rows])
         if unknown := [row.recipient for row in rows if row.id not in settled]:
@@ -322,9 +332,10 @@ class _SliceRun:
         guard = partial(pump.messages.guard, owner=pump.owner, lease=LEASE, seen=seen)
         pump.passing(CrashPoint.BEFORE_GUARD)
         try:
-            # Caps are counted in the guard's transaction; without, the guard is one by itself.
-            run = pump.db.run if self.work.capped else pump.db.run_alone
-            found = await run(self.budget.guard, texts, guard, at=began)
+            if self.budget.draw(texts, at=began):
+                found = await pump.db.run_alone(guard, [text.row for text in texts])
+            else:
+                found = await pump.db.run(self.budget.guard, texts, guard, at=began)
         except DatabaseError:
             # The commit may have happened; none of these rows was sent, so they may go back.
             await self._undo([text.row for text in texts])

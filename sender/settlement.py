@@ -22,7 +22,6 @@ from sender.domain.outcome import (
 )
 from sender.domain.provider import HandOff
 from sender.enforcement import BlockReport, Enforcement, SuppressionCache
-from sender.storage import incidents
 from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.messages import MessageTable, Move
 
@@ -101,18 +100,16 @@ class Settlement:
         blocked = [one for one in batch if isinstance(one.hand_off.outcome, OptedOut)]
         plain = [one for one in batch if not isinstance(one.hand_off.outcome, OptedOut)]
         if plain:
-            await db.run(self._settle_plain, plain)
+            refused = any(isinstance(one.hand_off.outcome, Refused) for one in plain)
+            run = db.run if refused else db.run_alone
+            await run(self._settle_plain, plain)
         active = [entry for one in blocked for entry in await db.run(self._settle_blocked, one)]
         if active:
             await self.cache.add(active)
 
     def _settle_plain(self, tx: Transaction, batch: Sequence[Handed]) -> None:
-        moves = [self.decide(one.guarded, one.hand_off.outcome) for one in batch]
-        odd = self.messages.settle(tx, moves)
-        for move in moves:
-            if oddity := odd.get(move.message_id):
-                detail = {"message_id": str(move.message_id), "sid": move.sid}
-                incidents.raise_alarm(tx, oddity, detail)
+        """One statement, but for what refusals say beyond their messages."""
+        self.messages.settle(tx, [self.decide(one.guarded, one.hand_off.outcome) for one in batch])
         answers = [(one.guarded.message_id, one.hand_off.outcome) for one in batch]
         refused = [(id_, said) for id_, said in answers if isinstance(said, Refused)]
         feedback.learn_refusals(tx, refused)

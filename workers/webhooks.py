@@ -36,6 +36,7 @@ from sender.gateway import (
     receipt_from_form,
     twiml,
 )
+from sender.inbound import Applied
 from sender.parts import Parts, WebhookRuntime
 from sender.receipts import Refusal
 from sender.runtime import Runtime
@@ -52,7 +53,7 @@ from workers.refusals import Refusals, Refused
 log = structlog.get_logger(__name__)
 
 _NOT_STORED = 503
-#: How long a text may take to be stored: with its repeats, Twilio gives up after 15 s.
+#: How long a text waits for its turn: with its repeats, Twilio gives up after 15 s.
 TURN_WITHIN = timedelta(seconds=10)
 #: The database is not asked more often for what waits, whoever asks us.
 SCRAPE_EVERY = timedelta(seconds=5)
@@ -131,6 +132,19 @@ async def _hear(request: Request, form: Form) -> Response:
         return await _refuse(request, Refused.UNKNOWN_ACCOUNT, **sids)
 
 
+async def _stored(storing: asyncio.Future[Applied]) -> Applied:
+    """What came of storing a text.
+
+    Raises:
+        Crowded: it takes too long, because what it shares its turn with is stuck; it may be stored.
+    """
+    storing.add_done_callback(lambda done: done.cancelled() or done.exception())
+    done, _ = await asyncio.wait({storing}, timeout=TURN_WITHIN.total_seconds())
+    if not done:
+        raise Crowded("it was not stored in time")
+    return storing.result()
+
+
 async def _receive(request: Request, text: InboundText) -> Response:
     """Store, enforce, then 200; anything less is 503, and the STOP stands all the same.
 
@@ -138,10 +152,9 @@ async def _receive(request: Request, text: InboundText) -> Response:
     """
     use_cases, storing = _use_cases(request), request.state.storing
     try:
-        # A place in the lane is none in a transaction: those may all be stuck at a lock.
-        async with asyncio.timeout(TURN_WITHIN.total_seconds()), storing.place():
-            applied = await use_cases.texts.submit(text)
-    except (DatabaseError, Crowded, TimeoutError) as exc:
+        async with storing.place():
+            applied = await _stored(use_cases.texts.submit(text))
+    except (DatabaseError, Crowded) as exc:
         log.error("inbound_not_stored", sid=text.sid, error=told(exc))
         return Response(status_code=_NOT_STORED)
     if applied.event_ids:

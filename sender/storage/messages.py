@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from sender.domain.high_water import Look
 from sender.domain.message import VERDICT_NOT_SENT, Guarded, State
@@ -22,6 +22,7 @@ from sender.storage.high_water import STANDS, values_of
 from sender.storage.holds import HELD
 from sender.storage.id_range import ASKED, WITHIN, array
 from sender.storage.id_range import of as ids_of
+from sender.storage.month_tables import MonthTables, on
 
 #: How often a row is looked at again whose recipient waits for a review: the longest that a text
 #: is late once the review was decided.
@@ -90,16 +91,16 @@ class Evidence:
 
 #: The number's health is one look into a primary key a row; most find nothing. It is no EXISTS,
 #: because the planner may answer one by reading the whole table into a hash.
-_DUE = text("""
-    SELECT id, gen, recipient, fields,
+_DUE = """
+    SELECT m.id, m.gen, m.recipient, m.fields,
            coalesce((SELECT n.bad_until FROM number_health n
                      WHERE n.tenant_id = (SELECT tenant_id FROM campaign WHERE id = :campaign_id)
-                       AND n.recipient = message.recipient) > now(), false) AS is_known_bad
-    FROM message
-    WHERE id > :after AND id <= :last AND campaign_id = :campaign_id
-      AND state = 'pending' AND (next_at IS NULL OR next_at <= now())
-    ORDER BY id LIMIT :limit
-""")
+                       AND n.recipient = m.recipient) > now(), false) AS is_known_bad
+    FROM message m
+    WHERE m.id > :after AND m.id <= :last AND m.campaign_id = :campaign_id
+      AND m.state = 'pending' AND (m.next_at IS NULL OR m.next_at <= now())
+    ORDER BY m.id LIMIT :limit
+"""
 
 #: True for a suppression ``s`` that covers the row ``m`` of campaign ``c``, in any scope.
 _COVERS = """
@@ -160,7 +161,7 @@ _PUT_BACK = text(f"""
 #: SQL that is true of a row ``m`` that a person found "not sent": it gives way to the provider.
 _FOUND_NOT_SENT = f"(m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}')"
 
-_SETTLE = text(f"""
+_SETTLE = f"""
     WITH moves AS (
         SELECT m.id, move.*,
                m.state IN ('sending', 'in_doubt') OR {_FOUND_NOT_SENT} AS yields,
@@ -174,21 +175,27 @@ _SETTLE = text(f"""
           AND (m.state = 'sending' OR (m.state = 'in_doubt' AND move.state <> 'pending')
                OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid))
         ORDER BY m.id FOR UPDATE OF m
+    ), moved AS (
+        UPDATE message m
+        SET state = CASE WHEN moves.yields THEN moves.state ELSE m.state END,
+            reason = CASE WHEN moves.yields THEN moves.reason ELSE m.reason END,
+            gen = m.gen + CASE WHEN moves.state = 'pending' THEN 1 ELSE 0 END,
+            owner = CASE WHEN moves.state = 'pending' THEN NULL ELSE m.owner END,
+            sid = coalesce(m.sid, moves.sid),
+            provider_status = CASE WHEN moves.yields THEN moves.status
+                                   ELSE coalesce(m.provider_status, moves.status) END,
+            provider_code = CASE WHEN moves.yields THEN moves.code ELSE m.provider_code END,
+            lease_until = NULL,
+            next_at = now() + make_interval(secs => moves.rest), changed_at = clock_timestamp()
+        FROM moves WHERE m.id = moves.id AND {WITHIN}
+        RETURNING m.id, moves.oddity, moves.sid
+    ), alarmed AS (
+        INSERT INTO alarm (kind, detail)
+        SELECT oddity, jsonb_build_object('message_id', id, 'sid', sid) FROM moved
+        WHERE oddity IS NOT NULL
     )
-    UPDATE message m
-    SET state = CASE WHEN moves.yields THEN moves.state ELSE m.state END,
-        reason = CASE WHEN moves.yields THEN moves.reason ELSE m.reason END,
-        gen = m.gen + CASE WHEN moves.state = 'pending' THEN 1 ELSE 0 END,
-        owner = CASE WHEN moves.state = 'pending' THEN NULL ELSE m.owner END,
-        sid = coalesce(m.sid, moves.sid),
-        provider_status = CASE WHEN moves.yields THEN moves.status
-                               ELSE coalesce(m.provider_status, moves.status) END,
-        provider_code = CASE WHEN moves.yields THEN moves.code ELSE m.provider_code END,
-        lease_until = NULL,
-        next_at = now() + make_interval(secs => moves.rest), changed_at = clock_timestamp()
-    FROM moves WHERE m.id = moves.id AND {WITHIN}
-    RETURNING m.id, moves.oddity
-""")  # noqa: S608  # built from constants only
+    SELECT count(*) FROM moved
+"""  # noqa: S608  # built from constants only
 
 _SUPPRESS = text(f"""
     WITH covered AS (
@@ -252,18 +259,18 @@ _LEARN = text(f"""
 
 
 class MessageTable:
-    """The statements on ``message``; stateless, so one instance serves every thread."""
+    """The statements on ``message``; one instance serves every thread."""
 
     def __init__(self, *, guard: str | None = None) -> None:
-        self._guard = text(guard or guard_statement())
+        self._guard = guard or guard_statement()
+        self._months = MonthTables()
 
     def due(
         self, tx: Transaction, *, campaign_id: int, after: UUID, last: UUID, limit: int
     ) -> list[DueMessage]:
         """At most ``limit`` pending rows of (after, last] whose time has come, in id order."""
-        rows = tx.execute(
-            _DUE, {"campaign_id": campaign_id, "after": after, "last": last, "limit": limit}
-        )
+        values = {"campaign_id": campaign_id, "after": after, "last": last, "limit": limit}
+        rows = tx.execute(on(self._months.table(last.hex, last.hex), _DUE), values)
         return [
             DueMessage(
                 id=row.id,
@@ -290,16 +297,10 @@ class MessageTable:
         is suppressed, held, paused, past its deadline, or another worker's; or the database is
         older than it was ``seen``, or on a server that nobody has looked at since it started.
         """
-        found = tx.execute(
-            self._guard,
-            {
-                **ids_of([row.id for row in rows]),
-                "gens": array(row.gen for row in rows),
-                "owner": owner,
-                "lease": lease,
-                **values_of(seen),
-            },
-        )
+        ids = ids_of([row.id for row in rows])
+        gens = array(row.gen for row in rows)
+        values = {**ids, "gens": gens, "owner": owner, "lease": lease, **values_of(seen)}
+        found = tx.execute(self._on_month(ids, self._guard), values)
         return [Guarded(message_id=r.id, gen=r.gen, guarded_at=r.guarded_at) for r in found]
 
     def put_back(
@@ -309,21 +310,27 @@ class MessageTable:
         values = {"gens": array(rows.values()), "owner": owner, "reason": reason}
         tx.execute(_PUT_BACK, {**ids_of(rows), **values})
 
-    def settle(self, tx: Transaction, moves: Sequence[Move]) -> dict[UUID, Oddity | None]:
-        """Move rows out of ``sending`` as settlement decided.
+    def settle(self, tx: Transaction, moves: Sequence[Move]) -> int:
+        """Move rows out of ``sending`` as settlement decided, in one statement.
 
         A row the sweeper meanwhile put in doubt accepts definite evidence, never ``pending``; one
         that a person then found not sent accepts that it was; one that a callback settled first
-        only learns its SID.
+        only learns its SID. What is odd about that is an alarm.
 
         Returns:
-            The rows that took something from it, each with what is odd about that.
+            How many rows took something from it.
         """
-        written = json.dumps([_written(move) for move in moves])
-        found = tx.execute(
-            _SETTLE, {"moves": written, **ids_of([move.message_id for move in moves])}
-        )
-        return {row.id: row.oddity and Oddity(row.oddity) for row in found}
+        ids = ids_of([move.message_id for move in moves])
+        moved = json.dumps([_written(move) for move in moves])
+        found = tx.execute(self._on_month(ids, _SETTLE), {"moves": moved, **ids})
+        return int(found.scalar_one())
+
+    def meet_month(self, tx: Transaction, message_id: UUID) -> None:
+        """Learn where messages of an id's month lie: statements on them cost less then."""
+        self._months.meet(tx, message_id.hex)
+
+    def _on_month(self, ids: Mapping[str, str | None], statement: str) -> TextClause:
+        return on(self._months.table(ids["lowest"], ids["highest"]), statement)
 
     def suppress(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
         """Settle those pending rows that a suppression covers, with Postgres's reason.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -172,9 +173,9 @@ def test_every_place_in_the_webhook_app_is_taken(system: FaultySystem, people: l
         with system.db.transaction() as tx:
             tx.execute(text("LOCK TABLE enforcement IN ACCESS EXCLUSIVE MODE"))
             waiting = []
-            for taken in range(1, TEXTS_AT_ONCE + 1):  # those that come together share a place
+            for taken in range(1, TEXTS_AT_ONCE + 1):
                 waiting.append(callers.submit(system.simulator.text_in, blocker, "STOP"))
-                until(lambda n=taken: _waiting_for_locks(system) >= n, "one more place to be taken")
+                until(partial(_are_waiting_for_locks, system, taken), "another place to be taken")
             assert system.simulator.text_in(other, "STOP") == [503]
         answers = [one.result(timeout=60) for one in waiting]
     system.simulator.ask("PATCH", "config", {"inbound_url": f"{url}{REPEATS}"})
@@ -196,9 +197,9 @@ def test_callers_that_drip(system: FaultySystem, people: list[int]) -> None:
     assert not wrong
 
 
-def _waiting_for_locks(system: FaultySystem) -> int:
+def _are_waiting_for_locks(system: FaultySystem, many: int) -> bool:
     count = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    return int(system.value(count))
+    return int(system.value(count)) >= many
 
 
 def test_answers_that_tell_nothing(system: FaultySystem, people: list[int]) -> None:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from redis.asyncio import Redis
 
+from sender.budgets import AHEAD
 from sender.campaigns import Campaigns
 from sender.domain.admission import CAP_ZONE
 from sender.domain.message import OutboundText
@@ -22,6 +23,7 @@ from sender.domain.outcome import (
     Throttled,
 )
 from sender.errors import ConfigurationError
+from sender.sending import WINDOW
 from sender.storage.database import AsyncDatabase
 from tests.bench import (
     OTHER_SENDER,
@@ -143,6 +145,22 @@ class TestTheCap:
             await _work_on_all(rig, other)
         assert len(rig.gateway.sent + other.gateway.sent) == 777
         assert _used(rig.bench) == 777
+
+    async def test_a_wide_one(self, rig: Rig) -> None:
+        """Where there is plenty left it is counted in advance, and what went remains of that."""
+        rig.bench.campaign(*crowd(1000))
+        _cap(rig.bench, 1_000_000)
+        most = 0
+
+        def answer(_: OutboundText) -> Outcome:
+            nonlocal most
+            most = max(most, _used(rig.bench) - len(rig.gateway.sent))
+            return accepted()
+
+        rig.gateway.answer = answer
+        await rig.work()
+        assert 0 < most <= AHEAD + WINDOW
+        assert _used(rig.bench) == len(rig.gateway.sent) == 1000
 
     async def test_a_flush(self, rig: Rig, loop_redis: Redis) -> None:
         """What is used of a day is known without Redis."""

@@ -20,6 +20,8 @@ from sender.liveness import living
 from sender.mark_file import MarkFile
 from sender.storage import high_water, workers
 from sender.storage.database import AsyncDatabase
+from sender.storage.id_range import array
+from sender.storage.id_range import of as ids_of
 from sender.storage.messages import guard_statement
 from sender.storage.workers import NewWorker
 from sender.suppression import RedisMarks, connect_async
@@ -125,8 +127,8 @@ class TestGuard:
         """The check costs one read a statement, not one a row."""
         rows = bench.due(bench.campaign(*range(14155553000, 14155553020)))
         values = {
-            "ids": [row.id for row in rows],
-            "gens": [row.gen for row in rows],
+            **ids_of([row.id for row in rows]),
+            "gens": array(row.gen for row in rows),
             "owner": NOBODY,
             "lease": LEASE,
             **high_water.values_of(look(bench)),
