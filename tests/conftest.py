@@ -43,7 +43,7 @@ if (
     os.environ["TMPDIR"] = str(_MEMORY)  # child processes look there, too
     tempfile.tempdir = None  # asked anew
 
-# Child processes are started by the hundred, and a third of a start would be compiling our modules.
+# Child processes are started by the hundred; a fifth of a start would be compiling our modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
