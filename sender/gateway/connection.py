@@ -109,6 +109,10 @@ class Connection(asyncio.Protocol):
         if self._size > (_LARGEST_BODY if self._has_head else _LARGEST_HEAD):
             self._fail(UnreadableAnswerError("too large"))
 
+    def eof_received(self) -> None:
+        """The event loop's: the other side says no more. TLS is open for some turns after that."""
+        self._is_fit = False
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The event loop's: it is gone."""
         self._transport = None
@@ -154,7 +158,7 @@ class Connection(asyncio.Protocol):
         return "Content-Length" not in self._headers and "Transfer-Encoding" not in self._headers
 
     def _finish(self) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter = self._end()
         if self._transport is None or not self._parser.should_keep_alive():
             self.drop()
         if waiter is not None and not waiter.done():
@@ -162,7 +166,12 @@ class Connection(asyncio.Protocol):
             waiter.set_result(Answer(status=self._status, headers=self._headers, body=body))
 
     def _fail(self, error: Exception) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter = self._end()
         self.drop()
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
+
+    def _end(self) -> asyncio.Future[Answer] | None:
+        """Who waited: whatever else comes in the same bytes is told to nobody."""
+        waiter, self._waiter, self._told = self._waiter, None, None
+        return waiter
