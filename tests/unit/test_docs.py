@@ -170,6 +170,23 @@ def test_a_link_leads_somewhere(target: str) -> None:
         assert heading in {one.lower().replace(" ", "-") for one in headings}
 
 
+def anchor(heading: str) -> str:
+    """What a link to a heading ends with."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    """So do those of the pages behind the README."""
+    text = re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.DOTALL)
+    for file, heading in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", text):
+        led_to = (page.parent / file).resolve() if file else page
+        assert led_to.exists(), file
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", led_to.read_text(), re.MULTILINE)
+            assert heading in set(map(anchor, headings))
+
+
 def test_every_promise_names_its_tests() -> None:
     """No promise is only words."""
     promises = rows("The promises")
