@@ -14,6 +14,7 @@ from sender.gateway.transport import LeanHttpClient, exchange
 from sender.send_clock import send_clock
 
 OK = raw(200, "{}")
+CHUNKED = b"Transfer-Encoding: chunked"
 
 
 async def ask(http: LeanHttpClient, url: str, **more: object) -> Response:
@@ -91,6 +92,21 @@ async def test_whoever_says_no_more_is_asked_no_more() -> None:
             connection.eof_received()
             assert not connection.is_fit
             connection.drop()
+
+
+async def test_endless_trailers_are_not_kept() -> None:
+    """What comes behind a body counts, too: no answer takes all memory until its deadline."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        connection, peer = await _connected(listening)
+        with peer:
+            answer = connection.ask(b"GET", lambda *_: None)
+            connection.data_received(
+                raw(200, "").replace(b"Content-Length: 0", CHUNKED) + b"0\r\nX: "
+            )
+            for _ in range(5):
+                connection.data_received(b"x" * 16 * 2**20)
+            with pytest.raises(UnreadableAnswerError, match="too large"):
+                await answer
 
 
 async def _connected(listening: socket.socket) -> tuple[Connection, socket.socket]:
