@@ -93,6 +93,7 @@ def _app(servers: LocalServers, folder: Path) -> Iterator[tuple[int, int]]:
     argv = [
         *(sys.executable, "-m", "granian", "--interface", "asgi", "--no-ws"),
         *("--host", LOOPBACK, "--port", str(port), "--backlog", "4096", "--backpressure", "4096"),
+        *("--http", "1", "--http1-header-read-timeout", "10000"),
         *("--log-level", "warning", "workers.webhooks:app"),
     ]
     with Supervisor(folder / "app", {**os.environ, **_variables(servers)}) as processes:

@@ -36,6 +36,7 @@ from sender.gateway import (
     receipt_from_form,
     twiml,
 )
+from sender.inbound import Applied
 from sender.parts import Parts, WebhookRuntime
 from sender.receipts import Refusal
 from sender.runtime import Runtime
@@ -131,6 +132,19 @@ async def _hear(request: Request, form: Form) -> Response:
         return await _refuse(request, Refused.UNKNOWN_ACCOUNT, **sids)
 
 
+async def _stored(storing: asyncio.Future[Applied]) -> Applied:
+    """What came of storing a text.
+
+    Raises:
+        Crowded: it takes too long, because what it shares its turn with is stuck; it may be stored.
+    """
+    storing.add_done_callback(lambda done: done.cancelled() or done.exception())
+    done, _ = await asyncio.wait({storing}, timeout=TURN_WITHIN.total_seconds())
+    if not done:
+        raise Crowded("it was not stored in time")
+    return storing.result()
+
+
 async def _receive(request: Request, text: InboundText) -> Response:
     """Store, enforce, then 200; anything less is 503, and the STOP stands all the same.
 
@@ -139,7 +153,7 @@ async def _receive(request: Request, text: InboundText) -> Response:
     use_cases, storing = _use_cases(request), request.state.storing
     try:
         async with storing.place():
-            applied = await use_cases.texts.submit(text)
+            applied = await _stored(use_cases.texts.submit(text))
     except (DatabaseError, Crowded) as exc:
         log.error("inbound_not_stored", sid=text.sid, error=told(exc))
         return Response(status_code=_NOT_STORED)

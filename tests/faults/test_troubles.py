@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
 
 import sender
+from sender.assembly import TEXTS_AT_ONCE
 from sender.config import BEGIN_WITHIN
 from sender.local.servers import LocalRedis
 from sender.simulator.behaviour import FaultKind
@@ -24,7 +26,6 @@ from tests.faults.dripping import DRIPPERS, status_of
 from tests.faults.rig import REPEATS, FaultySystem, faulty_system, until
 from workers.app import create_app
 from workers.bodies import READ_SECONDS
-from workers.webhooks import STORING
 
 EACH = 90
 
@@ -171,8 +172,10 @@ def test_every_place_in_the_webhook_app_is_taken(system: FaultySystem, people: l
     with ThreadPoolExecutor(16) as callers:
         with system.db.transaction() as tx:
             tx.execute(text("LOCK TABLE enforcement IN ACCESS EXCLUSIVE MODE"))
-            waiting = [callers.submit(system.simulator.text_in, blocker, "STOP") for _ in range(12)]
-            until(lambda: _waiting_for_locks(system) >= STORING, "every place to be taken")
+            waiting = []
+            for taken in range(1, TEXTS_AT_ONCE + 1):
+                waiting.append(callers.submit(system.simulator.text_in, blocker, "STOP"))
+                until(partial(_are_waiting_for_locks, system, taken), "another place to be taken")
             assert system.simulator.text_in(other, "STOP") == [503]
         answers = [one.result(timeout=60) for one in waiting]
     system.simulator.ask("PATCH", "config", {"inbound_url": f"{url}{REPEATS}"})
@@ -194,9 +197,9 @@ def test_callers_that_drip(system: FaultySystem, people: list[int]) -> None:
     assert not wrong
 
 
-def _waiting_for_locks(system: FaultySystem) -> int:
+def _are_waiting_for_locks(system: FaultySystem, many: int) -> bool:
     count = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    return int(system.value(count))
+    return int(system.value(count)) >= many
 
 
 def test_answers_that_tell_nothing(system: FaultySystem, people: list[int]) -> None:
