@@ -1,7 +1,8 @@
 """Statements that are a transaction of their own: committed for certain, and leaving nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -39,6 +40,19 @@ def _sleep(tx: Transaction, begun: asyncio.Event) -> None:
     tx.execute(text("SELECT pg_sleep(30)"))
 
 
+async def _cancelled(run: Callable[..., Coroutine[Any, Any, None]]) -> None:
+    """One that is cancelled in its statement, and another that waits for its connection."""
+    begun = asyncio.Event()
+    stuck = asyncio.create_task(run(_sleep, begun))
+    await begun.wait()
+    in_line = asyncio.create_task(run(_sleep, begun))
+    await asyncio.sleep(0)
+    for task in (in_line, stuck):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def _ids(db: AsyncDatabase) -> list[int]:
     return await db.run(lambda tx: list(tx.execute(text("SELECT id FROM alone")).scalars()))
 
@@ -50,7 +64,7 @@ async def test_what_is_refused_at_its_commit_raises(db: AsyncDatabase) -> None:
     assert await _ids(db) == []
 
 
-@pytest.mark.parametrize("end", ["well", "refused", "broken", "cancelled"])
+@pytest.mark.parametrize("end", ["well", "refused", "broken", "cancelled", "cancelled transaction"])
 async def test_transactions_after_it_are_transactions(db: AsyncDatabase, end: str) -> None:
     """However a single statement ends, whoever has its connection next can roll back."""
     match end:
@@ -63,12 +77,9 @@ async def test_transactions_after_it_are_transactions(db: AsyncDatabase, end: st
             with pytest.raises(ZeroDivisionError):
                 await db.run_alone(_insert_and_break, 1)
         case "cancelled":
-            begun = asyncio.Event()
-            stuck = asyncio.create_task(db.run_alone(_sleep, begun))
-            await begun.wait()
-            stuck.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await stuck
+            await _cancelled(db.run_alone)
+        case "cancelled transaction":
+            await _cancelled(db.run)
     before = await _ids(db)
     with pytest.raises(ZeroDivisionError):
         await db.run(_insert_and_break, 2)
