@@ -79,13 +79,18 @@ class InFlight:
         Returns:
             Whether it may begin; else its permit was given back.
         """
-        if await self._own.slots.take(by=by):
-            if await self._process.slots.take(by=by):
+        has_own = begins = False
+        try:
+            has_own = await self._own.slots.take(by=by)
+            begins = has_own and await self._process.slots.take(by=by)
+        finally:  # who is cancelled in line takes nothing along
+            if begins:
                 self._begun += 1
-                return True
-            self._own.slots.give_back()
-        self.give_back(1)
-        return False
+            else:
+                if has_own:
+                    self._own.slots.give_back()
+                self.give_back(1)
+        return begins
 
     def end(self) -> None:
         """It was answered, or is given up: its slots and its permit are returned."""

@@ -14,8 +14,8 @@ from multidict import CIMultiDict
 
 #: Of an answer's status line and headers; what is longer is none of Twilio's.
 _LARGEST_HEAD: Final = 65_536
-#: Of an answer's body: a page of 1,000 messages has about 2 MB.
-_LARGEST_BODY: Final = 64 * 2**20
+#: Of an answer, trailers and all: a page of 1,000 messages has about 2 MB.
+_LARGEST: Final = 64 * 2**20
 #: Statuses below are news on the way to the answer (RFC 9110 15.2).
 _FIRST_FINAL: Final = 200
 _SWITCHING: Final = 101
@@ -104,10 +104,13 @@ class Connection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as exc:
             self._fail(UnreadableAnswerError(type(exc).__name__))
             return
-        if not self._has_head:
-            self._size += len(data)
-        if self._size > (_LARGEST_BODY if self._has_head else _LARGEST_HEAD):
+        self._size += len(data)
+        if self._size > (_LARGEST if self._has_head else _LARGEST_HEAD):
             self._fail(UnreadableAnswerError("too large"))
+
+    def eof_received(self) -> None:
+        """The event loop's: the other side says no more. TLS is open for some turns after that."""
+        self._is_fit = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The event loop's: it is gone."""
@@ -126,13 +129,12 @@ class Connection(asyncio.Protocol):
         """The parser's: the status line and headers are there."""
         self._status = self._parser.get_status_code()
         if self._status >= _FIRST_FINAL and self._told is not None:
-            self._has_head, self._size = True, 0
+            self._has_head = True
             self._told(self._status, self._headers)
 
     def on_body(self, body: bytes) -> None:
         """The parser's: a piece of the body."""
         self._body.append(body)
-        self._size += len(body)
 
     def on_message_begin(self) -> None:
         """The parser's: an answer begins; a second one to one request makes us distrust both."""
@@ -154,7 +156,7 @@ class Connection(asyncio.Protocol):
         return "Content-Length" not in self._headers and "Transfer-Encoding" not in self._headers
 
     def _finish(self) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter = self._end()
         if self._transport is None or not self._parser.should_keep_alive():
             self.drop()
         if waiter is not None and not waiter.done():
@@ -162,7 +164,12 @@ class Connection(asyncio.Protocol):
             waiter.set_result(Answer(status=self._status, headers=self._headers, body=body))
 
     def _fail(self, error: Exception) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter = self._end()
         self.drop()
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
+
+    def _end(self) -> asyncio.Future[Answer] | None:
+        """Who waited: whatever else comes in the same bytes is told to nobody."""
+        waiter, self._waiter, self._told = self._waiter, None, None
+        return waiter

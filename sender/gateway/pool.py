@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Final
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from sender.gateway.connection import Connection
+from sender.send_clock import send_clock
 
 #: Shorter than the idle time-outs in front of Twilio, so that a request is rarely written to a
 #: connection the other side has just closed: such a message would be in doubt.
@@ -71,7 +71,7 @@ class Pool:
         if not connection.is_fit:
             connection.drop()
             return
-        self._idle[origin].append((connection, time.monotonic()))
+        self._idle[origin].append((connection, send_clock()))
         self._clean_later()
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class Pool:
             asked.cancel()
 
     def _kept(self, origin: Origin) -> Connection | None:
-        oldest, line = time.monotonic() - _KEEPALIVE_SECONDS, self._idle[origin]
+        oldest, line = send_clock() - _KEEPALIVE_SECONDS, self._idle[origin]
         while line:
             connection, since = line.pop()
             if connection.is_fit and since >= oldest:
@@ -101,7 +101,7 @@ class Pool:
 
     def _clean(self) -> None:
         """Close what nobody has used for long, and come back while anything is kept."""
-        self._cleaning, oldest = None, time.monotonic() - _KEEPALIVE_SECONDS
+        self._cleaning, oldest = None, send_clock() - _KEEPALIVE_SECONDS
         for line in self._idle.values():
             while line and (line[0][1] < oldest or not line[0][0].is_fit):
                 line.popleft()[0].drop()
@@ -126,10 +126,10 @@ class Pool:
     async def _resolved(self, origin: Origin) -> list[AddrInfoType]:
         """Its addresses, asked for once by however many wait for them."""
         until, asked = self._addresses.get(origin, (0.0, None))
-        if asked is None or time.monotonic() > until:
+        if asked is None or send_clock() > until:
             loop = asyncio.get_running_loop()
             asked = loop.create_task(_addresses(origin))
-            self._addresses[origin] = time.monotonic() + _DNS_SECONDS, asked
+            self._addresses[origin] = send_clock() + _DNS_SECONDS, asked
         try:
             # Whoever gives up waiting leaves the question to the others.
             return await asyncio.shield(asked)

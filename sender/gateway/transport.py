@@ -130,9 +130,7 @@ class LeanHttpClient(AsyncHttpClient):  # type: ignore[misc]  # untyped base cla
         """Make one request; raises `OSError` or `UnreadableAnswerError`."""
         current = _current.get()
         origin, host, target = _split(url)
-        body = (
-            None if data is None else urlencode(data, doseq=True, quote_via=_quoted).encode("ascii")
-        )
+        body = None if data is None else _form(data)
         # Encoded once, here: a page token from Twilio has to go back exactly as it came.
         query = f"{'&' if '?' in target else '?'}{urlencode(params, doseq=True)}" if params else ""
         request = _written(

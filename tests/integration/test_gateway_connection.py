@@ -1,16 +1,20 @@
 """The pooled connections under the SDK, against a server that answers as it is told."""
 
 import asyncio
+import socket
+from collections.abc import Callable
 
 import pytest
+import uvloop
 from gateway_wire import Request, Script, partial, raw, reply, wire_server
 from twilio.http.response import Response  # type: ignore[import-untyped]  # the SDK has no types
 
-from sender.gateway.connection import UnreadableAnswerError
+from sender.gateway.connection import Connection, UnreadableAnswerError
 from sender.gateway.transport import LeanHttpClient, exchange
 from sender.send_clock import send_clock
 
 OK = raw(200, "{}")
+CHUNKED = b"Transfer-Encoding: chunked"
 
 
 async def ask(http: LeanHttpClient, url: str, **more: object) -> Response:
@@ -47,6 +51,70 @@ async def test_what_nobody_asked_for_answers_nobody() -> None:
     """Bytes beyond an answer end the connection: no later request takes them for its own."""
     twice = raw(200, "a") + raw(200, "stray")
     assert await answers_of(twice, raw(200, "b")) == (["a", "b"], 2)
+
+
+async def test_a_second_answer_says_nothing_of_the_first() -> None:
+    """A 503 with a stray 429 behind it is a 503: what may have been taken is not sent again."""
+    answers = raw(503, "{}") + raw(429, "{}", "Retry-After: 1")
+    limit = send_clock() + 5
+    async with wire_server(partial(answers, close=False)) as wire, LeanHttpClient() as http:
+        with exchange(connect_by=limit, deadline=limit) as current:
+            said = await http.request("POST", wire.url, data={})
+    assert (said.status_code, current.status) == (503, 503)
+    assert "Retry-After" not in current.headers
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_request_is_written_at_once(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Nothing comes between the look at the clock and the bytes: no loop keeps them for later."""
+
+    async def written() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            connection, peer = await _connected(listening)
+            with peer:
+                answer = connection.ask(b"GET", lambda *_: None)
+                said = peer.recv(16)  # the loop cannot turn meanwhile
+                connection.drop()
+                with pytest.raises(ConnectionError):
+                    await answer
+        return said
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(written()) == b"GET"
+
+
+async def test_whoever_says_no_more_is_asked_no_more() -> None:
+    """A connection that the other side ends is not fit, though TLS has not closed it yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        connection, peer = await _connected(listening)
+        with peer:
+            assert connection.is_fit
+            connection.eof_received()
+            assert not connection.is_fit
+            connection.drop()
+
+
+async def test_endless_trailers_are_not_kept() -> None:
+    """What comes behind a body counts, too: no answer takes all memory until its deadline."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        connection, peer = await _connected(listening)
+        with peer:
+            answer = connection.ask(b"GET", lambda *_: None)
+            connection.data_received(
+                raw(200, "").replace(b"Content-Length: 0", CHUNKED) + b"0\r\nX: "
+            )
+            for _ in range(5):
+                connection.data_received(b"x" * 16 * 2**20)
+            with pytest.raises(UnreadableAnswerError, match="too large"):
+                await answer
+
+
+async def _connected(listening: socket.socket) -> tuple[Connection, socket.socket]:
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(Connection, *listening.getsockname())
+    peer, _ = listening.accept()
+    peer.settimeout(5)
+    return connection, peer
 
 
 async def test_bytes_on_an_idle_connection_end_it() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from sender.domain.message import OutboundText
 from sender.enforcement import Enforcement, EnforcementQueue
+from sender.experience import AHEAD
 from sender.permits import Permits
 from sender.storage.enforcement import EnforcementTable
 from sender.storage.messages import MessageTable, guard_statement
@@ -42,7 +43,7 @@ async def _race(rig: Rig, enforcement: Enforcement) -> Race:
         race.enforced.add(recipient)
 
     rig.gateway.begun, rig.gateway.latency = begun, timedelta(milliseconds=50)
-    slow = replace(rig, pump=replace(rig.pump, permits=Permits(16)))
+    slow = replace(rig, pump=replace(rig.pump, permits=Permits(8, ahead=AHEAD)))
     async with asyncio.TaskGroup() as everything:
         everything.create_task(slow.work())
         await soon(lambda: rig.gateway.sent)

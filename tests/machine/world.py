@@ -55,6 +55,10 @@ class Inline:
         """``work`` in a transaction of its own."""
         return self.db.run(work, *args, **kwargs)
 
+    async def run_alone(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """The same for a single statement."""
+        return await self.run(work, *args, **kwargs)
+
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that waits for nothing."""

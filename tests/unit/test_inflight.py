@@ -231,3 +231,20 @@ class TestPauses:
     def test_mostly_none(self, outcome: Outcome) -> None:
         """One answer alone tells nobody anything."""
         assert _answer(_account(Permits(64)), outcome, at=2) == NOTHING
+
+
+async def test_who_leaves_a_line_for_slots_takes_nothing_along() -> None:
+    """A wait that is cancelled gives back its permit, and the account's slot if it had that."""
+    process = Permits(1, ahead=1)
+    one, other = (InFlight(process, ahead=1, chance=lambda: 0.0) for _ in range(2))
+    assert await one.take(1) == 1
+    assert await one.begin(by=FAR)
+    assert await other.take(1) == 1
+    waiting = asyncio.create_task(other.begin(by=FAR))
+    await _settled()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    one.end()
+    assert await other.take(1) == 1
+    assert await other.begin(by=FAR)
