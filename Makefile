@@ -23,7 +23,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no
 .DELETE_ON_ERROR:
 # The steps of `make test` print one after the other, also under -j.
 .NOTPARALLEL:
-.PHONY: help demo test lint types unit coverage soak bench bench-rest bench-compare plots clean
+.PHONY: help demo test lint types unit coverage soak bench bench-rest bench-scale bench-compare plots clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: $(LOCAL) ## how fast it is, as ratios; on an idle machine (make bench ARG
 
 bench-rest: $(LOCAL) ## what webhooks, STOPs, small campaigns, lists and a start cost
 	$(BIN)/python -m benchmarks.rest $(ARGS)
+
+bench-scale: $(LOCAL) ## a campaign of a million, from its file to its end
+	$(BIN)/python -m benchmarks.scale $(ARGS)
 
 plots: $(LOCAL) ## draw what the benches wrote, into docs/
 	@$(PIP_INSTALL) -e '.[bench]'
