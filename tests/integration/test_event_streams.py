@@ -307,7 +307,6 @@ class TestRefused:
             _status("failed", messageStatus="no status\0"),
             _status("failed", messageSid="\ud800"),
         ],
-        ids=str,
     )
     async def test_odd_ones(self, bench: Bench, twilio: Browser, broken: object) -> None:
         """Whatever is wrong with one event, the others count, and the batch is done with."""
