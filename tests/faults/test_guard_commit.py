@@ -10,14 +10,16 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import make_url, text
 
+from sender.campaigns import Campaigns
+from sender.domain.admission import CAP_ZONE
 from sender.domain.message import OutboundText
 from sender.storage.database import AsyncDatabase
 from sender.suppression import connect_async
-from tests.bench import ANNA, Bench, bench_at, crowd, soon
+from tests.bench import ANNA, SENDER, TENANT, Bench, bench_at, crowd, soon
 from tests.faults.proxy import FaultProxy
 from tests.pump_rig import Rig, pump_rig
 
-#: The guard's own words on the wire, and the end of its transaction.
+#: The guard's own words on the wire, and the end of a transaction.
 GUARD, COMMIT = b"SET state = 'sending'", b"COMMIT"
 PEOPLE = 40
 
@@ -54,15 +56,27 @@ def _through(database_url: str, proxy: FaultProxy) -> str:
     return make_url(database_url).set(port=proxy.port).render_as_string(hide_password=False)
 
 
+@pytest.mark.parametrize("counted", [False, True], ids=["alone", "with-a-cap"])
 @pytest.mark.parametrize("delivered", [True, False], ids=["committed", "not-committed"])
 async def test_the_connection_breaks_at_the_guards_commit(
-    bench: Bench, proxy: FaultProxy, database_url: str, redis_url: str, *, delivered: bool
+    bench: Bench,
+    proxy: FaultProxy,
+    database_url: str,
+    redis_url: str,
+    *,
+    delivered: bool,
+    counted: bool,
 ) -> None:
-    """Whether or not Postgres got the COMMIT, its rows are not sent by it, but later."""
+    """Whether or not Postgres got what commits the guard, its rows are not sent by it, but later.
+
+    The guard commits by itself; with a daily cap it is the last statement of a transaction.
+    """
     campaign = bench.campaign(*crowd(PEOPLE))
+    if counted:
+        Campaigns(db=bench.db, tenant_id=TENANT).set_daily_cap(SENDER, 1000, zone=CAP_ZONE)
     async with _rig(bench, redis_url, _through(database_url, proxy)) as rig:
         rig.warm()
-        proxy.cut_at(GUARD, COMMIT, delivered=delivered)
+        proxy.cut_at(*((GUARD, COMMIT) if counted else (GUARD,)), delivered=delivered)
         await rig.work()
         assert proxy.cuts == 1
         assert rig.gateway.sent == []

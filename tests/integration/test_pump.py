@@ -278,11 +278,12 @@ class TestOutcomes:
 
     async def test_halt(self, rig: Rig) -> None:
         """A refusal that would meet every message holds the sender; its rows wait."""
-        campaign = rig.bench.campaign(*crowd(200))
+        campaign = rig.bench.campaign(*crowd(1000))
         rig.gateway.answer = lambda _: Refused(kind=RefusalKind.HALT, code=20003)
         await rig.work()
         begun = len(rig.gateway.sent)
-        assert begun < 200
+        # As many as a commit takes; this gateway answers at once.
+        assert begun < 500
         assert rig.bench.value("SELECT reason FROM hold WHERE level = 'sender'") == "refused_20003"
         assert set(rig.bench.states(campaign).values()) == {"pending"}
         await rig.work()
