@@ -1,10 +1,10 @@
 """What one run may take of its sender's and its tenant's daily caps.
 
-Segments are counted in the guard's own transaction, before the guard: no row is guarded that was
-not counted, whatever crashes. Where there is plenty left, some more are counted in advance: the
-caps' rows are everybody's, and windows that each lock them wait for each other. What then did not
-go, by a proven answer or because the run ended, is given back when it ends; what a crash or a
-broken connection leaves unclear stays counted. So a cap may be reached a little early, and is never
+Segments are counted before their rows are guarded, whatever crashes: in the guard's own transaction
+where a cap comes near its end, so that it is reached exactly; in advance where there is plenty
+left, since windows that each lock the caps' rows wait for each other. What then did not go, by a
+proven answer or because the run ended, is given back when it ends; what a crash or a broken
+connection leaves unclear stays counted. So a cap may be reached a little early, and is never
 passed. A text that is larger than a whole day's cap would find no room on any day, and keep all
 others from finding theirs: it fails.
 """
@@ -32,11 +32,10 @@ _MAY_HAVE_GONE = (Accepted, Ambiguous)
 #: How long a sender rests whose run met the cap, and whose next run will find room: what the run
 #: gave back, or what a person raised meanwhile.
 LOOK_AGAIN = timedelta(seconds=1)
-#: Segments that a run counts in advance, at most: those of four windows.
+#: Segments that a run counts in advance: those of four windows, and of the one that asks.
 AHEAD = 128
-#: Of what is left of the day, the part that one run may count in advance: towards the end nothing,
-#: or runs would keep it from each other.
-AHEAD_OF_LEFT = 1 / 1024
+#: What must be left of the day for that: towards its end runs would keep it from each other.
+PLENTY = 1024 * AHEAD
 #: How long these are good for: as long as a cap that was lowered goes unnoticed.
 GOOD_FOR = timedelta(seconds=2)
 #: The reason of a message that has more segments than may go on a whole day.
@@ -53,12 +52,13 @@ class Budget:
     _caps: list[CapToday] = field(default_factory=list, init=False)
     _since: float = field(default=float("-inf"), init=False)
     _unused: int = field(default=0, init=False)
-    #: What of the latest window was counted, and what was counted with it in advance.
+    #: What of the latest window was counted.
     _taken: int = field(default=0, init=False)
-    _more: int = field(default=0, init=False)
     #: What was counted in advance and is still to be used, until a time by the send clock.
     _ahead: int = field(default=0, init=False)
     _good_until: float = field(default=float("-inf"), init=False)
+    #: Until a look at the caps shows otherwise: then each window is counted by itself.
+    has_plenty: bool = field(default=True, init=False)
     #: Segments of the message that found no room; 0: all did.
     _short: int = field(default=0, init=False)
 
@@ -75,15 +75,39 @@ class Budget:
             at: when it began, by the send clock.
 
         Returns:
-            Whether the window may be guarded as it is; else `guard` has to count it.
+            Whether the window may be guarded as it is; else it has to be counted.
         """
         if not self.work.capped:
             return True
         wanted = sum(text.segments for text in texts)
         if wanted > self._ahead or at >= self._good_until:
             return False
-        self._taken, self._more = wanted, self._ahead - wanted
+        self._ahead -= wanted
+        self._taken = wanted
         return True
+
+    def count_ahead(self, tx: Transaction, texts: Sequence[DueText], *, at: float) -> None:
+        """Count a window and some more in advance, in one statement, where there is plenty left."""
+        wanted = sum(text.segments for text in texts) + AHEAD
+        caps = daily_caps.reserve(
+            tx,
+            tenant_id=self.work.tenant_id,
+            sender_id=self.work.sender_id,
+            segments=wanted,
+            plenty=PLENTY,
+        )
+        self.has_plenty = bool(caps)
+        if caps:
+            self._see(caps, at)
+            self._ahead += wanted
+
+    def _see(self, caps: list[CapToday], at: float) -> None:
+        """Take note of the caps; what was counted on a day that is over is worth nothing."""
+        if _days(caps) != _days(self._caps):
+            self._since, self._unused, self._ahead = at, 0, 0
+        self._caps = caps
+        good_for = min((cap.until_midnight for cap in caps), default=GOOD_FOR)
+        self._good_until = at + min(good_for, GOOD_FOR).total_seconds()
 
     def guard(
         self, tx: Transaction, texts: Sequence[DueText], guard: Guard, *, at: float
@@ -120,19 +144,15 @@ class Budget:
         self, tx: Transaction, caps: list[CapToday], segments: Sequence[int], at: float
     ) -> int:
         """Count what there is room for, in order; how many messages that is."""
-        if _days(caps) != _days(self._caps):
-            self._since, self._unused, self._ahead = at, 0, 0
-        self._caps = caps
-        left = min((cap.left for cap in caps), default=sum(segments)) + self._ahead
+        self._see(caps, at)
+        # What was counted in advance goes back; it is needed no longer where little is left.
+        self._unused, self._ahead = self._unused + self._ahead, 0
+        left = min((cap.left for cap in caps), default=sum(segments))
         room = sum(total <= left for total in accumulate(segments))
         self._short = segments[room] if room < len(segments) else 0
         self._taken = sum(segments[:room])
-        more = min(AHEAD, int((left - self._taken) * AHEAD_OF_LEFT)) if caps else 0
-        self._more = max(more, self._ahead - self._taken)
-        if (counted := self._taken + self._more - self._ahead) > 0:
-            daily_caps.use(tx, caps, counted)
-        good_for = min((cap.until_midnight for cap in caps), default=GOOD_FOR)
-        self._good_until = at + min(good_for, GOOD_FOR).total_seconds()
+        if room:
+            daily_caps.use(tx, caps, self._taken)
         return room
 
     def note(self, outcome: Outcome, segments: int, *, at: float) -> None:
@@ -150,7 +170,6 @@ class Budget:
         """Remember that of the latest window so many were guarded, and the others did not go."""
         if self.work.capped:
             self._unused += self._taken - segments
-            self._ahead = self._more
 
     def close(self, tx: Transaction) -> Rest | None:
         """Give back what did not go; how long the sender must rest for want of room, if so."""

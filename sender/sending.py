@@ -332,7 +332,7 @@ class _SliceRun:
         guard = partial(pump.messages.guard, owner=pump.owner, lease=LEASE, seen=seen)
         pump.passing(CrashPoint.BEFORE_GUARD)
         try:
-            if self.budget.draw(texts, at=began):
+            if await self._is_counted(texts, began):
                 found = await pump.db.run_alone(guard, [text.row for text in texts])
             else:
                 found = await pump.db.run(self.budget.guard, texts, guard, at=began)
@@ -347,6 +347,16 @@ class _SliceRun:
         if self.budget.is_used_up:
             self._stop()
         return guarded
+
+    async def _is_counted(self, texts: Sequence[DueText], began: float) -> bool:
+        """Whether the window is within what was counted of the daily caps in advance."""
+        budget = self.budget
+        if budget.draw(texts, at=began):
+            return True
+        if not budget.has_plenty:
+            return False
+        await self.pump.db.run_alone(budget.count_ahead, texts, at=began)
+        return budget.draw(texts, at=began)
 
     def _begin(
         self, window: Sequence[DueText], guarded: Mapping[UUID, Guarded], began: float

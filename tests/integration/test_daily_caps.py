@@ -159,8 +159,21 @@ class TestTheCap:
 
         rig.gateway.answer = answer
         await rig.work()
-        assert 0 < most <= AHEAD + WINDOW
+        assert 0 < most <= AHEAD + 2 * WINDOW
         assert _used(rig.bench) == len(rig.gateway.sent) == 1000
+
+    async def test_two_workers_with_plenty(
+        self, rig: Rig, loop_db: AsyncDatabase, loop_redis: Redis
+    ) -> None:
+        """What several count in advance at the same time comes to what went."""
+        rig.bench.campaign(*crowd(2000))
+        _cap(rig.bench, 1_000_000)
+        _cap(rig.bench, 2_000_000, sender=None)
+        with rig.bench.live_worker() as another:
+            other = pump_rig(rig.bench, loop_db, loop_redis, rig.redis_url, another)
+            await _work_on_all(rig, other)
+        assert len(rig.gateway.sent + other.gateway.sent) == 2000
+        assert (_used(rig.bench), _used(rig.bench, "tenant")) == (2000, 2000)
 
     async def test_a_flush(self, rig: Rig, loop_redis: Redis) -> None:
         """What is used of a day is known without Redis."""
