@@ -24,10 +24,10 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-#: Objects that are made between two collections of each generation. A message makes some hundred,
-#: and frees them without the collector's help: looking for cycles among them every 700 took a
-#: sixth of a worker's time.
-COLLECT_EVERY = (100_000, 50, 100)
+#: Objects that are made and not freed between two collections of each generation. A message makes
+#: some hundred, and frees them without the collector's help: looking for cycles among them every
+#: 700 took a sixth of a worker's time. What runs and connections leave waiting is a few megabytes.
+COLLECT_EVERY = (25_000, 20, 20)
 
 
 @dataclass
