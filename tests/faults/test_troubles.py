@@ -102,7 +102,7 @@ def test_postgres_is_away(system: FaultySystem, people: list[int]) -> None:
     """While Postgres is down no request begins and a STOP is answered 503; then all goes on."""
     system.client.set_pace(NUMBER, 20)
     campaign = system.campaign(people)
-    until(lambda: _is_under_way(system, campaign), "the start")
+    until(lambda: _is_under_way(system, campaign), "the start", seconds=90)
     system.servers.postgres.stop()
     away_at = time.time()
     assert set(system.simulator.text_in(people[-1], "STOP")) == {503}
@@ -143,7 +143,7 @@ def _full_disk(system: FaultySystem) -> Iterator[None]:
 def test_the_disk_is_full(system: FaultySystem, people: list[int]) -> None:
     """Nothing can be written: sending stops, a STOP is answered 503; with room all goes on."""
     campaign = system.campaign(people[:-1])
-    until(lambda: _is_under_way(system, campaign), "the start")
+    until(lambda: _is_under_way(system, campaign), "the start", seconds=90)
     with _full_disk(system):
         assert set(system.simulator.text_in(people[-1], "STOP")) == {503}
         sent = len(system.simulator.log("create"))
@@ -255,7 +255,7 @@ def test_hints_that_come_ten_times(system: FaultySystem, people: list[int]) -> N
 def test_a_newer_schema_under_running_processes(system: FaultySystem, people: list[int]) -> None:
     """The next release's additive migration disturbs nobody who runs; nobody older starts on it."""
     campaign = system.campaign(people)
-    until(lambda: _is_under_way(system, campaign), "the start")
+    until(lambda: _is_under_way(system, campaign), "the start", seconds=90)
     system.rows(
         "ALTER TABLE message ADD COLUMN of_the_next_release text NOT NULL DEFAULT 'nothing'"
     )
