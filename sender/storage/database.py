@@ -1,11 +1,11 @@
 """Connections to Postgres, and the one place where a transaction begins and ends.
 
 Storage functions are written once, against a synchronous connection. In an event loop SQLAlchemy
-runs the same functions over psycopg's asynchronous driver (``run_sync``), so no thread is held.
+runs the same functions over psycopg's asynchronous driver, in a greenlet, so no thread is held.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
@@ -100,27 +100,13 @@ class Database:
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """``work`` in a transaction of its own, again after a deadlock."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                with self.transaction() as tx:
-                    return work(tx, *args, **kwargs)
-            except OperationalError as exc:
-                if attempt == _ATTEMPTS or not _may_run_again(exc):
-                    raise
-        raise AssertionError("unreachable")
+        return _past_deadlocks(self.engine.begin, work, *args, **kwargs)
 
     def run_alone(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """``work`` that is one statement, as a transaction of its own, again after a deadlock."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                with self._alone.connect() as connection:
-                    return work(connection, *args, **kwargs)
-            except OperationalError as exc:
-                if attempt == _ATTEMPTS or not _may_run_again(exc):
-                    raise
-        raise AssertionError("unreachable")
+        return _past_deadlocks(self._alone.connect, work, *args, **kwargs)
 
     @cached_property
     def _alone(self) -> Engine:
@@ -208,6 +194,22 @@ class Session:
     async def ping(self) -> None:
         """Raise if the connection is gone."""
         await self.connection.execute(text("SELECT 1"))
+
+
+def _past_deadlocks(
+    opened: Callable[[], AbstractContextManager[Connection]],
+    work: Callable[Concatenate[Transaction, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with opened() as connection:
+                return work(connection, *args, **kwargs)
+        except OperationalError as exc:
+            if attempt == _ATTEMPTS or not _may_run_again(exc):
+                raise
+    raise AssertionError("unreachable")
 
 
 def idle_at_most(tx: Transaction, limit: timedelta) -> None:
