@@ -32,10 +32,10 @@ _MAY_HAVE_GONE = (Accepted, Ambiguous)
 #: How long a sender rests whose run met the cap, and whose next run will find room: what the run
 #: gave back, or what a person raised meanwhile.
 LOOK_AGAIN = timedelta(seconds=1)
-#: Segments that a run counts in advance: those of four windows, and of the one that asks.
-AHEAD = 128
+#: Segments that a run counts in advance: those of eight windows, and of the one that asks.
+AHEAD = 512
 #: What must be left of the day for that: towards its end runs would keep it from each other.
-PLENTY = 1024 * AHEAD
+PLENTY = 256 * AHEAD
 #: How long these are good for: as long as a cap that was lowered goes unnoticed.
 GOOD_FOR = timedelta(seconds=2)
 #: The reason of a message that has more segments than may go on a whole day.

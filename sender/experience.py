@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 #: Rows of an account that are guarded before there is a slot for their requests, at most. A window
 #: is looked up and guarded while as many requests are answered; more would only grow older.
-AHEAD = 32
+AHEAD = 64
 
 
 class Pauses(Protocol):

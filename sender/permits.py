@@ -19,7 +19,7 @@ class Permits:
     """
 
     #: A window is not begun with fewer permits than this, unless fewer are wanted or exist.
-    WORTHWHILE = 16
+    WORTHWHILE = 32
 
     def __init__(self, total: int, *, ahead: int = 0) -> None:
         """So many slots, and permits for as many rows and ``ahead`` more."""

@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 #: Rows guarded and POSTed together. Larger windows are no faster and lengthen the time between
 #: the lookup and the request.
-WINDOW = 32
+WINDOW = 64
 #: How long a slice or a sender rests that was stopped: a hold, a pause, Redis away.
 REST = timedelta(seconds=1)
 #: How long a slice rests whose run raised what nobody foresaw: that is not put right in a second.
@@ -316,7 +316,7 @@ class _SliceRun:
         if not rows:
             return
         db, messages = self.pump.db, self.pump.messages
-        settled = await db.run(messages.suppress, [row.id for row in rows])
+        settled = await db.run_alone(messages.suppress, [row.id for row in rows])
         if unknown := [row.recipient for row in rows if row.id not in settled]:
             wrong = await db.run(consent.unsuppressed, self.work.scopes, unknown)
             await self.pump.repair.forget(self.work.scopes, wrong)

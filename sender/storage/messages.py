@@ -113,9 +113,6 @@ _COVERS = """
 #: ``OFFSET 0`` keeps it a look into an index for each row: as a join, Postgres would read the whole
 #: list for a window, as long as it believes it to be short.
 _SUPPRESSED = f"EXISTS (SELECT FROM suppression s WHERE {_COVERS} OFFSET 0)"
-#: The same for a suppression that is final: one that only waits for a person to read what the
-#: recipient wrote (``review``) holds the row and does not settle it.
-_FOR_GOOD = f"EXISTS (SELECT FROM suppression s WHERE {_COVERS} AND s.reason <> 'review')"
 
 
 def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
@@ -197,32 +194,24 @@ _SETTLE = f"""
     SELECT count(*) FROM moved
 """  # noqa: S608  # built from constants only
 
-_SUPPRESS = text(f"""
+#: A suppression that is final settles a row, with its reason; one that only waits for a person to
+#: read what the recipient wrote (``review``) holds it.
+_SUPPRESS = f"""
     WITH covered AS (
         SELECT m.id, (
-            SELECT s.reason FROM suppression s WHERE {_COVERS} AND s.reason <> 'review'
-            ORDER BY s.since, s.reason LIMIT 1) AS reason
+            SELECT s.reason FROM suppression s WHERE {_COVERS}
+            ORDER BY s.reason = 'review', s.since, s.reason LIMIT 1) AS reason
         FROM message m JOIN campaign c ON c.id = m.campaign_id
-        WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state = 'pending' AND {_FOR_GOOD}
+        WHERE {ASKED} AND m.state = 'pending' AND {_SUPPRESSED}
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
-    SET state = 'suppressed', reason = covered.reason, changed_at = clock_timestamp()
+    SET state = CASE covered.reason WHEN 'review' THEN m.state ELSE 'suppressed' END,
+        reason = covered.reason, changed_at = clock_timestamp(),
+        next_at = CASE covered.reason WHEN 'review' THEN now() + :rest ELSE m.next_at END
     FROM covered WHERE m.id = covered.id AND {WITHIN} AND m.state = 'pending'
     RETURNING m.id
-""")  # noqa: S608  # built from the constants above only
-
-_HOLD_FOR_REVIEW = text(f"""
-    WITH held AS (
-        SELECT m.id FROM message m JOIN campaign c ON c.id = m.campaign_id
-        WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.state = 'pending' AND {_SUPPRESSED}
-        ORDER BY m.id FOR UPDATE OF m
-    )
-    UPDATE message m
-    SET reason = 'review', next_at = now() + :rest, changed_at = clock_timestamp()
-    FROM held WHERE m.id = held.id AND {WITHIN} AND m.state = 'pending'
-    RETURNING m.id
-""")  # noqa: S608  # built from the constants above only
+"""  # noqa: S608  # built from the constants above only
 
 _REFUSE = text(f"""
     WITH unfit AS (
@@ -337,9 +326,9 @@ class MessageTable:
 
         A row that only a review holds stays pending and rests. Returns the ids of both.
         """
-        settled = {row.id for row in tx.execute(_SUPPRESS, ids_of(ids))}
-        held = tx.execute(_HOLD_FOR_REVIEW, {**ids_of(ids), "rest": REVIEW_REST})
-        return settled | {row.id for row in held}
+        asked = ids_of(ids)
+        found = tx.execute(self._on_month(asked, _SUPPRESS), {**asked, "rest": REVIEW_REST})
+        return {row.id for row in found}
 
     def refuse(self, tx: Transaction, ids: Sequence[UUID], *, reason: str) -> None:
         """Fail pending rows that can never be sent as they are."""
