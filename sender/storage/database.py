@@ -135,7 +135,9 @@ class AsyncDatabase:
                 pool_pre_ping=False,  # one more round trip per window; a dead one is retried
                 connect_args=_ATTENTIVE,
                 hide_parameters=True,
-                isolation_level="READ COMMITTED",
+                # Most work here is one statement; transactions are begun where they are asked for.
+                isolation_level="AUTOCOMMIT",
+                skip_autocommit_rollback=True,
             )
         )
 
@@ -148,7 +150,8 @@ class AsyncDatabase:
         connection can break at COMMIT): the caller must not assume either.
         """
         # In one greenlet; `AsyncEngine.begin` takes four, and they cost more than the statements.
-        return await greenlet_spawn(partial(self._inside.run, work, *args, **kwargs))
+        begin = self._transactions.begin
+        return await greenlet_spawn(partial(_past_deadlocks, begin, work, *args, **kwargs))
 
     async def run_alone(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
@@ -158,12 +161,13 @@ class AsyncDatabase:
         One round trip instead of three (BEGIN, the statement, COMMIT). When this raises, the
         statement may have been committed, as above.
         """
-        return await greenlet_spawn(partial(self._inside.run_alone, work, *args, **kwargs))
+        connect = self.engine.sync_engine.connect
+        return await greenlet_spawn(partial(_past_deadlocks, connect, work, *args, **kwargs))
 
     @cached_property
-    def _inside(self) -> Database:
-        """The same, to be called in a greenlet only."""
-        return Database(self.engine.sync_engine)
+    def _transactions(self) -> Engine:
+        """To be used in a greenlet only."""
+        return self.engine.sync_engine.execution_options(isolation_level="READ COMMITTED")
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Session"]:
