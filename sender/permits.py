@@ -24,6 +24,8 @@ class Permits:
     def __init__(self, total: int, *, ahead: int = 0) -> None:
         """So many slots, and permits for as many rows and ``ahead`` more."""
         self.slots = Slots(total)
+        #: How many slots there were at first.
+        self.most = total
         self._rows = total + ahead
         self._free = self._rows
         self._line: deque[tuple[int, asyncio.Future[int]]] = deque()
@@ -35,10 +37,16 @@ class Permits:
         """How many requests there may be at a time."""
         return self.slots.total
 
-    def resize(self, total: int, *, ahead: int = 0) -> None:
-        """Change how many there are. Of what is taken nothing is taken back."""
-        self._free += total + ahead - self._rows
-        self._rows = total + ahead
+    def resize(self, total: int, *, ahead: int | None = None) -> None:
+        """Change how many there are. Of what is taken nothing is taken back.
+
+        Args:
+            total: slots from now on.
+            ahead: permits beyond those; as many as before if not given.
+        """
+        rows = total + (self._rows - self.total if ahead is None else ahead)
+        self._free += rows - self._rows
+        self._rows = rows
         self.slots.resize(total)
         self._serve()
 

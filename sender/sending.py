@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from sender.errors import ConfigurationError, PacingUnavailable
 from sender.experience import Experience
 from sender.handing_off import Gateway, HandOffs
 from sender.high_water import HighWater
+from sender.keeping_up import KeepingUp
 from sender.permits import Permits
 from sender.send_clock import send_clock
 from sender.settling import Settler
@@ -124,6 +125,11 @@ class Pump:
     experience: Experience = field(default_factory=Experience)
     #: The slices this process works on now.
     busy: set[int] = field(default_factory=set)
+
+    @cached_property
+    def keeping_up(self) -> KeepingUp:
+        """Has the permits follow the event loop."""
+        return KeepingUp(self.permits)
 
     async def may_exceed(self, slice_id: int) -> bool:
         """Whether this process, having its share of bulk slices, may work on this one beside."""
@@ -264,6 +270,7 @@ class _SliceRun:
     async def _send_window(self, waiting: deque[DueText]) -> Admission:
         """Take the next window through all steps; what Redis said to it."""
         await self.pump.settler.room()
+        self.pump.keeping_up.look()
         count = await self.in_flight.take(min(self._window, len(waiting)))
         began, begun = 0.0, 0
         try:

@@ -51,6 +51,7 @@ FOUNDATION = frozenset(
         "sender.experience",
         "sender.inbound_facts",
         "sender.inflight",
+        "sender.keeping_up",
         "sender.listfile",
         "sender.log_matching",
         "sender.log_reading",
@@ -125,6 +126,7 @@ ARROWS = {
     "sender.domain": frozenset[str](),
     "sender.permits": {"sender.slots"},
     "sender.slots": {"sender.send_clock"},
+    "sender.keeping_up": {"sender.permits", "sender.send_clock"},
     "sender.handing_off": {"sender.budgets", "sender.config", "sender.crashing", "sender.domain"}
     | {"sender.experience", "sender.inflight", "sender.settlement", "sender.settling"}
     | {"sender.storage", "sender.texts"},
