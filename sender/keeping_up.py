@@ -61,6 +61,7 @@ class KeepingUp:
     def __init__(self, permits: Permits, *, clock: Callable[[], float] = send_clock) -> None:
         self._permits = permits
         self._clock = clock
+        self._ahead = permits.ahead
         self._bound = Bound.first(permits.most)
         self._is_looking = False
 
@@ -74,4 +75,5 @@ class KeepingUp:
         self._is_looking = False
         before, self._bound = self._bound, self._bound.after(self._clock() - since)
         if self._bound.limit != before.limit:
-            self._permits.resize(self._bound.limit)
+            limit = self._bound.limit
+            self._permits.resize(limit, ahead=min(self._ahead, limit // 2))

@@ -37,16 +37,15 @@ class Permits:
         """How many requests there may be at a time."""
         return self.slots.total
 
-    def resize(self, total: int, *, ahead: int | None = None) -> None:
-        """Change how many there are. Of what is taken nothing is taken back.
+    @property
+    def ahead(self) -> int:
+        """How many more rows may be guarded."""
+        return self._rows - self.total
 
-        Args:
-            total: slots from now on.
-            ahead: permits beyond those; as many as before if not given.
-        """
-        rows = total + (self._rows - self.total if ahead is None else ahead)
-        self._free += rows - self._rows
-        self._rows = rows
+    def resize(self, total: int, *, ahead: int = 0) -> None:
+        """Change how many there are. Of what is taken nothing is taken back."""
+        self._free += total + ahead - self._rows
+        self._rows = total + ahead
         self.slots.resize(total)
         self._serve()
 
