@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from sender.campaigns import SLICE_SIZE, Campaigns
+from sender.campaigns import Campaigns
 from sender.config import LEASE
+from sender.domain.slicing import SMALLEST
 from sender.recovery import Kicker, Sweeper
 from sender.storage import holds, senders, slices, sweeping, workers
 from sender.storage.holds import Hold, Level
@@ -442,13 +443,13 @@ class TestOthersWait:
 
 def test_a_campaign_is_cut_into_slices(bench: Bench) -> None:
     """Slices cover every message once, in order."""
-    count = 2 * SLICE_SIZE + 1
+    count = 2 * SMALLEST + 1
     bench.campaign(*crowd(count))
     sizes = bench.execute(
         "SELECT count(m.id) AS size FROM slice s JOIN message m "
         "ON m.id BETWEEN s.first_id AND s.last_id GROUP BY s.id ORDER BY s.id"
     )
-    assert [row.size for row in sizes] == [SLICE_SIZE, SLICE_SIZE, 1]
+    assert [row.size for row in sizes] == [SMALLEST, SMALLEST, 1]
 
 
 class TestKicker:
