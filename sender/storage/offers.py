@@ -135,12 +135,13 @@ OFFER = f"""
         WHERE p.place <= p.places
     ),
     first AS MATERIALIZED (
-        SELECT id, campaign_id, tenant_id FROM turns WHERE transactional
+        SELECT id, campaign_id, tenant_id, transactional FROM turns WHERE transactional
         ORDER BY (transactional_in_play + turn) / tenant_weight, tenant_waited DESC, random()
         LIMIT greatest(0, (SELECT room.for_first FROM room))
     ),
     others AS (
-        SELECT id, campaign_id, tenant_id FROM turns WHERE id NOT IN (SELECT id FROM first)
+        SELECT id, campaign_id, tenant_id, transactional FROM turns
+        WHERE id NOT IN (SELECT id FROM first)
         ORDER BY (in_play + turn) / tenant_weight, tenant_waited DESC, random()
         LIMIT greatest(0, (
             SELECT room.total - room.reserved - room.bulk - greatest(
@@ -163,7 +164,7 @@ OFFER = f"""
     UPDATE slice s SET offered_at = now(), owner = NULL, leased_until = NULL
     FROM offered WHERE s.id = offered.id AND s.done_at IS NULL
       AND (s.due_at IS NULL OR s.due_at <= now()) AND (s.owner IS NULL OR NOT {_LEASED})
-    RETURNING s.id
+    RETURNING s.id, offered.transactional
 """  # noqa: S608  # built from constants only
 
 

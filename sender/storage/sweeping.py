@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from sender.storage.database import Transaction, idle_at_most
+from sender.storage import database
+from sender.storage.database import Transaction
 from sender.storage.workers import OWNER_LIVES
 
 #: Slices worked on in one transaction: 10,000 rows at most, a fraction of a second.
@@ -111,9 +112,7 @@ def take_turn(tx: Transaction, *, lasting: timedelta = TURN) -> bool:
 
     Postgres ends the session when nothing was done on it for ``lasting``.
     """
-    idle_at_most(tx, lasting)
-    lock = text("SELECT pg_try_advisory_xact_lock(:key)")
-    return bool(tx.execute(lock, {"key": _SWEEP_LOCK}).scalar_one())
+    return database.take_turn(tx, _SWEEP_LOCK, lasting=lasting)
 
 
 def started(tx: Transaction) -> list[int]:

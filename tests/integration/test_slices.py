@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -33,7 +34,7 @@ TABLE = SliceTable()
 
 
 def _offer(bench: Bench) -> list[int]:
-    return bench.db.run(TABLE.offer)
+    return list(bench.db.run(TABLE.offer))
 
 
 def _lease(bench: Bench, slice_id: int, owner: int) -> SliceWork | None:
@@ -41,7 +42,13 @@ def _lease(bench: Bench, slice_id: int, owner: int) -> SliceWork | None:
 
 
 def _close(bench: Bench, slice_id: int, owner: int, rest: timedelta = timedelta()) -> bool:
-    return bench.db.run(TABLE.close, slice_id, owner=owner, rest=rest)
+    span = _span(bench, slice_id)
+    return bench.db.run(TABLE.close, slice_id, span=span, owner=owner, rest=rest)
+
+
+def _span(bench: Bench, slice_id: int) -> tuple[UUID, UUID]:
+    (row,) = bench.execute("SELECT first_id, last_id FROM slice WHERE id = :id", id=slice_id)
+    return row.first_id, row.last_id
 
 
 def _only_slice(bench: Bench) -> int:
@@ -179,7 +186,8 @@ class TestOffer:
             assert _lease(bench, slice_id, worker)
             bench.execute("UPDATE slice SET leased_until = now()")
             with bench.db.transaction() as tx:
-                TABLE.close(tx, slice_id, owner=worker, rest=timedelta(minutes=1))
+                span, rest = _span(bench, slice_id), timedelta(minutes=1)
+                TABLE.close(tx, slice_id, span=span, owner=worker, rest=rest)
                 offered = kickers.submit(_offer, bench)
                 eventually(bench.waiting_for_locks)
             assert offered.result() == []
@@ -486,6 +494,8 @@ class TestKicker:
         kicker.kick()
         assert campaigns.progress(campaign).state == "SCHEDULED"
         bench.execute("UPDATE campaign SET start_at = now() - interval '1 second'")
+        kicker.offer()  # after each slice; the beat's kick, once a second, is soon enough
+        assert campaigns.progress(campaign).state == "SCHEDULED"
         kicker.kick()
         assert campaigns.progress(campaign).state == "RUNNING"
         assert bench.value("SELECT deadline_at - started_at FROM campaign") == timedelta(hours=2)
