@@ -9,12 +9,13 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
+from sender.domain import slicing
 from sender.storage import database
 from sender.storage.database import Transaction
 from sender.storage.workers import OWNER_LIVES
 
 #: Slices worked on in one transaction: 10,000 rows at most, a fraction of a second.
-SLICES_AT_A_TIME = 20
+SLICES_AT_A_TIME = 10_000 // slicing.LARGEST
 
 _SWEEP_LOCK = 0x73776570  # "swep" in ASCII
 

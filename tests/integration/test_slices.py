@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from sender.campaigns import Campaigns
 from sender.config import LEASE
@@ -484,6 +484,19 @@ class TestKicker:
                 Kicker(db=bench.db, slices=TABLE, publish=broken).kick()
             bench.execute("UPDATE slice SET offered_at = now() - interval '16 seconds'")
             assert Kicker(db=bench.db, slices=TABLE, publish=lambda _: None).kick() == 1
+
+    def test_what_follows_a_slice_is_cheap(self, bench: Bench) -> None:
+        """After each slice a turn is taken and slices are offered, and nothing else is asked."""
+        bench.campaign(ANNA)
+        asked: list[str] = []
+
+        def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            asked.append(statement)
+
+        with bench.live_worker():
+            event.listen(bench.db.engine, "before_cursor_execute", note)
+            assert Kicker(db=bench.db, slices=TABLE, publish=lambda _: None).offer() == 1
+        assert len(asked) == 2
 
     def test_what_is_scheduled_starts_in_time(self, bench: Bench) -> None:
         """A scheduled campaign starts when its time has come, with its deadline."""
