@@ -7,14 +7,16 @@ self-scheduling (Polychronopoulos and Kuck, IEEE Transactions on Computers C-36(
 """
 
 from collections.abc import Iterator
+from math import ceil
 
-#: Each slice is this part of the rest: about one for each thread of two workers.
+#: Each slice is this part of the rest. With a larger one the last slices take too long; with a
+#: smaller one campaigns of some ten thousand fall into too many.
 SHARE = 16
-#: The smallest, but for the last one: four windows. Below it the price shows, and what is still
-#: under way at the end is no shorter for it.
+#: The smallest, but for the last one: four windows. Below it slices cost more time than an earlier
+#: end saves.
 SMALLEST = 125
-#: The largest: a second or two of one worker's work, and what a slow sender's run reads past that
-#: goes on in a slice that is nearly done. It bounds what a statement over a few slices touches.
+#: The largest: what is read again of a slice whose run made way, and what a statement over a few
+#: slices locks.
 LARGEST = 2000
 
 
@@ -23,6 +25,6 @@ def cut(recipients: int) -> Iterator[tuple[int, int]]:
     first = 1
     while first <= recipients:
         left = recipients - first + 1
-        size = min(left, max(SMALLEST, min(LARGEST, -(-left // SHARE))))
+        size = min(left, LARGEST, max(SMALLEST, ceil(left / SHARE)))
         yield first, first + size - 1
         first += size

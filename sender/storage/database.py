@@ -83,7 +83,7 @@ class Database:
                 max_overflow=pool_size,
                 pool_timeout=POOL_SECONDS,
                 pool_pre_ping=True,
-                pool_use_lifo=True,  # each connection plans a statement ten times over
+                pool_use_lifo=True,  # a connection plans a statement anew until it ran ten times
                 connect_args=_NOTICING,
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
