@@ -173,8 +173,8 @@ class Pump:
             self.passing(CrashPoint.AFTER_CLOSE)
 
     async def _closed(self, work: SliceWork, rests: _Rests, budget: Budget) -> None:
-        is_more = rests.sender is not None or budget.is_open  # than one statement
-        run = self.db.run if is_more else self.db.run_alone
+        is_one_statement = rests.sender is None and not budget.is_open
+        run = self.db.run_alone if is_one_statement else self.db.run
         await run(self._give_back, work, rests, budget)
 
     def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests, budget: Budget) -> None:

@@ -15,8 +15,8 @@ SHARE = 16
 #: The smallest, but for the last one: four windows. Below it slices cost more time than an earlier
 #: end saves.
 SMALLEST = 125
-#: The largest: what is read again of a slice whose run made way, and what a statement over a few
-#: slices locks.
+#: The largest: what a frozen worker keeps from the others for a lease, what is read again where a
+#: run made way, what a statement over a few slices locks.
 LARGEST = 2000
 
 
