@@ -171,6 +171,11 @@ class Budget:
         if self.work.capped:
             self._unused += self._taken - segments
 
+    @property
+    def is_open(self) -> bool:
+        """Whether `close` has anything to do; it does nothing, and asks nothing, otherwise."""
+        return self.is_used_up or bool(self._unused + self._ahead)
+
     def close(self, tx: Transaction) -> Rest | None:
         """Give back what did not go; how long the sender must rest for want of room, if so."""
         # At most once, whatever becomes of the transaction: twice would let the cap be passed.

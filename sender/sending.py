@@ -156,7 +156,7 @@ class Pump:
             self.busy.remove(slice_id)
 
     async def _work(self, slice_id: int) -> bool:
-        work = await self.db.run(self.slices.lease, slice_id, owner=self.owner, lease=LEASE)
+        work = await self.db.run_alone(self.slices.lease, slice_id, owner=self.owner, lease=LEASE)
         if work is None:
             return False
         self.passing(CrashPoint.AFTER_LEASE)
@@ -171,15 +171,21 @@ class Pump:
         """Give the slice back, as soon as Postgres is there; its lease ends it otherwise."""
         self.passing(CrashPoint.BEFORE_CLOSE)
         if await through_absence(
-            lambda: self.db.run(self._give_back, work, rests, budget),
+            lambda: self._closed(work, rests, budget),
             patience=CLOSE_PATIENCE,
             stopping=self.stopping,
             what=f"closing slice {work.slice_id}",
         ):
             self.passing(CrashPoint.AFTER_CLOSE)
 
+    async def _closed(self, work: SliceWork, rests: _Rests, budget: Budget) -> None:
+        is_one_statement = rests.sender is None and not budget.is_open
+        run = self.db.run_alone if is_one_statement else self.db.run
+        await run(self._give_back, work, rests, budget)
+
     def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests, budget: Budget) -> None:
-        self.slices.close(tx, work.slice_id, owner=self.owner, rest=rests.slice)
+        owner, span = self.owner, work.span
+        self.slices.close(tx, work.slice_id, span=span, owner=owner, rest=rests.slice)
         for rest in (rests.sender, budget.close(tx)):
             if rest is not None:
                 senders.rest(tx, work.sender_id, rest.length, why=rest.why)

@@ -61,6 +61,12 @@ _ATTENTIVE = {
 }
 
 
+_TAKE_TURN = text("""
+    SELECT pg_try_advisory_xact_lock(:key)
+    FROM set_config('idle_in_transaction_session_timeout', :idle, true)
+""")
+
+
 @dataclass(frozen=True)
 class Database:
     """Transactions for synchronous callers: the Python API, the consumer, the beat tasks."""
@@ -77,6 +83,7 @@ class Database:
                 max_overflow=pool_size,
                 pool_timeout=POOL_SECONDS,
                 pool_pre_ping=True,
+                pool_use_lifo=True,  # a connection plans a statement anew until it ran ten times
                 connect_args=_NOTICING,
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
@@ -216,14 +223,14 @@ def _past_deadlocks(
     raise AssertionError("unreachable")
 
 
-def idle_at_most(tx: Transaction, limit: timedelta) -> None:
-    """Have Postgres end the session if its transaction stands still for longer than this.
+def take_turn(tx: Transaction, key: int, *, lasting: timedelta) -> bool:
+    """Whether the caller has the turn of this key: one at a time, for as long as ``tx`` is open.
 
-    For what others wait for: a frozen process answers keep-alives, and keeps its locks.
+    Postgres ends the session if nothing was done on it for ``lasting``: a frozen process answers
+    keep-alives, and would keep everybody from what it has the turn for.
     """
-    milliseconds = str(int(limit.total_seconds() * 1000))
-    setting = "SELECT set_config('idle_in_transaction_session_timeout', :limit, true)"
-    tx.execute(text(setting), {"limit": milliseconds})
+    values = {"key": key, "idle": str(int(lasting.total_seconds() * 1000))}  # milliseconds
+    return bool(tx.execute(_TAKE_TURN, values).scalar_one())
 
 
 def is_passing(exc: DatabaseError) -> bool:
