@@ -140,6 +140,7 @@ class AsyncDatabase:
                 max_overflow=0,
                 pool_timeout=POOL_SECONDS,
                 pool_pre_ping=False,  # one more round trip per window; a dead one is retried
+                pool_use_lifo=True,  # few warm ones: each has plans and caches of its own
                 connect_args=_ATTENTIVE,
                 hide_parameters=True,
                 # Most work here is one statement; transactions are begun where they are asked for.
