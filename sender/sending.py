@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Protocol
 from uuid import UUID
 
@@ -32,13 +32,14 @@ from sender.domain.message import Guarded
 from sender.domain.rests import Rest, RestReason
 from sender.errors import ConfigurationError, PacingUnavailable
 from sender.experience import Experience
+from sender.guarding import Guarding
 from sender.handing_off import Gateway, HandOffs
 from sender.high_water import HighWater
 from sender.keeping_up import KeepingUp
 from sender.permits import Permits
 from sender.send_clock import send_clock
 from sender.settling import Settler
-from sender.storage import campaigns, consent, senders
+from sender.storage import consent, senders
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
 from sender.storage.messages import DueMessage, MessageTable
 from sender.storage.slices import SliceTable, SliceWork
@@ -207,6 +208,15 @@ class _SliceRun:
         pump, work = self.pump, self.work
         self.pace = pace_of(work)
         self.in_flight = pump.experience.account(work.tenant_id, pump.permits)
+        self.guarding = Guarding(
+            db=pump.db,
+            messages=pump.messages,
+            work=work,
+            budget=self.budget,
+            owner=pump.owner,
+            passing=pump.passing,
+            water=pump.water,
+        )
         self.hands = HandOffs(
             work=work,
             in_flight=self.in_flight,
@@ -284,7 +294,9 @@ class _SliceRun:
             window = [] if self.stopped else [waiting.popleft() for _ in range(count)]
             admitted, answer = await self._admit(window, waiting)
             began = send_clock()
-            guarded = await self._guard(admitted, began)
+            guarded = await self.guarding.guard(admitted, began)
+            if self.budget.is_used_up:
+                self._stop()
             begun = self._begin(admitted, guarded, began)
         finally:
             self.in_flight.give_back(count - begun)
@@ -336,41 +348,6 @@ class _SliceRun:
             # If the repair failed too, the next run would meet them again at once.
             self.rests = _Rests(slice=max(REST, self.rests.slice), sender=self.rests.sender)
 
-    async def _guard(self, texts: Sequence[DueText], began: float) -> Mapping[UUID, Guarded]:
-        """Commit "I am about to send"; what the guard let pass, by message id."""
-        pump = self.pump
-        seen = pump.water.seen if pump.water else None
-        if not texts or (pump.water and seen is None):  # let go at shutdown, before the first look
-            return {}
-        guard = partial(pump.messages.guard, owner=pump.owner, lease=LEASE, seen=seen)
-        pump.passing(CrashPoint.BEFORE_GUARD)
-        try:
-            if await self._is_counted(texts, began):
-                found = await pump.db.run_alone(guard, [text.row for text in texts])
-            else:
-                found = await pump.db.run(self.budget.guard, texts, guard, at=began)
-        except DatabaseError:
-            # The commit may have happened; none of these rows was sent, so they may go back.
-            await self._undo([text.row for text in texts])
-            raise
-        if found:
-            pump.passing(CrashPoint.AFTER_GUARD)
-        guarded = {one.message_id: one for one in found}
-        self.budget.went(sum(text.segments for text in texts if text.row.id in guarded))
-        if self.budget.is_used_up:
-            self._stop()
-        return guarded
-
-    async def _is_counted(self, texts: Sequence[DueText], began: float) -> bool:
-        """Whether the window is within what was counted of the daily caps in advance."""
-        budget = self.budget
-        if budget.draw(texts, at=began):
-            return True
-        if not budget.has_plenty:
-            return False
-        await self.pump.db.run_alone(budget.count_ahead, texts, at=began)
-        return budget.draw(texts, at=began)
-
     def _begin(
         self, window: Sequence[DueText], guarded: Mapping[UUID, Guarded], began: float
     ) -> int:
@@ -380,26 +357,12 @@ class _SliceRun:
                 self.hands.begin(text, licence, began)
         return len(guarded)
 
-    async def _undo(self, rows: Sequence[DueMessage]) -> None:
-        pump, mine = self.pump, {row.id: row.gen + 1 for row in rows}
-        try:
-            await pump.db.run(pump.messages.put_back, mine, owner=pump.owner, reason="guard_broke")
-        except DatabaseError as exc:  # the sweeper will call them in_doubt: slower, still safe
-            log.warning("put_back_failed", rows=len(mine), error=told(exc))
-
     async def _settle_refused(self, refused: Sequence[DueText]) -> None:
         """Give suppressed rows their reason; stop if the campaign as a whole may not send."""
-        ids = [text.row.id for text in refused]
-        suppressed, may_send = await self.pump.db.run(self._explain, ids)
-        log.info("guard_refused", rows=len(ids), suppressed=len(suppressed))
-        if len(suppressed) < len(ids) and not may_send:
+        if not await self.guarding.explain(refused):
             self._stop(slice_=REST)
+        unused = sum(text.segments for text in refused)
         try:
-            unused = sum(text.segments for text in refused)
             await self.pump.lookup.give_back(self.pace, segments=unused)
         except PacingUnavailable:
             log.debug("tokens_not_returned", segments=unused)
-
-    def _explain(self, tx: Transaction, ids: Sequence[UUID]) -> tuple[set[UUID], bool]:
-        suppressed = self.pump.messages.suppress(tx, ids)
-        return suppressed, campaigns.may_send(tx, self.work.campaign_id)

@@ -58,6 +58,7 @@ FOUNDATION = frozenset(
         "sender.lost_blocks",
         "sender.marking",
         "sender.other_blocks",
+        "sender.guarding",
         "sender.handing_off",
         "sender.permits",
         "sender.slots",
@@ -130,6 +131,8 @@ ARROWS = {
     "sender.handing_off": {"sender.budgets", "sender.config", "sender.crashing", "sender.domain"}
     | {"sender.experience", "sender.inflight", "sender.settlement", "sender.settling"}
     | {"sender.storage", "sender.texts"},
+    "sender.guarding": {"sender.budgets", "sender.config", "sender.crashing", "sender.domain"}
+    | {"sender.high_water", "sender.storage", "sender.texts"},
     "sender.send_clock": frozenset[str](),
     "sender.batching": frozenset[str](),
     "sender.absence": {"sender.storage"},
