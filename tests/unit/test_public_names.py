@@ -88,6 +88,7 @@ METHODS = {
         "create_campaign",
         "daily_caps",
         "doubts",
+        "for_tenant",
         "holds",
         "incident",
         "incidents",
