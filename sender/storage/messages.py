@@ -183,7 +183,8 @@ _SETTLE = f"""
                                    ELSE coalesce(m.provider_status, moves.status) END,
             provider_code = CASE WHEN moves.yields THEN moves.code ELSE m.provider_code END,
             lease_until = NULL,
-            next_at = now() + make_interval(secs => moves.rest), changed_at = clock_timestamp()
+            next_at = now() + make_interval(secs => coalesce(moves.rest, 0)),
+            changed_at = clock_timestamp()
         FROM moves WHERE m.id = moves.id AND {WITHIN}
         RETURNING m.id, moves.oddity, moves.sid
     ), alarmed AS (
@@ -355,13 +356,17 @@ class MessageTable:
 
 
 def _written(move: Move) -> dict[str, Any]:
-    return {
-        "message_id": str(move.message_id),
+    """What Postgres shall know of a move; what is left out is null."""
+    written = {
+        "message_id": move.message_id.hex,
         "gen": move.gen,
-        "state": move.state.value,
+        "state": move.state,
         "reason": move.reason,
         "sid": move.sid,
         "status": move.provider_status,
-        "code": move.provider_code,
-        "rest": move.rest.total_seconds(),
     }
+    if move.provider_code is not None:
+        written["code"] = move.provider_code
+    if move.rest:
+        written["rest"] = move.rest.total_seconds()
+    return written
