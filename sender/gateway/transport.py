@@ -11,7 +11,6 @@ was written; after it, nobody knows.
 """
 
 import asyncio
-import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,8 +33,8 @@ from sender.send_clock import send_clock
 RECIPIENT_LOGGERS: Final = ("twilio.async_http_client", "twilio.http_client")
 
 _PORTS: Final = {"http": 80, "https": 443}
-#: What may not stand in a form as it is (RFC 3986 2.3).
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.~-]", re.ASCII)
+#: How ASCII stands in a form, by code point.
+_IN_A_FORM: Final = {code: quote_plus(chr(code)) for code in range(128)}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -189,18 +188,19 @@ def _split(url: str) -> tuple[Origin, str, str]:
 
 
 def _form(fields: Mapping[str, Any]) -> bytes:
-    return urlencode(fields, doseq=True, quote_via=_quoted).encode("ascii")
+    """What `urlencode` makes of them, which takes five times as long."""
+    pairs = [
+        f"{_quoted(name)}={_quoted(str(one))}"
+        for name, value in fields.items()
+        for one in (value if isinstance(value, list | tuple) else (value,))
+    ]
+    return "&".join(pairs).encode("ascii")
 
 
 @lru_cache(maxsize=512)  # most fields are the same in all messages of a campaign
-def _quoted(value: str, *how: Any) -> str:
-    """What `quote_plus` makes of it. That looks at every character; few need it."""
-    return _UNSAFE.sub(_code, value) if value.isascii() else quote_plus(value, *how)
-
-
-def _code(found: re.Match[str]) -> str:
-    char = found[0]
-    return "+" if char == " " else f"%{ord(char):02X}"
+def _quoted(value: str) -> str:
+    """What `quote_plus` makes of it."""
+    return value.translate(_IN_A_FORM) if value.isascii() else quote_plus(value)
 
 
 def _written(first: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
