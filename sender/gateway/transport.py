@@ -132,11 +132,8 @@ class LeanHttpClient(AsyncHttpClient):  # type: ignore[misc]  # untyped base cla
         body = None if data is None else _form(data)
         # Encoded once, here: a page token from Twilio has to go back exactly as it came.
         query = f"{'&' if '?' in target else '?'}{urlencode(params, doseq=True)}" if params else ""
-        request = _written(
-            f"{method} {target}{query} HTTP/1.1",
-            {"Host": host, **(headers or {}), **_authorization(auth)},
-            body,
-        )
+        about = (("Host", host), *(headers or {}).items(), *_authorization(auth))
+        request = _written(f"{method} {target}{query} HTTP/1.1", about, body)
         connection = await self._pool.take(origin, within=current.left_to_begin())
         try:
             current.begin()
@@ -203,22 +200,27 @@ def _quoted(value: str) -> str:
     return value.translate(_IN_A_FORM) if value.isascii() else quote_plus(value)
 
 
-def _written(first: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    """A request as it goes out.
+def _written(first: str, headers: tuple[tuple[str, str], ...], body: bytes | None) -> bytes:
+    """A request as it goes out."""
+    length = "" if body is None else f"Content-Length: {len(body)}\r\n"
+    return f"{first}\r\n{_lines(headers)}{length}\r\n".encode("latin-1") + (body or b"")
+
+
+@lru_cache(maxsize=256)  # they are the same in all messages of an account
+def _lines(headers: tuple[tuple[str, str], ...]) -> str:
+    """Headers as they go out.
 
     Raises:
-        ValueError: a header that would be more than one, or that is not Latin-1.
+        ValueError: one that would be more than one, or that is not Latin-1.
     """
-    lines = [first, *(f"{name}: {value}" for name, value in headers.items())]
-    if body is not None:
-        lines.append(f"Content-Length: {len(body)}")
-    head = "\r\n".join((*lines, "", "")).encode("latin-1")
-    if head.count(b"\n") != len(lines) + 1:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    if lines.encode("latin-1").count(b"\n") != len(headers):
         raise ValueError("a header with a line break")
-    return head + (body or b"")
+    return lines
 
 
-def _authorization(auth: tuple[str, str] | None) -> dict[str, str]:
+@lru_cache(maxsize=256)
+def _authorization(auth: tuple[str, str] | None) -> tuple[tuple[str, str], ...]:
     if auth is None:
-        return {}
-    return {"Authorization": "Basic " + b64encode(":".join(auth).encode()).decode("ascii")}
+        return ()
+    return (("Authorization", "Basic " + b64encode(":".join(auth).encode()).decode("ascii")),)
