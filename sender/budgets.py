@@ -58,7 +58,7 @@ class Budget:
     _ahead: int = field(default=0, init=False)
     _good_until: float = field(default=float("-inf"), init=False)
     #: Until a look at the caps shows otherwise: then each window is counted by itself.
-    has_plenty: bool = field(default=True, init=False)
+    _has_plenty: bool = field(default=True, init=False)
     #: Segments of the message that found no room; 0: all did.
     _short: int = field(default=0, init=False)
 
@@ -79,16 +79,23 @@ class Budget:
         """
         if not self.work.capped:
             return True
-        wanted = sum(text.segments for text in texts)
-        if wanted > self._ahead or at >= self._good_until:
+        wanted = _segments(texts)
+        if not self._covers(wanted, at):
             return False
         self._ahead -= wanted
         self._taken = wanted
         return True
 
+    def is_short_of(self, texts: Sequence[DueText], *, at: float) -> bool:
+        """Whether a window is worth counting in advance now."""
+        return self.work.capped and self._has_plenty and not self._covers(_segments(texts), at)
+
+    def _covers(self, segments: int, at: float) -> bool:
+        return segments <= self._ahead and at < self._good_until
+
     def count_ahead(self, tx: Transaction, texts: Sequence[DueText], *, at: float) -> None:
         """Count a window and some more in advance, in one statement, where there is plenty left."""
-        wanted = sum(text.segments for text in texts) + AHEAD
+        wanted = _segments(texts) + AHEAD
         caps = daily_caps.reserve(
             tx,
             tenant_id=self.work.tenant_id,
@@ -96,7 +103,7 @@ class Budget:
             segments=wanted,
             plenty=PLENTY,
         )
-        self.has_plenty = bool(caps)
+        self._has_plenty = bool(caps)
         if caps:
             self._see(caps, at)
             self._ahead += wanted
@@ -194,3 +201,7 @@ class Budget:
 
 def _days(caps: Sequence[CapToday]) -> list[tuple[str, date]]:
     return [(cap.level, cap.day) for cap in caps]
+
+
+def _segments(texts: Sequence[DueText]) -> int:
+    return sum(text.segments for text in texts)

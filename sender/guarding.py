@@ -12,6 +12,7 @@ from sender.config import LEASE
 from sender.crashing import CrashPoint, Passing
 from sender.domain.message import Guarded
 from sender.high_water import HighWater
+from sender.send_clock import send_clock
 from sender.storage import campaigns
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
 from sender.storage.messages import DueMessage, MessageTable
@@ -35,6 +36,15 @@ class Guarding:
     #: What is known of the database, which the guard must find; ``None`` where nobody looks.
     water: HighWater | None
 
+    async def count_ahead(self, texts: Sequence[DueText]) -> None:
+        """Count the next window's segments in advance, before anything of it is looked up.
+
+        Raises:
+            DatabaseError: they may have been counted or not; they are used by nobody.
+        """
+        if self.budget.is_short_of(texts, at=send_clock()):
+            await self.db.run_alone(self.budget.count_ahead, texts, at=send_clock())
+
     async def guard(self, texts: Sequence[DueText], began: float) -> Mapping[UUID, Guarded]:
         """What of a window may be sent, by message id.
 
@@ -51,7 +61,7 @@ class Guarding:
         guard = partial(self.messages.guard, owner=self.owner, lease=LEASE, seen=seen)
         self.passing(CrashPoint.BEFORE_GUARD)
         try:
-            if await self._is_counted(texts, began):
+            if self.budget.draw(texts, at=began):
                 found = await self.db.run_alone(guard, [text.row for text in texts])
             else:
                 found = await self.db.run(self.budget.guard, texts, guard, at=began)
@@ -64,16 +74,6 @@ class Guarding:
         guarded = {one.message_id: one for one in found}
         self.budget.went(sum(text.segments for text in texts if text.row.id in guarded))
         return guarded
-
-    async def _is_counted(self, texts: Sequence[DueText], began: float) -> bool:
-        """Whether the window is within what was counted of the daily caps in advance."""
-        budget = self.budget
-        if budget.draw(texts, at=began):
-            return True
-        if not budget.has_plenty:
-            return False
-        await self.db.run_alone(budget.count_ahead, texts, at=began)
-        return budget.draw(texts, at=began)
 
     async def _undo(self, rows: Sequence[DueMessage]) -> None:
         mine = {row.id: row.gen + 1 for row in rows}

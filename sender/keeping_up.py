@@ -76,4 +76,4 @@ class KeepingUp:
         before, self._bound = self._bound, self._bound.after(self._clock() - since)
         if self._bound.limit != before.limit:
             limit = self._bound.limit
-            self._permits.resize(limit, ahead=min(self._ahead, limit // 2))
+            self._permits.resize(limit, ahead=min(self._ahead, limit // 4))

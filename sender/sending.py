@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from itertools import islice
 from typing import Protocol
 from uuid import UUID
 
@@ -287,6 +288,7 @@ class _SliceRun:
         """Take the next window through all steps; what Redis said to it."""
         await self.pump.settler.room()
         self.pump.keeping_up.look()
+        await self.guarding.count_ahead(list(islice(waiting, self._window)))
         count = await self.in_flight.take(min(self._window, len(waiting)))
         began, begun = 0.0, 0
         try:

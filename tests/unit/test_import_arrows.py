@@ -132,7 +132,7 @@ ARROWS = {
     | {"sender.experience", "sender.inflight", "sender.settlement", "sender.settling"}
     | {"sender.storage", "sender.texts"},
     "sender.guarding": {"sender.budgets", "sender.config", "sender.crashing", "sender.domain"}
-    | {"sender.high_water", "sender.storage", "sender.texts"},
+    | {"sender.high_water", "sender.send_clock", "sender.storage", "sender.texts"},
     "sender.send_clock": frozenset[str](),
     "sender.batching": frozenset[str](),
     "sender.absence": {"sender.storage"},
