@@ -79,16 +79,16 @@ class InFlight:
         Returns:
             Whether it may begin; else its permit was given back.
         """
-        has_own = begins = False
+        own, process, has_own, begins = self._own.slots, self._process.slots, False, False
         try:
-            has_own = await self._own.slots.take(by=by)
-            begins = has_own and await self._process.slots.take(by=by)
+            has_own = own.take_now() or await own.take(by=by)
+            begins = has_own and (process.take_now() or await process.take(by=by))
         finally:  # who is cancelled in line takes nothing along
             if begins:
                 self._begun += 1
             else:
                 if has_own:
-                    self._own.slots.give_back()
+                    own.give_back()
                 self.give_back(1)
         return begins
 

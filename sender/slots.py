@@ -29,6 +29,13 @@ class Slots:
         self._total = total
         self._serve()
 
+    def take_now(self) -> bool:
+        """Take one if one is free that nobody waits for; whether it was got."""
+        if self._free <= 0 or self._line:
+            return False
+        self._free -= 1
+        return True
+
     async def take(self, *, by: float) -> bool:
         """Wait in line for one.
 
@@ -38,8 +45,7 @@ class Slots:
         Returns:
             Whether it was got.
         """
-        if self._free > 0 and not self._line:
-            self._free -= 1
+        if self.take_now():
             return True
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._line.append((by, turn))

@@ -36,6 +36,8 @@ class DueTexts:
 
     def __post_init__(self) -> None:
         self._template = Template.parse(self.work.body)
+        #: The body and its segments, where it is everybody's.
+        self._same: tuple[str, int] | None = None
         self._after: UUID | None = UUID(int=self.work.first_id.int - 1)
 
     async def read(self) -> list[DueText] | None:
@@ -75,11 +77,18 @@ class DueTexts:
         texts, unfit = [], []
         for row in rows:
             try:
-                body = self._template.render(row.fields)
+                body, count = self._same or self._written(row)
             except TemplateError:
                 unfit.append(row.id)
             else:
-                texts.append(DueText(row=row, body=body, segments=segments.count(body).segments))
+                texts.append(DueText(row=row, body=body, segments=count))
         if unfit:
             await self.db.run(self.messages.refuse, unfit, reason="unfit_body")
         return texts
+
+    def _written(self, row: DueMessage) -> tuple[str, int]:
+        body = self._template.render(row.fields)
+        written = body, segments.count(body).segments
+        if not self._template.fields:
+            self._same = written
+        return written
