@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 import uvloop
 
-from sender import logs
 from workers.seats import Seats
 
 if TYPE_CHECKING:
@@ -61,6 +60,9 @@ class WorkerProcess:
             DatabaseError: it cannot be reached.
         """
         self._runtime = self.build()
+
+        from sender import logs  # noqa: PLC0415  # loaded by now
+
         settings = self._runtime.settings
         logs.configure(settings.log_level)
         self._seats = Seats(settings.slices - settings.reserved_slices)
