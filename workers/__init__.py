@@ -7,7 +7,7 @@ and the consumer do without Celery.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from workers.collecting import uncollected
+from sender.collecting import uncollected
 
 if TYPE_CHECKING:
     from workers.app import app

@@ -14,10 +14,10 @@ from celery.signals import (
 )
 from kombu import Queue  # type: ignore[attr-defined]  # kombu loads its names lazily
 
+from sender.collecting import uncollected
 from sender.config import Settings
 from sender.errors import SenderError
 from workers.beat import every
-from workers.collecting import uncollected
 from workers.process import WorkerProcess
 from workers.pulse import PulseQueue
 from workers.tasks import register

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from workers.collecting import uncollected
+from sender.collecting import uncollected
 
 with uncollected():
     from sender.runtime import Runtime  # and with it nearly all that this process loads

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from workers.collecting import collect_seldom, uncollected
+from sender.collecting import collect_seldom, uncollected
 
 with uncollected():
     from sender.runtime import Runtime  # and with it nearly all that this process loads

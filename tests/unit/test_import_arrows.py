@@ -33,6 +33,7 @@ FOUNDATION = frozenset(
         "sender.budgets",
         "sender.causes",
         "sender.closing",
+        "sender.collecting",
         "sender.config",
         "sender.crashing",
         "sender.credentials",
