@@ -62,15 +62,15 @@ os.environ.pop("COLUMNS", None)
 #: be the last, with nothing beside it; the short ones at the end even things out.
 _LONGEST = (
     "faults/test_worker_life.py",
+    "faults/test_troubles.py",
     "acceptance/test_demo.py",
     "faults/test_storm.py",
-    "faults/test_frozen_workers.py",
     "acceptance/test_negative_controls.py",
-    "faults/test_troubles.py",
+    "faults/test_frozen_workers.py",
     "faults/test_restore.py",
+    "faults/test_crash_points.py",
     "faults/test_machine_lost.py",
     "acceptance/test_small_campaigns.py",
-    "faults/test_crash_points.py",
     "acceptance/test_benchmarks.py",
 )
 _TURNS = {Path(__file__).parent / name: turn for turn, name in enumerate(_LONGEST)}
