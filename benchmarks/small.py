@@ -91,8 +91,6 @@ def _many(bench: Bench, system: System, tenants: int, campaigns: int) -> dict[st
     enqueued = time.process_time() - enqueued
     wait_until(partial(_all_done, bench, campaigns), _WITHIN, "the campaigns")
     used = Usage.now(kinds).since(before)
-    for client in clients:
-        client.close()
     with psycopg.connect(bench.postgres_url) as db:
         rows = db.execute(_BEGUN).fetchall()
     return {
@@ -135,7 +133,7 @@ def _tenant(system: System, n: int) -> sender.Client:
     name = f"tenant {n}"
     tenancy.add(name, account_sid=f"AC{n:032x}")
     tenancy.name_variables(name, {"auth_token": _VARIABLE})
-    client = sender.connect(system.stack.plan.settings, tenant=name)
+    client = system.client.for_tenant(name)
     client.set_pace(_number(n), PACE)
     return client
 

@@ -265,8 +265,19 @@ class Client:
         """The tenant's numbers that failures speak against, and that campaigns skip for a while."""
         return self._runtime.numbers
 
+    def for_tenant(self, tenant: str) -> "Client":
+        """The same for another tenant, over this client's connections, which it needs no more of.
+
+        For a service that works for many: each `connect` opens a pool of its own, and a database
+        has few hundred connections.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        return Client(self._runtime.of_tenant(tenant))
+
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, of all clients that share them."""
         self._runtime.db.close()
 
 

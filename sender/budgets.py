@@ -32,10 +32,10 @@ _MAY_HAVE_GONE = (Accepted, Ambiguous)
 #: How long a sender rests whose run met the cap, and whose next run will find room: what the run
 #: gave back, or what a person raised meanwhile.
 LOOK_AGAIN = timedelta(seconds=1)
-#: Segments that a run counts in advance: those of four windows, and of the one that asks.
-AHEAD = 128
+#: Segments that a run counts in advance: those of eight windows, and of the one that asks.
+AHEAD = 512
 #: What must be left of the day for that: towards its end runs would keep it from each other.
-PLENTY = 1024 * AHEAD
+PLENTY = 256 * AHEAD
 #: How long these are good for: as long as a cap that was lowered goes unnoticed.
 GOOD_FOR = timedelta(seconds=2)
 #: The reason of a message that has more segments than may go on a whole day.
@@ -170,6 +170,11 @@ class Budget:
         """Remember that of the latest window so many were guarded, and the others did not go."""
         if self.work.capped:
             self._unused += self._taken - segments
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `close` has anything to do; it does nothing, and asks nothing, otherwise."""
+        return self.is_used_up or bool(self._unused + self._ahead)
 
     def close(self, tx: Transaction) -> Rest | None:
         """Give back what did not go; how long the sender must rest for want of room, if so."""

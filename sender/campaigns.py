@@ -5,13 +5,14 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sender.audience import Audience, Duplicate, Recipient, Rejected, admit
 from sender.closing import close_out
+from sender.domain import slicing
 from sender.domain.admission import DEFAULT_PACE
 from sender.domain.campaign import (
     CANCELABLE,
@@ -42,9 +43,6 @@ from sender.storage.campaigns import (
 from sender.storage.daily_caps import DailyCap
 from sender.storage.database import Database, Transaction
 
-#: Messages in a slice: a few seconds of one worker's work, so that little is held by a lost one
-#: and Celery's cost per message is a few microseconds.
-SLICE_SIZE = 500
 #: Results are read by the page, so that an iteration holds no transaction open.
 RESULTS_PAGE = 2000
 
@@ -146,7 +144,8 @@ class Campaigns:
                 "look at the rejects, or name the column and region"
             )
         campaigns.set_counts(tx, campaign_id, **vars(counts))
-        slices.insert(tx, campaign_id, list(_spans(ids, counts.recipients)))
+        spans = [ids.span(first, last) for first, last in slicing.cut(counts.recipients)]
+        slices.insert(tx, campaign_id, spans)
         return campaign_id
 
     def _new(self, plan: Plan, sender_id: int, created_at: datetime) -> NewCampaign:
@@ -371,11 +370,6 @@ class Campaigns:
 
 def _left_out(row: Duplicate | Rejected, reason: str, first_line: int | None) -> LeftOut:
     return LeftOut(line=row.line, value=row.value, reason=reason, first_line=first_line)
-
-
-def _spans(ids: MessageIds, recipients: int) -> Iterable[Any]:
-    for first in range(1, recipients + 1, SLICE_SIZE):
-        yield ids.span(first, min(recipients, first + SLICE_SIZE - 1))
 
 
 def _require(row: CampaignRow, allowed: frozenset[CampaignState], verb: str) -> None:

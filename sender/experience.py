@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 #: Rows of an account that are guarded before there is a slot for their requests, at most. A window
 #: is looked up and guarded while as many requests are answered; more would only grow older.
-AHEAD = 32
+AHEAD = 64
 
 
 class Pauses(Protocol):
@@ -51,26 +51,26 @@ class Experience:
         """Whether the provider is asked with one message of this sender only."""
         return self._streak(sender_id).is_outage
 
-    async def learn(
-        self, outcome: Outcome, *, work: SliceWork, began: float, pauses: Pauses
-    ) -> Rest | None:
-        """Learn from an answer, and have everybody pause who must.
+    def learn(
+        self, outcome: Outcome, *, work: SliceWork, began: float
+    ) -> tuple[Rest | None, timedelta]:
+        """Learn from an answer.
 
         Args:
             outcome: what the provider said.
             work: whose message it was.
             began: when its window began, by the send clock in seconds.
-            pauses: how the fleet is told.
 
         Returns:
-            How long its sender must rest, if it must.
+            How long its sender must rest, if it must, and for how long the whole fleet must be told
+            to leave its account alone; mostly not at all.
         """
-        now = send_clock()
-        streak = self.streaks[work.sender_id] = self._streak(work.sender_id).after(outcome, at=now)
+        now, before = send_clock(), self._streak(work.sender_id)
+        streak = before.after(outcome, at=now)
+        if streak is not before:
+            self.streaks[work.sender_id] = streak
         pause = self.accounts[work.tenant_id].answered(outcome, begun=began, at=now)
-        if pause:
-            await _tell(pauses, work.tenant_id, pause)
-        return _rest(outcome, streak, now)
+        return _rest(outcome, streak, now), pause
 
     def _streak(self, sender_id: int) -> Streak:
         return self.streaks.get(sender_id, Streak())
@@ -83,7 +83,8 @@ def _rest(outcome: Outcome, streak: Streak, at: float) -> Rest | None:
     return Rest(length=length, why=RestReason.OUTAGE) if length else None
 
 
-async def _tell(pauses: Pauses, tenant_id: int, length: timedelta) -> None:
+async def tell(pauses: Pauses, tenant_id: int, length: timedelta) -> None:
+    """Have everybody leave an account alone, as far as Redis is there to be told."""
     log.warning("account_paused", tenant=tenant_id, seconds=length.total_seconds())
     try:
         await pauses.pause(tenant_id, length)

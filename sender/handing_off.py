@@ -19,7 +19,7 @@ from sender.domain.message import Guarded, OutboundText
 from sender.domain.outcome import TOO_LATE, NotBegun, Outcome
 from sender.domain.provider import HandOff
 from sender.domain.rests import Rest
-from sender.experience import Experience, Pauses
+from sender.experience import Experience, Pauses, tell
 from sender.inflight import InFlight
 from sender.settlement import Handed
 from sender.settling import Settler
@@ -55,7 +55,10 @@ class HandOffs:
     on_rest: Callable[[Rest], None]
     #: Set before the first begins.
     gateway: Gateway = field(init=False)
+    #: Those whose answers are not there yet.
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    #: All others: done when they are settled.
+    _answered: list[asyncio.Future[None]] = field(default_factory=list, init=False)
 
     def begin(self, text: DueText, licence: Guarded, began: float) -> None:
         """Start one, which gives its permit back itself.
@@ -73,6 +76,9 @@ class HandOffs:
         """Wait until what began is settled."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+        answered, self._answered = self._answered, []
+        if answered:
+            await asyncio.wait(answered)
 
     async def _hand_off(self, text: DueText, licence: Guarded, began: float) -> None:
         connect_by = began + BEGIN_WITHIN.total_seconds()
@@ -87,13 +93,13 @@ class HandOffs:
             else:
                 hand_off = HandOff(outcome=_LATE, began_at=licence.guarded_at, clock_offset=None)
             # First of all: whatever goes wrong below, what the provider said is stored.
-            settled = self.settler.submit(Handed(guarded=licence, hand_off=hand_off))
+            handed = Handed(guarded=licence, hand_off=hand_off)
+            self._answered.append(self.settler.submit(handed))
             self.budget.note(hand_off.outcome, text.segments, at=began)
             await self._learn(hand_off.outcome, began)
         finally:
             if begins:
                 self.in_flight.end()
-        await settled
 
     def _outbound(self, text: DueText, licence: Guarded) -> OutboundText:
         return OutboundText(
@@ -106,6 +112,8 @@ class HandOffs:
 
     async def _learn(self, outcome: Outcome, began: float) -> None:
         """Let those that come after know of an answer."""
-        rest = await self.experience.learn(outcome, work=self.work, began=began, pauses=self.pauses)
+        rest, pause = self.experience.learn(outcome, work=self.work, began=began)
         if rest is not None:
             self.on_rest(rest)
+        if pause:
+            await tell(self.pauses, self.work.tenant_id, pause)

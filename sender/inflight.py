@@ -40,7 +40,7 @@ class InFlight:
         self._chance = chance
         #: Seconds from a window's beginning to an answer, the latest ones counting most.
         self._mean = 0.0
-        self._allowance = Allowance.first(process.total)
+        self._allowance = Allowance.first(process.most)
         self._own = Permits(self._allowance.limit, ahead=self._ahead)
         self._begun = 0
         self._paused_until = float("-inf")

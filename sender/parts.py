@@ -4,6 +4,7 @@
 parts; there is no setting that could.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -75,6 +76,8 @@ class ApiRuntime:
     holds: Holds
     doubts: Doubts
     tracing: Tracing
+    #: The same for another tenant, over the same connections.
+    of_tenant: Callable[[str], "ApiRuntime"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,13 @@ class Permits:
     """
 
     #: A window is not begun with fewer permits than this, unless fewer are wanted or exist.
-    WORTHWHILE = 16
+    WORTHWHILE = 32
 
     def __init__(self, total: int, *, ahead: int = 0) -> None:
         """So many slots, and permits for as many rows and ``ahead`` more."""
         self.slots = Slots(total)
+        #: How many slots there were at first.
+        self.most = total
         self._rows = total + ahead
         self._free = self._rows
         self._line: deque[tuple[int, asyncio.Future[int]]] = deque()
@@ -34,6 +36,11 @@ class Permits:
     def total(self) -> int:
         """How many requests there may be at a time."""
         return self.slots.total
+
+    @property
+    def ahead(self) -> int:
+        """How many more rows may be guarded."""
+        return self._rows - self.total
 
     def resize(self, total: int, *, ahead: int = 0) -> None:
         """Change how many there are. Of what is taken nothing is taken back."""

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -62,23 +62,29 @@ class Kicker:
     passing: Passing = pass_by
 
     def kick(self) -> int:
-        """Start what is scheduled and offer what the fleet has room for; how many slices.
+        """Start what is scheduled and offer what the fleet has room for; how many slices."""
+        return self._publish(self.db.run(self._start_and_offer))
 
-        The offers are committed before they are published: a lost hint is offered again after
-        ``OFFER_EXPIRES``, a published one whose offer was rolled back would be refused anyway.
+    def offer(self) -> int:
+        """Offer what the fleet has room for, after a slice; how many slices."""
+        return self._publish(self.db.run(self.slices.offer))
+
+    def _start_and_offer(self, tx: Transaction) -> dict[int, bool]:
+        slices.start_scheduled(tx)
+        return self.slices.offer(tx)
+
+    def _publish(self, offered: Mapping[int, bool]) -> int:
+        """Publish offers that are committed.
+
+        Not before: a lost hint is offered again after ``OFFER_EXPIRES``, a published one whose
+        offer was rolled back would be refused anyway.
         """
-        offered, transactional = self.db.run(self._offer)
         if offered:
             self.passing(CrashPoint.AFTER_OFFER)
         first = self.publish_transactional or self.publish
-        for slice_id in offered:
-            (first if slice_id in transactional else self.publish)(slice_id)
+        for slice_id, is_transactional in offered.items():
+            (first if is_transactional else self.publish)(slice_id)
         return len(offered)
-
-    def _offer(self, tx: Transaction) -> tuple[list[int], set[int]]:
-        slices.start_scheduled(tx)
-        offered = self.slices.offer(tx)
-        return offered, self.slices.transactional(tx, offered)
 
 
 @dataclass(kw_only=True)

@@ -93,15 +93,15 @@ class Runtime:
     settings: Settings
     parts: Parts = field(default_factory=Parts)
 
-    def api(self, tenant: str = DEFAULT_NAME) -> ApiRuntime:
-        """For code that creates and watches a tenant's campaigns.
+    def api(self, tenant: str = DEFAULT_NAME, db: Database | None = None) -> ApiRuntime:
+        """For code that creates and watches a tenant's campaigns, over ``db`` where it is given.
 
         Opens nothing before it is used, unless it has to ask who the tenant is.
 
         Raises:
             NotFound: there is no such tenant.
         """
-        db = Database.connect(self.settings.database_url)
+        db = db or Database.connect(self.settings.database_url)
         tenant_id = DEFAULT_TENANT if tenant == DEFAULT_NAME else _id_of(db, tenant)
         scrubs = self.settings.scrub == "on"
         campaigns = Campaigns(db=db, tenant_id=tenant_id, admit=self.parts.admit, scrubs=scrubs)
@@ -113,6 +113,7 @@ class Runtime:
             holds=Holds(db=db, tenant_id=tenant_id),
             doubts=Doubts(db=db, tenant_id=tenant_id, horizon=self.settings.doubt_horizon),
             tracing=Tracing(db=db, tenant_id=tenant_id),
+            of_tenant=partial(self.api, db=db),
         )
 
     def platform(self) -> SuppressionList:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
+from functools import cached_property
 from typing import Protocol
 from uuid import UUID
 
@@ -32,12 +32,14 @@ from sender.domain.message import Guarded
 from sender.domain.rests import Rest, RestReason
 from sender.errors import ConfigurationError, PacingUnavailable
 from sender.experience import Experience
+from sender.guarding import Guarding
 from sender.handing_off import Gateway, HandOffs
 from sender.high_water import HighWater
+from sender.keeping_up import KeepingUp
 from sender.permits import Permits
 from sender.send_clock import send_clock
 from sender.settling import Settler
-from sender.storage import campaigns, consent, senders
+from sender.storage import consent, senders
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
 from sender.storage.messages import DueMessage, MessageTable
 from sender.storage.slices import SliceTable, SliceWork
@@ -48,7 +50,7 @@ log = structlog.get_logger(__name__)
 
 #: Rows guarded and POSTed together. Larger windows are no faster and lengthen the time between
 #: the lookup and the request.
-WINDOW = 32
+WINDOW = 64
 #: How long a slice or a sender rests that was stopped: a hold, a pause, Redis away.
 REST = timedelta(seconds=1)
 #: How long a slice rests whose run raised what nobody foresaw: that is not put right in a second.
@@ -125,6 +127,11 @@ class Pump:
     #: The slices this process works on now.
     busy: set[int] = field(default_factory=set)
 
+    @cached_property
+    def keeping_up(self) -> KeepingUp:
+        """Has the permits follow the event loop."""
+        return KeepingUp(self.permits)
+
     async def may_exceed(self, slice_id: int) -> bool:
         """Whether this process, having its share of bulk slices, may work on this one beside."""
         return await self.db.run(self.slices.may_exceed, slice_id)
@@ -150,7 +157,7 @@ class Pump:
             self.busy.remove(slice_id)
 
     async def _work(self, slice_id: int) -> bool:
-        work = await self.db.run(self.slices.lease, slice_id, owner=self.owner, lease=LEASE)
+        work = await self.db.run_alone(self.slices.lease, slice_id, owner=self.owner, lease=LEASE)
         if work is None:
             return False
         self.passing(CrashPoint.AFTER_LEASE)
@@ -165,15 +172,21 @@ class Pump:
         """Give the slice back, as soon as Postgres is there; its lease ends it otherwise."""
         self.passing(CrashPoint.BEFORE_CLOSE)
         if await through_absence(
-            lambda: self.db.run(self._give_back, work, rests, budget),
+            lambda: self._closed(work, rests, budget),
             patience=CLOSE_PATIENCE,
             stopping=self.stopping,
             what=f"closing slice {work.slice_id}",
         ):
             self.passing(CrashPoint.AFTER_CLOSE)
 
+    async def _closed(self, work: SliceWork, rests: _Rests, budget: Budget) -> None:
+        is_one_statement = rests.sender is None and not budget.is_open
+        run = self.db.run_alone if is_one_statement else self.db.run
+        await run(self._give_back, work, rests, budget)
+
     def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests, budget: Budget) -> None:
-        self.slices.close(tx, work.slice_id, owner=self.owner, rest=rests.slice)
+        owner, span = self.owner, work.span
+        self.slices.close(tx, work.slice_id, span=span, owner=owner, rest=rests.slice)
         for rest in (rests.sender, budget.close(tx)):
             if rest is not None:
                 senders.rest(tx, work.sender_id, rest.length, why=rest.why)
@@ -195,6 +208,15 @@ class _SliceRun:
         pump, work = self.pump, self.work
         self.pace = pace_of(work)
         self.in_flight = pump.experience.account(work.tenant_id, pump.permits)
+        self.guarding = Guarding(
+            db=pump.db,
+            messages=pump.messages,
+            work=work,
+            budget=self.budget,
+            owner=pump.owner,
+            passing=pump.passing,
+            water=pump.water,
+        )
         self.hands = HandOffs(
             work=work,
             in_flight=self.in_flight,
@@ -264,6 +286,7 @@ class _SliceRun:
     async def _send_window(self, waiting: deque[DueText]) -> Admission:
         """Take the next window through all steps; what Redis said to it."""
         await self.pump.settler.room()
+        self.pump.keeping_up.look()
         count = await self.in_flight.take(min(self._window, len(waiting)))
         began, begun = 0.0, 0
         try:
@@ -271,7 +294,9 @@ class _SliceRun:
             window = [] if self.stopped else [waiting.popleft() for _ in range(count)]
             admitted, answer = await self._admit(window, waiting)
             began = send_clock()
-            guarded = await self._guard(admitted, began)
+            guarded = await self.guarding.guard(admitted, began)
+            if self.budget.is_used_up:
+                self._stop()
             begun = self._begin(admitted, guarded, began)
         finally:
             self.in_flight.give_back(count - begun)
@@ -316,47 +341,12 @@ class _SliceRun:
         if not rows:
             return
         db, messages = self.pump.db, self.pump.messages
-        settled = await db.run(messages.suppress, [row.id for row in rows])
+        settled = await db.run_alone(messages.suppress, [row.id for row in rows])
         if unknown := [row.recipient for row in rows if row.id not in settled]:
             wrong = await db.run(consent.unsuppressed, self.work.scopes, unknown)
             await self.pump.repair.forget(self.work.scopes, wrong)
             # If the repair failed too, the next run would meet them again at once.
             self.rests = _Rests(slice=max(REST, self.rests.slice), sender=self.rests.sender)
-
-    async def _guard(self, texts: Sequence[DueText], began: float) -> Mapping[UUID, Guarded]:
-        """Commit "I am about to send"; what the guard let pass, by message id."""
-        pump = self.pump
-        seen = pump.water.seen if pump.water else None
-        if not texts or (pump.water and seen is None):  # let go at shutdown, before the first look
-            return {}
-        guard = partial(pump.messages.guard, owner=pump.owner, lease=LEASE, seen=seen)
-        pump.passing(CrashPoint.BEFORE_GUARD)
-        try:
-            if await self._is_counted(texts, began):
-                found = await pump.db.run_alone(guard, [text.row for text in texts])
-            else:
-                found = await pump.db.run(self.budget.guard, texts, guard, at=began)
-        except DatabaseError:
-            # The commit may have happened; none of these rows was sent, so they may go back.
-            await self._undo([text.row for text in texts])
-            raise
-        if found:
-            pump.passing(CrashPoint.AFTER_GUARD)
-        guarded = {one.message_id: one for one in found}
-        self.budget.went(sum(text.segments for text in texts if text.row.id in guarded))
-        if self.budget.is_used_up:
-            self._stop()
-        return guarded
-
-    async def _is_counted(self, texts: Sequence[DueText], began: float) -> bool:
-        """Whether the window is within what was counted of the daily caps in advance."""
-        budget = self.budget
-        if budget.draw(texts, at=began):
-            return True
-        if not budget.has_plenty:
-            return False
-        await self.pump.db.run_alone(budget.count_ahead, texts, at=began)
-        return budget.draw(texts, at=began)
 
     def _begin(
         self, window: Sequence[DueText], guarded: Mapping[UUID, Guarded], began: float
@@ -367,26 +357,12 @@ class _SliceRun:
                 self.hands.begin(text, licence, began)
         return len(guarded)
 
-    async def _undo(self, rows: Sequence[DueMessage]) -> None:
-        pump, mine = self.pump, {row.id: row.gen + 1 for row in rows}
-        try:
-            await pump.db.run(pump.messages.put_back, mine, owner=pump.owner, reason="guard_broke")
-        except DatabaseError as exc:  # the sweeper will call them in_doubt: slower, still safe
-            log.warning("put_back_failed", rows=len(mine), error=told(exc))
-
     async def _settle_refused(self, refused: Sequence[DueText]) -> None:
         """Give suppressed rows their reason; stop if the campaign as a whole may not send."""
-        ids = [text.row.id for text in refused]
-        suppressed, may_send = await self.pump.db.run(self._explain, ids)
-        log.info("guard_refused", rows=len(ids), suppressed=len(suppressed))
-        if len(suppressed) < len(ids) and not may_send:
+        if not await self.guarding.explain(refused):
             self._stop(slice_=REST)
+        unused = sum(text.segments for text in refused)
         try:
-            unused = sum(text.segments for text in refused)
             await self.pump.lookup.give_back(self.pace, segments=unused)
         except PacingUnavailable:
             log.debug("tokens_not_returned", segments=unused)
-
-    def _explain(self, tx: Transaction, ids: Sequence[UUID]) -> tuple[set[UUID], bool]:
-        suppressed = self.pump.messages.suppress(tx, ids)
-        return suppressed, campaigns.may_send(tx, self.work.campaign_id)

@@ -13,7 +13,7 @@ from sender.storage.slices import SliceWork
 from sender.turns import SHARE_AFTER
 
 #: Rows read ahead at a time, at most; a slow sender's run reads what it may send in a short turn.
-READ_AHEAD = 256
+READ_AHEAD = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,26 +36,28 @@ class DueTexts:
 
     def __post_init__(self) -> None:
         self._template = Template.parse(self.work.body)
-        self._after = UUID(int=self.work.first_id.int - 1)
+        self._after: UUID | None = UUID(int=self.work.first_id.int - 1)
 
     async def read(self) -> list[DueText] | None:
         """The next texts; ``None`` at the slice's end.
 
         The list may be empty and not the end: rows that need not be asked about have failed.
         """
-        rows = await self._rows()
-        if not rows:
+        if self._after is None:
             return None
-        self._after = rows[-1].id
-        return await self._rendered(await self._worth_it(rows))
+        limit = self._ahead
+        rows = await self._rows(self._after, limit)
+        # Fewer than there could be: these were the last.
+        self._after = rows[-1].id if len(rows) == limit else None
+        return await self._rendered(await self._worth_it(rows)) if rows else None
 
-    async def _rows(self) -> list[DueMessage]:
+    async def _rows(self, after: UUID, limit: int) -> list[DueMessage]:
         return await self.db.run_alone(
             self.messages.due,
             campaign_id=self.work.campaign_id,
-            after=self._after,
+            after=after,
             last=self.work.last_id,
-            limit=self._ahead,
+            limit=limit,
         )
 
     @property

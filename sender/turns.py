@@ -116,7 +116,7 @@ class Turn:
         now = time.monotonic()
         if now - self._asked >= ASK_EVERY.total_seconds():
             work, self._asked = self.work, now
-            self._waiting = await self.db.run(
+            self._waiting = await self.db.run_alone(
                 self.slices.others_wait, campaign_id=work.campaign_id, sender_id=work.sender_id
             )
         return self._waiting

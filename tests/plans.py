@@ -74,7 +74,9 @@ class Recorder:
         if not is_planned or self._seen[statement] >= OFTEN:
             return
         self._seen[statement] += 1
-        is_alone = conn.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        connected = conn.connection.driver_connection
+        assert connected is not None
+        is_alone = connected.autocommit
         # Set back by hand: asynchronous connections have no such thing.
         driver = conn.connection.cursor()
         driver.execute("BEGIN" if is_alone else "SAVEPOINT plan")

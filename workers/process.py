@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+#: Publishes the hint of a slice.
+Hints = Callable[[int], None]
+
 #: Objects that are made and not freed between two collections of each generation. A message makes
 #: some hundred, and frees them without the collector's help: looking for cycles among them every
 #: 700 took a sixth of a worker's time. What runs and connections leave waiting is a few megabytes.
@@ -135,14 +138,20 @@ class WorkerProcess:
                 with _told_briefly("chase"):
                     self._run(self._use_cases.chaser.chase())
 
-    def kick(
-        self, publish: Callable[[int], None], publish_transactional: Callable[[int], None]
-    ) -> None:
+    def kick(self, publish: Hints, publish_transactional: Hints) -> None:
+        """Start what is scheduled, and offer slices, as `offer` does."""
+        with _told_briefly("kick"):
+            self._kicker_over(publish, publish_transactional).kick()
+
+    def offer(self, publish: Hints, publish_transactional: Hints) -> None:
         """Offer slices through the one or the other, which are the same at every call."""
+        with _told_briefly("offer"):
+            self._kicker_over(publish, publish_transactional).offer()
+
+    def _kicker_over(self, publish: Hints, publish_transactional: Hints) -> Kicker:
         if self._kicker is None:
             self._kicker = self._built.kicker(publish, publish_transactional)
-        with _told_briefly("kick"):
-            self._kicker.kick()
+        return self._kicker
 
     def sweep(self) -> None:
         """Sweep what was abandoned."""

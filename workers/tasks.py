@@ -27,19 +27,19 @@ def register(app: Celery, process: WorkerProcess) -> None:
     def send_slice(slice_id: int) -> None:
         """Work on one slice of a bulk campaign, then offer what comes next."""
         if process.work(slice_id):
-            kick.run()
+            process.offer(publish, publish_transactional)
 
     @app.task(name="workers.send_transactional", shared=False)  # type: ignore[untyped-decorator]
     def send_transactional(slice_id: int) -> None:
         """Work on one slice of a transactional campaign, then offer what comes next."""
         if process.work_transactional(slice_id):
-            kick.run()
+            process.offer(publish, publish_transactional)
 
     publish, publish_transactional = Publisher(send_slice), Publisher(send_transactional)
 
     @app.task(name="workers.kick", shared=False)  # type: ignore[untyped-decorator]
     def kick() -> None:
-        """Offer slices: those that are due, and those the broker lost."""
+        """Start what is scheduled, and offer slices: what is due, and what the broker lost."""
         process.kick(publish, publish_transactional)
 
     @app.task(name="workers.sweep", shared=False)  # type: ignore[untyped-decorator]

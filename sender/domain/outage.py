@@ -49,7 +49,7 @@ class Streak:
         if isinstance(outcome, Throttled) or (isinstance(outcome, NotBegun) and outcome.is_ours):
             return self
         if not isinstance(outcome, NotBegun | Ambiguous):
-            return type(self)()
+            return type(self)() if self.failures else self
         failures = self.failures + 1
         if failures < LONG_ENOUGH or at < self.until:
             return type(self)(failures=failures, rests=self.rests, until=self.until)

@@ -61,6 +61,12 @@ _ATTENTIVE = {
 }
 
 
+_TAKE_TURN = text("""
+    SELECT pg_try_advisory_xact_lock(:key)
+    FROM set_config('idle_in_transaction_session_timeout', :idle, true)
+""")
+
+
 @dataclass(frozen=True)
 class Database:
     """Transactions for synchronous callers: the Python API, the consumer, the beat tasks."""
@@ -77,6 +83,7 @@ class Database:
                 max_overflow=pool_size,
                 pool_timeout=POOL_SECONDS,
                 pool_pre_ping=True,
+                pool_use_lifo=True,  # a connection plans a statement anew until it ran ten times
                 connect_args=_NOTICING,
                 hide_parameters=True,
                 isolation_level="READ COMMITTED",
@@ -133,9 +140,12 @@ class AsyncDatabase:
                 max_overflow=0,
                 pool_timeout=POOL_SECONDS,
                 pool_pre_ping=False,  # one more round trip per window; a dead one is retried
+                pool_use_lifo=True,  # few warm ones: each has plans and caches of its own
                 connect_args=_ATTENTIVE,
                 hide_parameters=True,
-                isolation_level="READ COMMITTED",
+                # Most work here is one statement; transactions are begun where they are asked for.
+                isolation_level="AUTOCOMMIT",
+                skip_autocommit_rollback=True,
             )
         )
 
@@ -148,7 +158,8 @@ class AsyncDatabase:
         connection can break at COMMIT): the caller must not assume either.
         """
         # In one greenlet; `AsyncEngine.begin` takes four, and they cost more than the statements.
-        return await greenlet_spawn(partial(self._inside.run, work, *args, **kwargs))
+        begin = self._transactions.begin
+        return await greenlet_spawn(partial(_past_deadlocks, begin, work, *args, **kwargs))
 
     async def run_alone(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
@@ -158,12 +169,13 @@ class AsyncDatabase:
         One round trip instead of three (BEGIN, the statement, COMMIT). When this raises, the
         statement may have been committed, as above.
         """
-        return await greenlet_spawn(partial(self._inside.run_alone, work, *args, **kwargs))
+        connect = self.engine.sync_engine.connect
+        return await greenlet_spawn(partial(_past_deadlocks, connect, work, *args, **kwargs))
 
     @cached_property
-    def _inside(self) -> Database:
-        """The same, to be called in a greenlet only."""
-        return Database(self.engine.sync_engine)
+    def _transactions(self) -> Engine:
+        """To be used in a greenlet only."""
+        return self.engine.sync_engine.execution_options(isolation_level="READ COMMITTED")
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Session"]:
@@ -212,14 +224,14 @@ def _past_deadlocks(
     raise AssertionError("unreachable")
 
 
-def idle_at_most(tx: Transaction, limit: timedelta) -> None:
-    """Have Postgres end the session if its transaction stands still for longer than this.
+def take_turn(tx: Transaction, key: int, *, lasting: timedelta) -> bool:
+    """Whether the caller has the turn of this key: one at a time, for as long as ``tx`` is open.
 
-    For what others wait for: a frozen process answers keep-alives, and keeps its locks.
+    Postgres ends the session if nothing was done on it for ``lasting``: a frozen process answers
+    keep-alives, and would keep everybody from what it has the turn for.
     """
-    milliseconds = str(int(limit.total_seconds() * 1000))
-    setting = "SELECT set_config('idle_in_transaction_session_timeout', :limit, true)"
-    tx.execute(text(setting), {"limit": milliseconds})
+    values = {"key": key, "idle": str(int(lasting.total_seconds() * 1000))}  # milliseconds
+    return bool(tx.execute(_TAKE_TURN, values).scalar_one())
 
 
 def is_passing(exc: DatabaseError) -> bool:

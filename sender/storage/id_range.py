@@ -48,7 +48,7 @@ def of(ids: Collection[UUID]) -> dict[str, str | None]:
     The ids are one text, which Postgres reads as an array: the driver takes longer to write down an
     array of values than everything else that it does for a window.
     """
-    digits = [f"{one.int:032x}" for one in ids]
+    digits = [one.hex for one in ids]
     return {
         "ids": array(digits),
         "lowest": min(digits, default=None),

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from sender.domain import slicing
 from sender.storage.database import Transaction
 
 
@@ -23,7 +24,7 @@ class Missed:
 
 
 #: Slices and rows looked at in one transaction: 10,000 messages at most, and a thousand entries.
-SLICES_AT_A_TIME = 20
+SLICES_AT_A_TIME = 10_000 // slicing.LARGEST
 ROWS_AT_A_TIME = 1000
 
 #: Skips what somebody works on just now: it is not done, and looked at next time.

@@ -135,12 +135,13 @@ OFFER = f"""
         WHERE p.place <= p.places
     ),
     first AS MATERIALIZED (
-        SELECT id, campaign_id, tenant_id FROM turns WHERE transactional
+        SELECT id, campaign_id, tenant_id, transactional FROM turns WHERE transactional
         ORDER BY (transactional_in_play + turn) / tenant_weight, tenant_waited DESC, random()
         LIMIT greatest(0, (SELECT room.for_first FROM room))
     ),
     others AS (
-        SELECT id, campaign_id, tenant_id FROM turns WHERE id NOT IN (SELECT id FROM first)
+        SELECT id, campaign_id, tenant_id, transactional FROM turns
+        WHERE id NOT IN (SELECT id FROM first)
         ORDER BY (in_play + turn) / tenant_weight, tenant_waited DESC, random()
         LIMIT greatest(0, (
             SELECT room.total - room.reserved - room.bulk - greatest(
@@ -148,22 +149,24 @@ OFFER = f"""
             FROM room))
     ),
     offered AS MATERIALIZED (SELECT * FROM first UNION ALL SELECT * FROM others),
+    -- By arrays, or Postgres would read all campaigns and slices for the few that are offered.
     -- Whoever is locked (a campaign that is being paused) is not waited for.
     campaigns AS (
-        UPDATE campaign SET served_at = now() WHERE id IN (
-            SELECT id FROM campaign WHERE id IN (SELECT campaign_id FROM offered)
-            FOR NO KEY UPDATE SKIP LOCKED)
+        UPDATE campaign SET served_at = now() WHERE id = ANY (ARRAY(
+            SELECT id FROM campaign WHERE id = ANY (ARRAY(SELECT campaign_id FROM offered))
+            FOR NO KEY UPDATE SKIP LOCKED))
     ),
     tenants AS (
-        UPDATE tenant SET served_at = now() WHERE id IN (
-            SELECT id FROM tenant WHERE id IN (SELECT tenant_id FROM offered)
-            FOR NO KEY UPDATE SKIP LOCKED)
+        UPDATE tenant SET served_at = now() WHERE id = ANY (ARRAY(
+            SELECT id FROM tenant WHERE id = ANY (ARRAY(SELECT tenant_id FROM offered))
+            FOR NO KEY UPDATE SKIP LOCKED))
     )
     -- Looked at again under its lock: a late hint may have been followed meanwhile.
     UPDATE slice s SET offered_at = now(), owner = NULL, leased_until = NULL
-    FROM offered WHERE s.id = offered.id AND s.done_at IS NULL
+    FROM offered WHERE s.id = ANY (ARRAY(SELECT id FROM offered)) AND s.id = offered.id
+      AND s.done_at IS NULL
       AND (s.due_at IS NULL OR s.due_at <= now()) AND (s.owner IS NULL OR NOT {_LEASED})
-    RETURNING s.id
+    RETURNING s.id, offered.transactional
 """  # noqa: S608  # built from constants only
 
 

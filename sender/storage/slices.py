@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from sender.storage import offers
-from sender.storage.database import Transaction, idle_at_most
+from sender.storage.database import Transaction, take_turn
 from sender.storage.id_range import WITHIN
 from sender.storage.workers import OWNER_LIVES
 
@@ -39,6 +39,11 @@ class SliceWork:
     validity: timedelta
     first_id: UUID
     last_id: UUID
+
+    @property
+    def span(self) -> tuple[UUID, UUID]:
+        """The lowest and highest id in it."""
+        return self.first_id, self.last_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +89,6 @@ _LEASE = text(f"""
                WHERE ss.sender_id = c.sender_id) AS sender_scopes
 """)  # noqa: S608  # built from constants only
 
-_SPAN = text("SELECT first_id AS lowest, last_id AS highest FROM slice WHERE id = :slice_id")
 _CLOSE = text(f"""
     WITH rest AS (
         SELECT count(*) FILTER (WHERE m.state IN ('pending', 'sending')) AS open,
@@ -101,11 +105,6 @@ _CLOSE = text(f"""
     RETURNING s.done_at IS NOT NULL AS done
 """)  # noqa: S608  # built from a constant
 
-_TRANSACTIONAL = text("""
-    SELECT s.id FROM slice s JOIN campaign c ON c.id = s.campaign_id
-    WHERE s.id = ANY (CAST(:ids AS bigint[])) AND c.transactional
-""")
-
 _BULK_HAS_ROOM = text(offers.BULK_HAS_ROOM)
 _TAKE_BACK = text("UPDATE slice SET offered_at = NULL WHERE id = :slice_id AND owner IS NULL")
 
@@ -113,26 +112,18 @@ _TAKE_BACK = text("UPDATE slice SET offered_at = NULL WHERE id = :slice_id AND o
 class SliceTable:
     """The statements on ``slice``."""
 
-    def offer(self, tx: Transaction) -> list[int]:
+    def offer(self, tx: Transaction) -> dict[int, bool]:
         """Mark as offered what the fleet has room for, fairly among campaigns.
 
         Of each sender no more than its pace needs; of one that rests or is held, nothing. One
         caller at a time; a second one gets nothing, and need not.
 
         Returns:
-            The ids of the slices to publish as hints.
+            The slices to publish as hints: by its id, whether each is transactional.
         """
-        lock = text("SELECT pg_try_advisory_xact_lock(:key)")
-        idle_at_most(tx, LONGEST_KICK)  # or a frozen one would keep everybody from kicking
-        if not tx.execute(lock, {"key": _KICK_LOCK}).scalar_one():
-            return []
-        return [row.id for row in tx.execute(_OFFER, offers.FLEET)]
-
-    def transactional(self, tx: Transaction, ids: list[int]) -> set[int]:
-        """Which of these slices are of transactional campaigns."""
-        if not ids:
-            return set()
-        return {row.id for row in tx.execute(_TRANSACTIONAL, {"ids": ids})}
+        if not take_turn(tx, _KICK_LOCK, lasting=LONGEST_KICK):
+            return {}
+        return {row.id: row.transactional for row in tx.execute(_OFFER, offers.FLEET)}
 
     def may_exceed(self, tx: Transaction, slice_id: int) -> bool:
         """Whether a process with its share of bulk slices may take this one beside them.
@@ -161,19 +152,34 @@ class SliceTable:
         scopes = [(0, 0), (row["tenant_id"], 0), *((row["tenant_id"], s) for s in own_scopes)]
         return SliceWork(**facts, scopes=tuple(scopes))
 
-    def close(self, tx: Transaction, slice_id: int, *, owner: int, rest: timedelta) -> bool:
+    def close(
+        self,
+        tx: Transaction,
+        slice_id: int,
+        *,
+        span: tuple[UUID, UUID],
+        owner: int,
+        rest: timedelta,
+    ) -> bool:
         """Give a slice back: done when nothing in it is open, else due again after ``rest``.
+
+        Args:
+            tx: a transaction, which this is one statement of.
+            slice_id: which.
+            span: its own; see `SliceWork.span`.
+            owner: who leased it; another's lease stays.
+            rest: at least so long.
 
         Returns:
             Whether it is done.
         """
-        span = tx.execute(_SPAN, {"slice_id": slice_id}).mappings().one()
         values = {
             "slice_id": slice_id,
+            "lowest": span[0],
+            "highest": span[1],
             "owner": owner,
             "rest": rest,
             "under_way": UNDER_WAY,
-            **span,
         }
         return bool(tx.execute(_CLOSE, values).scalar_one_or_none())
 

@@ -9,11 +9,13 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from sender.storage.database import Transaction, idle_at_most
+from sender.domain import slicing
+from sender.storage import database
+from sender.storage.database import Transaction
 from sender.storage.workers import OWNER_LIVES
 
 #: Slices worked on in one transaction: 10,000 rows at most, a fraction of a second.
-SLICES_AT_A_TIME = 20
+SLICES_AT_A_TIME = 10_000 // slicing.LARGEST
 
 _SWEEP_LOCK = 0x73776570  # "swep" in ASCII
 
@@ -111,9 +113,7 @@ def take_turn(tx: Transaction, *, lasting: timedelta = TURN) -> bool:
 
     Postgres ends the session when nothing was done on it for ``lasting``.
     """
-    idle_at_most(tx, lasting)
-    lock = text("SELECT pg_try_advisory_xact_lock(:key)")
-    return bool(tx.execute(lock, {"key": _SWEEP_LOCK}).scalar_one())
+    return database.take_turn(tx, _SWEEP_LOCK, lasting=lasting)
 
 
 def started(tx: Transaction) -> list[int]:

@@ -20,7 +20,7 @@ from sender.suppression.scripts import Argument, run_async
 
 #: Recipients a window may have. Larger batches are no faster and lengthen the time between the
 #: answer and the request (99th percentile 34 to 103 ms at 400, 7 to 15 ms at 32).
-LARGEST_WINDOW: Final = 32
+LARGEST_WINDOW: Final = 64
 
 #: How long a check may take in all. It is well under a millisecond; a server that needs a second
 #: is as good as absent.

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import column, select, table
 
 from sender.audience import Audience, from_iterable, read_csv
-from sender.campaigns import RESULTS_PAGE, SLICE_SIZE, Campaigns, Plan
+from sender.campaigns import RESULTS_PAGE, Campaigns, Plan
 from sender.domain.campaign import CampaignState
+from sender.domain.slicing import SMALLEST
 from sender.domain.template import TemplateError
 from sender.errors import (
     ConfigurationError,
@@ -95,7 +96,7 @@ class TestCreate:
 
     def test_many(self, bench: Bench, campaigns: Campaigns) -> None:
         """Every recipient gets one message, in audience order, in one slice or another."""
-        people = crowd(SLICE_SIZE * 3)
+        people = crowd(SMALLEST * 3)
         created = campaigns.create(_plan([f"+{who}" for who in people]))
         assert [result.recipient for result in campaigns.results(created)] == people
         assert bench.value("SELECT count(*) FROM slice") == 3

@@ -89,6 +89,16 @@ def _by_sender(rig: Rig) -> Counter[str]:
     return Counter(text.sender for text in rig.gateway.sent)
 
 
+async def test_one_statement_at_a_time(rig: Rig) -> None:
+    """Without a cap or a rest a run leases, sends and closes with statements that stand alone."""
+    campaign = rig.bench.campaign(*crowd(40))
+    fleet, transactions = _counted(rig)
+    await fleet.rig.work()
+    assert set(rig.bench.states(campaign).values()) == {"sent"}
+    assert fleet.slices.runs == 1
+    assert transactions["all"] == 0
+
+
 class TestSlowSenders:
     """A sender of a message a second is cheap, and gets its pace."""
 

@@ -3,12 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
-from sender.campaigns import SLICE_SIZE, Campaigns
+from sender.campaigns import Campaigns
 from sender.config import LEASE
+from sender.domain.slicing import SMALLEST
 from sender.recovery import Kicker, Sweeper
 from sender.storage import holds, senders, slices, sweeping, workers
 from sender.storage.holds import Hold, Level
@@ -32,7 +34,7 @@ TABLE = SliceTable()
 
 
 def _offer(bench: Bench) -> list[int]:
-    return bench.db.run(TABLE.offer)
+    return list(bench.db.run(TABLE.offer))
 
 
 def _lease(bench: Bench, slice_id: int, owner: int) -> SliceWork | None:
@@ -40,7 +42,13 @@ def _lease(bench: Bench, slice_id: int, owner: int) -> SliceWork | None:
 
 
 def _close(bench: Bench, slice_id: int, owner: int, rest: timedelta = timedelta()) -> bool:
-    return bench.db.run(TABLE.close, slice_id, owner=owner, rest=rest)
+    span = _span(bench, slice_id)
+    return bench.db.run(TABLE.close, slice_id, span=span, owner=owner, rest=rest)
+
+
+def _span(bench: Bench, slice_id: int) -> tuple[UUID, UUID]:
+    (row,) = bench.execute("SELECT first_id, last_id FROM slice WHERE id = :id", id=slice_id)
+    return row.first_id, row.last_id
 
 
 def _only_slice(bench: Bench) -> int:
@@ -178,7 +186,8 @@ class TestOffer:
             assert _lease(bench, slice_id, worker)
             bench.execute("UPDATE slice SET leased_until = now()")
             with bench.db.transaction() as tx:
-                TABLE.close(tx, slice_id, owner=worker, rest=timedelta(minutes=1))
+                span, rest = _span(bench, slice_id), timedelta(minutes=1)
+                TABLE.close(tx, slice_id, span=span, owner=worker, rest=rest)
                 offered = kickers.submit(_offer, bench)
                 eventually(bench.waiting_for_locks)
             assert offered.result() == []
@@ -442,13 +451,13 @@ class TestOthersWait:
 
 def test_a_campaign_is_cut_into_slices(bench: Bench) -> None:
     """Slices cover every message once, in order."""
-    count = 2 * SLICE_SIZE + 1
+    count = 2 * SMALLEST + 1
     bench.campaign(*crowd(count))
     sizes = bench.execute(
         "SELECT count(m.id) AS size FROM slice s JOIN message m "
         "ON m.id BETWEEN s.first_id AND s.last_id GROUP BY s.id ORDER BY s.id"
     )
-    assert [row.size for row in sizes] == [SLICE_SIZE, SLICE_SIZE, 1]
+    assert [row.size for row in sizes] == [SMALLEST, SMALLEST, 1]
 
 
 class TestKicker:
@@ -476,6 +485,19 @@ class TestKicker:
             bench.execute("UPDATE slice SET offered_at = now() - interval '16 seconds'")
             assert Kicker(db=bench.db, slices=TABLE, publish=lambda _: None).kick() == 1
 
+    def test_what_follows_a_slice_is_cheap(self, bench: Bench) -> None:
+        """After each slice a turn is taken and slices are offered, and nothing else is asked."""
+        bench.campaign(ANNA)
+        asked: list[str] = []
+
+        def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            asked.append(statement)
+
+        with bench.live_worker():
+            event.listen(bench.db.engine, "before_cursor_execute", note)
+            assert Kicker(db=bench.db, slices=TABLE, publish=lambda _: None).offer() == 1
+        assert len(asked) == 2
+
     def test_what_is_scheduled_starts_in_time(self, bench: Bench) -> None:
         """A scheduled campaign starts when its time has come, with its deadline."""
         campaign = bench.campaign(ANNA, run=False, time_limit=timedelta(hours=2))
@@ -485,6 +507,8 @@ class TestKicker:
         kicker.kick()
         assert campaigns.progress(campaign).state == "SCHEDULED"
         bench.execute("UPDATE campaign SET start_at = now() - interval '1 second'")
+        kicker.offer()  # after each slice; the beat's kick, once a second, is soon enough
+        assert campaigns.progress(campaign).state == "SCHEDULED"
         kicker.kick()
         assert campaigns.progress(campaign).state == "RUNNING"
         assert bench.value("SELECT deadline_at - started_at FROM campaign") == timedelta(hours=2)

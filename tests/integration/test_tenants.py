@@ -178,9 +178,13 @@ class TestApi:
         """The default tenant's client."""
         return sender.connect(settings)
 
-    @pytest.fixture
-    def theirs(self, settings: Settings, their_id: int) -> sender.Client:
+    @pytest.fixture(params=["its own connections", "shared connections"])
+    def theirs(
+        self, settings: Settings, mine: sender.Client, request: pytest.FixtureRequest
+    ) -> sender.Client:
         """The other's."""
+        if request.param == "shared connections":
+            return mine.for_tenant(THEIRS)
         return sender.connect(settings, tenant=THEIRS)
 
     @pytest.fixture(autouse=True)
@@ -235,6 +239,25 @@ class TestApi:
         """A name that nobody has is refused, with the way to see those there are."""
         with pytest.raises(NotFound, match="tenants list"):
             sender.connect(settings, tenant="nobody")
+
+    def test_another_there_is_not(self, mine: sender.Client) -> None:
+        """The same where connections are shared; the client that was asked works on."""
+        with pytest.raises(NotFound, match="tenants list"):
+            mine.for_tenant("nobody")
+        assert mine.suppression.batches() == []
+
+    def test_many_share_few_connections(self, bench: Bench, mine: sender.Client) -> None:
+        """A service that works for many tenants holds as many connections as for one."""
+        clients = [mine.for_tenant(THEIRS) for _ in range(20)]
+        before = _sessions(bench)
+        for client in clients:
+            client.suppression.batches()
+        assert _sessions(bench) <= before + 1
+
+
+def _sessions(bench: Bench) -> int:
+    ((count,),) = bench.execute("SELECT count(*) FROM pg_stat_activity WHERE datname IS NOT NULL")
+    return int(count)
 
 
 class TestSending:

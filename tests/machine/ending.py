@@ -96,5 +96,5 @@ def _close(machine: "SendMachine", slice_id: int) -> None:
     """A run over the slice that finds nothing to send, and gives it back."""
     db, owner = machine.bench.db, machine.world.workers[0].id
     machine.bench.execute("UPDATE slice SET due_at = NULL WHERE id = :id", id=slice_id)
-    if db.run(SliceTable().lease, slice_id, owner=owner, lease=LEASE):
-        db.run(SliceTable().close, slice_id, owner=owner, rest=LEASE)
+    if work := db.run(SliceTable().lease, slice_id, owner=owner, lease=LEASE):
+        db.run(SliceTable().close, slice_id, span=work.span, owner=owner, rest=LEASE)

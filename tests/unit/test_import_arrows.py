@@ -52,12 +52,14 @@ FOUNDATION = frozenset(
         "sender.experience",
         "sender.inbound_facts",
         "sender.inflight",
+        "sender.keeping_up",
         "sender.listfile",
         "sender.log_matching",
         "sender.log_reading",
         "sender.lost_blocks",
         "sender.marking",
         "sender.other_blocks",
+        "sender.guarding",
         "sender.handing_off",
         "sender.permits",
         "sender.slots",
@@ -126,9 +128,12 @@ ARROWS = {
     "sender.domain": frozenset[str](),
     "sender.permits": {"sender.slots"},
     "sender.slots": {"sender.send_clock"},
+    "sender.keeping_up": {"sender.permits", "sender.send_clock"},
     "sender.handing_off": {"sender.budgets", "sender.config", "sender.crashing", "sender.domain"}
     | {"sender.experience", "sender.inflight", "sender.settlement", "sender.settling"}
     | {"sender.storage", "sender.texts"},
+    "sender.guarding": {"sender.budgets", "sender.config", "sender.crashing", "sender.domain"}
+    | {"sender.high_water", "sender.storage", "sender.texts"},
     "sender.send_clock": frozenset[str](),
     "sender.batching": frozenset[str](),
     "sender.absence": {"sender.storage"},

@@ -90,6 +90,7 @@ METHODS = {
         "create_campaign",
         "daily_caps",
         "doubts",
+        "for_tenant",
         "holds",
         "incident",
         "incidents",

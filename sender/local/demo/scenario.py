@@ -5,12 +5,13 @@ another. What then really happened is for the account to find out.
 """
 
 import random
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
 from typing import Any
 
-from sender.campaigns import SLICE_SIZE
+from sender.domain.slicing import cut
 from sender.local.example_numbers import mobiles
 from sender.simulator.behaviour import FaultKind
 from sender.simulator.script import FollowUp, Rule, When
@@ -209,6 +210,8 @@ class _Drawing:
 
     def __init__(self, recipients: Sequence[int], seed: int) -> None:
         self._count = len(recipients)
+        #: The position at which each slice ends and the next one begins.
+        self._edges = [0, *(last for _, last in cut(self._count))]
         self._free = list(enumerate(recipients))
         random.Random(seed).shuffle(self._free)
 
@@ -228,24 +231,26 @@ class _Drawing:
 
     def first(self, position: int) -> bool:
         """Whether a recipient is among the first that are sent to."""
-        in_slice, size = self._in_slice(position)
-        return position < _FIRST_SLICES * SLICE_SIZE and in_slice < _FIRST * size
+        number, share = self._place(position)
+        return number < _FIRST_SLICES and share < _FIRST
 
     def early(self, position: int) -> bool:
         """Whether a recipient is sent to before half of the campaign is."""
-        in_slice, size = self._in_slice(position)
-        return position < _FIRST_SLICES * SLICE_SIZE and in_slice < _EARLY * size
+        number, share = self._place(position)
+        return number < _FIRST_SLICES and share < _EARLY
 
     def late(self, position: int) -> bool:
         """Whether a recipient is not sent to in the first tenth."""
-        in_slice, size = self._in_slice(position)
-        return in_slice >= _LATE * size
+        _, share = self._place(position)
+        return share >= _LATE
 
     def last(self, position: int) -> bool:
         """Whether a recipient is among the last of its slice."""
-        in_slice, size = self._in_slice(position)
-        return in_slice >= _LAST * size
+        _, share = self._place(position)
+        return share >= _LAST
 
-    def _in_slice(self, position: int) -> tuple[int, int]:
-        number, in_slice = divmod(position, SLICE_SIZE)
-        return in_slice, min(SLICE_SIZE, self._count - number * SLICE_SIZE)
+    def _place(self, position: int) -> tuple[int, float]:
+        """The slice that a recipient is in, and what share of it comes before them."""
+        number = bisect(self._edges, position) - 1
+        begin, end = self._edges[number : number + 2]
+        return number, (position - begin) / (end - begin)

@@ -1,0 +1,79 @@
+"""How much a process may have in flight without falling behind.
+
+An event loop that cannot follow gains nothing from more requests in flight: their answers wait in
+our own sockets, and so does every window between its lookup and its requests. What shows it is the
+time that the loop takes to come round. So each window looks how long that is, and the process's
+permits follow: a few more while it is short, fewer while it is long.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sender.permits import Permits
+from sender.send_clock import send_clock
+
+#: In flight that no process goes below: what one core takes care of whatever else is running.
+LEAST = 64
+#: Seconds that the loop may take to come round, and those that show that it could do more. A window
+#: waits for four to six rounds between its lookup and its requests.
+LONG = 0.008
+SHORT = 0.004
+#: Of each round's time, how much of it enters the mean.
+_NEWEST = 0.2
+#: What is left of a bound that is too high.
+_CUT = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """The most requests in flight: a pure policy over how long the loop's rounds take."""
+
+    #: As many as the process has connections for.
+    most: int
+    size: float
+    #: Of the latest rounds, in seconds.
+    mean: float = 0.0
+
+    @classmethod
+    def first(cls, most: int) -> "Bound":
+        """Before the first round."""
+        return cls(most=most, size=most)
+
+    @property
+    def limit(self) -> int:
+        """How many there may be."""
+        return int(self.size)
+
+    def after(self, seconds: float) -> "Bound":
+        """The bound with one more round."""
+        mean, size = self.mean + _NEWEST * (seconds - self.mean), self.size
+        if mean > LONG:
+            size = max(size * _CUT, min(LEAST, self.most))
+        elif mean < SHORT:
+            size = min(size + 1, self.most)
+        return replace(self, mean=mean, size=size)
+
+
+class KeepingUp:
+    """Has a process's permits follow its event loop; for one loop."""
+
+    def __init__(self, permits: Permits, *, clock: Callable[[], float] = send_clock) -> None:
+        self._permits = permits
+        self._clock = clock
+        self._ahead = permits.ahead
+        self._bound = Bound.first(permits.most)
+        self._is_looking = False
+
+    def look(self) -> None:
+        """See how long the loop takes to come round, unless that is being looked at."""
+        if not self._is_looking:
+            self._is_looking = True
+            asyncio.get_running_loop().call_soon(self._see, self._clock())
+
+    def _see(self, since: float) -> None:
+        self._is_looking = False
+        before, self._bound = self._bound, self._bound.after(self._clock() - since)
+        if self._bound.limit != before.limit:
+            limit = self._bound.limit
+            self._permits.resize(limit, ahead=min(self._ahead, limit // 2))
