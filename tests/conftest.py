@@ -10,6 +10,7 @@ on a disk, and a thousand databases are made and dropped in a tenth of the time.
 otherwise.
 """
 
+import gc
 import ipaddress
 import itertools
 import os
@@ -61,15 +62,15 @@ os.environ.pop("COLUMNS", None)
 #: be the last, with nothing beside it; the short ones at the end even things out.
 _LONGEST = (
     "faults/test_worker_life.py",
+    "faults/test_troubles.py",
     "acceptance/test_demo.py",
     "faults/test_storm.py",
-    "faults/test_frozen_workers.py",
     "acceptance/test_negative_controls.py",
-    "faults/test_troubles.py",
+    "faults/test_frozen_workers.py",
     "faults/test_restore.py",
+    "faults/test_crash_points.py",
     "faults/test_machine_lost.py",
     "acceptance/test_small_campaigns.py",
-    "faults/test_crash_points.py",
     "acceptance/test_benchmarks.py",
 )
 _TURNS = {Path(__file__).parent / name: turn for turn, name in enumerate(_LONGEST)}
@@ -98,6 +99,17 @@ def _is_this_machine(host: str | bytes | None) -> bool:
         address = ipaddress.ip_address(str(name).partition("%")[0])
         return address.is_loopback or address.is_unspecified
     return False
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Have the collector leave alone what is made until the tests begin: it stays for good."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have it look at what tests make only, not at all modules and tests again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

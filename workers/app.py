@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery
@@ -14,15 +14,17 @@ from celery.signals import (
 )
 from kombu import Queue  # type: ignore[attr-defined]  # kombu loads its names lazily
 
+from sender.collecting import uncollected
 from sender.config import Settings
 from sender.errors import SenderError
-from sender.parts import Parts
-from sender.runtime import Runtime
-from sender.storage.database import DatabaseError, told
 from workers.beat import every
 from workers.process import WorkerProcess
 from workers.pulse import PulseQueue
 from workers.tasks import register
+
+if TYPE_CHECKING:
+    from sender.parts import Parts
+    from sender.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
@@ -112,13 +114,13 @@ def _schedule() -> dict[str, Any]:
 
 
 def create_app(
-    parts: Parts | None = None,
+    parts: "Parts | None" = None,
     settings: Callable[[], Settings] = Settings.from_environment,
 ) -> Celery:
     """A Celery app over these parts; the environment is read when it is first used."""
     app = SenderApp("workers")
     app.add_defaults(lambda: _configuration(settings()))
-    process = WorkerProcess(build=lambda: Runtime(settings=settings(), parts=parts or Parts()))
+    process = WorkerProcess(build=lambda: _runtime(settings(), parts))
     app.sender_process = process
     _open_with_worker(app, process)
     _listen_to_itself(app, process)
@@ -126,6 +128,14 @@ def create_app(
     worker_shutdown.connect(process.on_shutdown)
     register(app, process)
     return app
+
+
+def _runtime(settings: Settings, parts: "Parts | None") -> "Runtime":
+    """What a worker works with. Beat and Flower load this app too, and need nothing of that."""
+    with uncollected():
+        from sender.parts import Parts  # noqa: PLC0415
+        from sender.runtime import Runtime  # noqa: PLC0415
+    return Runtime(settings=settings, parts=parts or Parts())
 
 
 def _open_with_worker(app: Celery, process: WorkerProcess) -> None:
@@ -164,6 +174,8 @@ def _open_or_exit(process: WorkerProcess) -> None:
 
 
 def _reason(exc: Exception) -> str:
+    from sender.storage.database import DatabaseError, told  # noqa: PLC0415  # see _runtime
+
     if isinstance(exc, SenderError):
         return str(exc)
     if isinstance(exc, DatabaseError):

@@ -14,6 +14,11 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from sender.collecting import uncollected
+
+with uncollected():
+    from sender.runtime import Runtime  # and with it nearly all that this process loads
+
 import structlog
 
 from sender import logs
@@ -21,7 +26,6 @@ from sender.config import Settings
 from sender.errors import SenderError
 from sender.mirroring import Mirror
 from sender.parts import ConsumerRuntime, Parts
-from sender.runtime import Runtime
 from sender.storage.database import DatabaseError, told
 
 log = structlog.get_logger(__name__)

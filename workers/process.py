@@ -1,5 +1,7 @@
 """One Celery worker process: its event loop, shared by all its slices, and its use cases."""
 
+from __future__ import annotations  # what they name is imported by workers only
+
 import asyncio
 import gc
 import socket
@@ -8,17 +10,17 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from os import getpid
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 import uvloop
 
-from sender import logs
-from sender.parts import WorkerRuntime
-from sender.recovery import Kicker, Sweeper
-from sender.runtime import Runtime
-from sender.storage.database import DatabaseError, told
 from workers.seats import Seats
+
+if TYPE_CHECKING:
+    from sender.parts import WorkerRuntime
+    from sender.recovery import Kicker, Sweeper
+    from sender.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +63,9 @@ class WorkerProcess:
             DatabaseError: it cannot be reached.
         """
         self._runtime = self.build()
+
+        from sender import logs  # noqa: PLC0415  # loaded by now
+
         settings = self._runtime.settings
         logs.configure(settings.log_level)
         self._seats = Seats(settings.slices - settings.reserved_slices)
@@ -186,6 +191,8 @@ def _told_briefly(task: str) -> Iterator[None]:
 
     The next beat does the task again, and the kicker offers the slice again.
     """
+    from sender.storage.database import DatabaseError, told  # noqa: PLC0415  # loaded by now
+
     try:
         yield
     except DatabaseError as exc:

@@ -8,6 +8,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from sender.collecting import collect_seldom, uncollected
+
+with uncollected():
+    from sender.runtime import Runtime  # and with it nearly all that this process loads
+
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -39,13 +44,11 @@ from sender.gateway import (
 from sender.inbound import Applied
 from sender.parts import Parts, WebhookRuntime
 from sender.receipts import Refusal
-from sender.runtime import Runtime
 from sender.seldom import Seldom
 from sender.storage.database import DatabaseError, told
 from workers import metrics
 from workers.beating import beating
 from workers.bodies import TooLarge, read_body
-from workers.collecting import collect_seldom
 from workers.lanes import Crowded, Lane
 from workers.readiness import Readiness
 from workers.refusals import Refusals, Refused

@@ -166,7 +166,7 @@ def start_simulator(
 ) -> None:
     """Start the provider, which posts inbound messages to the webhook app on these ports."""
     argv = [
-        *(sys.executable, "-m", "sender.cli", "simulate", "--port", str(port)),
+        *(sys.executable, "-m", "sender.cli.simulating", "--port", str(port)),
         *(word for number in numbers for word in ("--number", number)),
         *("--account-sid", ACCOUNT, "--auth-token", TOKEN, "--number", NUMBER),
         *("--service", f"{SERVICE}={SERVICE_NUMBER}", "--latency-ms", "20"),

@@ -12,7 +12,8 @@ SHORT = timedelta(seconds=60)
 #: At a message a second each, and many times more than the two workers have threads.
 SLOW = [f"+1415557{n:04}" for n in range(60)]
 FAST, FAST_TOO = "+14155580001", "+14155580002"
-LARGE, EACH = 100_000, 500
+#: Hundreds of times what is sent of them meanwhile.
+LARGE, EACH = 20_000, 200
 SMALL = 10
 
 

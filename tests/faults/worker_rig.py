@@ -200,7 +200,7 @@ def _simulator(folder: Path, exits: ExitStack) -> Simulator:
     port = free_port()
     outer = exits.enter_context(Supervisor(folder / "provider"))
     argv = [
-        *(sys.executable, "-m", "sender.cli", "simulate", "--port", str(port)),
+        *(sys.executable, "-m", "sender.cli.simulating", "--port", str(port)),
         *("--account-sid", ACCOUNT, "--auth-token", TOKEN, "--number", NUMBER),
         "--no-provider-block",
     ]

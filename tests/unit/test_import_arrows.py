@@ -33,6 +33,7 @@ FOUNDATION = frozenset(
         "sender.budgets",
         "sender.causes",
         "sender.closing",
+        "sender.collecting",
         "sender.config",
         "sender.crashing",
         "sender.credentials",
@@ -264,7 +265,7 @@ class Module:
 
     def tree(self) -> ast.Module:
         """Its syntax."""
-        return ast.parse(self.path.read_text())
+        return _tree(self.path)
 
     def imports(self) -> Iterator[str]:
         """Every module it imports, wherever in the file the import stands."""
@@ -275,6 +276,11 @@ class Module:
                 for alias in node.names:
                     full = f"{node.module}.{alias.name}"
                     yield full if full in modules() else node.module
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 @cache

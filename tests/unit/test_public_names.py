@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -141,17 +143,31 @@ def test_the_public_names_are_these() -> None:
     assert sorted(sender.__all__) == PUBLIC
 
 
+def test_what_type_checkers_see_is_what_there_is() -> None:
+    """Each name comes from where ``sender/__init__.py`` imports it from for type checkers."""
+    tree = ast.parse((ROOT / "sender" / "__init__.py").read_text())
+    (for_checkers,) = (node for node in tree.body if ast.unparse(node).startswith("if TYPE_CHE"))
+    imports = [node for node in ast.walk(for_checkers) if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: node.module for node in imports for alias in node.names}
+    assert seen == sender._HOMES
+
+
 def test_nothing_else_is_imported_into_the_package() -> None:
     """Whatever ``sender/__init__.py`` imports is public, so nothing is public by accident."""
-    tree = ast.parse((ROOT / "sender" / "__init__.py").read_text())
-    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert sorted(alias.name for node in imports for alias in node.names) == PUBLIC
+    assert sorted(sender._HOMES) == PUBLIC
+
+
+def test_naming_the_package_loads_nothing_of_it() -> None:
+    """A process loads what it uses: beat, Flower and the simulator need next to nothing."""
+    code = "import sys, sender; print([name for name in sys.modules if name.startswith('sender.')])"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert ran.stdout.strip() == b"[]"
 
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_a_public_name_is_documented(name: str) -> None:
     """A public name exists and says in its own docstring what it is for."""
-    documentation = vars(sender)[name].__doc__
+    documentation = getattr(sender, name).__doc__
     assert documentation
     assert not documentation.startswith(f"{name}("), "that is what dataclasses write by themselves"
 
@@ -159,7 +175,7 @@ def test_a_public_name_is_documented(name: str) -> None:
 @pytest.mark.parametrize(("owner", "names"), METHODS.items())
 def test_the_verbs_are_these(owner: str, names: list[str]) -> None:
     """The client's and the campaign's public methods, each documented and typed."""
-    members = vars(vars(sender)[owner])
+    members = vars(getattr(sender, owner))
     found = {name: member for name, member in members.items() if name[0].islower()}
     assert sorted(found) == names
     assert all(member.__doc__ for member in found.values())

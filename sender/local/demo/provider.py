@@ -53,7 +53,7 @@ class Provider:
         The auth token goes by the environment: arguments are for everybody to read.
         """
         argv = [
-            *(sys.executable, "-m", "sender.cli", "simulate"),
+            *(sys.executable, "-m", "sender.cli.simulating"),
             *("--port", str(self.port), "--account-sid", self.account.sid, "--number", NUMBER),
             *("--inbound-url", f"{webhooks}/twilio/inbound{RETRY_FIVE_TIMES}"),
         ]
