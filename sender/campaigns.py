@@ -30,7 +30,7 @@ from sender.domain.scrub import GOOD_FOR, why_skipped
 from sender.domain.template import Template
 from sender.domain.weight import ORDINARY, require_weight
 from sender.errors import IdempotencyConflict, InvalidAudience, NotFound, WrongState
-from sender.storage import campaigns, daily_caps, recalls, scrubs, senders, slices
+from sender.storage import campaigns, daily_caps, month_tables, recalls, scrubs, senders, slices
 from sender.storage.campaigns import (
     CampaignRow,
     CampaignSummary,
@@ -146,6 +146,7 @@ class Campaigns:
         campaigns.set_counts(tx, campaign_id, **vars(counts))
         spans = [ids.span(first, last) for first, last in slicing.cut(counts.recipients)]
         slices.insert(tx, campaign_id, spans)
+        month_tables.note_growth(tx, spans[0][0].hex, counts.recipients)
         return campaign_id
 
     def _new(self, plan: Plan, sender_id: int, created_at: datetime) -> NewCampaign:

@@ -24,6 +24,33 @@ _MONTH = text("""
       AND (first_id IS NULL OR first_id <= CAST(:id AS uuid))
 """)
 
+#: Fewer rows than these are read in no time, whatever plan is made for them.
+_MANY = 1_000
+_GROWN = text("""
+    SELECT p.name FROM message_partition p
+    JOIN pg_class c ON c.oid = CAST(quote_ident(p.name) AS regclass)
+    WHERE NOT p.is_default AND p.end_id > CAST(:id AS uuid)
+      AND (p.first_id IS NULL OR p.first_id <= CAST(:id AS uuid)) AND c.reltuples < :added
+""")
+
+
+def note_growth(tx: Transaction, message_id: str, added: int) -> None:
+    """Have Postgres look at a month of which rows just added are the greater part.
+
+    Autovacuum looks within a minute. Until then plans are made for a table of which nothing is
+    known, and a STOP could read all its messages to find its person's.
+
+    Args:
+        tx: the transaction that adds them; others' looks at the same table are not waited for.
+        message_id: one of them, as 32 hexadecimal digits.
+        added: how many there are.
+    """
+    if added < _MANY:
+        return
+    name = tx.execute(_GROWN, {"id": message_id, "added": added}).scalar_one_or_none()
+    if name is not None and _OF_A_MONTH.fullmatch(name):
+        tx.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {name}")
+
 
 class MonthTables:
     """Month by month; shared by all of a process's threads."""

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import text
+
 from sender.months import AHEAD, Months
-from sender.storage.database import AsyncDatabase
+from sender.storage.database import AsyncDatabase, Transaction
 from sender.storage.month_tables import ALL, MonthTables
-from tests.bench import ANNA, BERT, Bench
+from tests.bench import ANNA, BERT, ENFORCEMENT, Bench, crowd
 from tests.months import at_time, month, months_on
 
 
@@ -37,3 +39,41 @@ async def test_the_default_partition_is_never_named(bench: Bench, loop_db: Async
     assert set(bench.guard_all(campaign)) == {ANNA, BERT}
     bench.db.run(after.meet, message.hex)
     assert after.table(message.hex, message.hex) == f"message_before_{months_on(far, 1):%Y_%m}"
+
+
+def test_a_month_that_grows_is_looked_at(bench: Bench) -> None:
+    """Plans for a large campaign's messages know of them at once; a small one is not worth it."""
+
+    def known() -> float:
+        """How many rows Postgres believes this month to have; -1: nothing is known."""
+        name = month(months_on(datetime.now(UTC), 0))
+        return float(
+            bench.execute("SELECT reltuples FROM pg_class WHERE relname = :n", n=name)[0][0]
+        )
+
+    bench.campaign(ANNA)
+    assert known() == -1
+    bench.campaign(*crowd(2_000))
+    assert known() == 2_001
+    bench.campaign(*crowd(1_500))
+    assert known() == 2_001
+
+
+def test_a_stop_reads_its_own_rows_only(bench: Bench) -> None:
+    """Right after a large campaign was stored, a STOP's look reads a few of its messages' pages."""
+    bench.campaign(*crowd(20_000))
+    bench.execute("UPDATE campaign SET state = 'RUNNING', deadline_at = now() + interval '1 day'")
+    event = bench.opt_out(crowd(200)[-1])
+    with bench.db.transaction() as tx:
+        before = _blocks_read(tx)
+        ENFORCEMENT.table.mark_enforced(tx, [event], horizon=timedelta(minutes=2))
+        assert _blocks_read(tx) - before < 30
+
+
+def _blocks_read(tx: Transaction) -> int:
+    """Of messages and their indexes, by this transaction so far."""
+    counted = text("""
+        SELECT sum(pg_stat_get_xact_blocks_fetched(c.oid)) FROM pg_class c
+        WHERE c.relname LIKE 'message%' AND c.relkind IN ('r', 'i')
+    """)
+    return int(tx.execute(counted).scalar_one())
