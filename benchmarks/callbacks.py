@@ -51,9 +51,11 @@ class Callbacks:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def reset(self) -> None:
-        """Forget what was counted; what is under way goes on."""
+        """Forget what was counted, and whom it went to; what is under way goes on."""
         self.acknowledged = self.refused = self.lost = 0
         self.seconds.clear()
+        while self._idle:  # the next ones may be for somebody else
+            self._idle.pop().close()
 
     @property
     def waiting(self) -> int:
@@ -73,8 +75,8 @@ class Callbacks:
         }
 
     def follow(self, url: str, fields: Mapping[str, str]) -> None:
-        """Post a message's callbacks, each at its time."""
-        loop = asyncio.get_running_loop()
+        """Post a message's callbacks, each at its time; a fragment is neither sent nor signed."""
+        loop, url = asyncio.get_running_loop(), url.partition("#")[0]
         for status, delay in STATUSES:
             told = {**fields, "MessageStatus": status, "SmsStatus": status}
             loop.call_later(delay, self.post, Callback(url, told))
@@ -147,6 +149,11 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         self._began = time.perf_counter()
         self._transport.write(_request(self._owner.token, callback))
+
+    def close(self) -> None:
+        """Close it."""
+        assert self._transport is not None
+        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

@@ -39,7 +39,7 @@ _ROWS = """
     SELECT count(*) FILTER (WHERE state IN ('sent', 'delivered')),
            count(*) FILTER (WHERE state = 'suppressed'),
            count(*) FILTER (WHERE state NOT IN ('sent', 'delivered', 'suppressed')),
-           count(sid), count(DISTINCT sid),
+           count(*) FILTER (WHERE state = 'delivered'), count(sid), count(DISTINCT sid),
            extract(epoch FROM max(pg_xact_commit_timestamp(xmin)))::float8
     FROM message WHERE campaign_id = %s
 """
@@ -57,6 +57,8 @@ class _Rows:
     accepted: int
     suppressed: int
     unsettled: int
+    #: Of the accepted ones, those whose last status callback was applied.
+    delivered: int
     with_sid: int
     sids: int
     #: Unix time of the last commit.
@@ -151,11 +153,12 @@ class Full:
     def _rows(self, campaign_id: int) -> _Rows:
         row = self.db.execute(_ROWS, (campaign_id,)).fetchone()
         assert row is not None
-        accepted, suppressed, unsettled, with_sid, sids, ended_at = row
+        accepted, suppressed, unsettled, delivered, with_sid, sids, ended_at = row
         return _Rows(
             accepted=accepted,
             suppressed=suppressed,
             unsettled=unsettled,
+            delivered=delivered,
             with_sid=with_sid,
             sids=sids,
             ended_at=ended_at,
@@ -170,4 +173,7 @@ def _row_faults(rows: _Rows, report: Mapping[str, Any], *, hits: int) -> list[st
         faults.append(f"{report['answered']} accepted, {rows.with_sid} rows with a SID")
     if rows.suppressed != hits:
         faults.append(f"{rows.suppressed} suppressed, not {hits}")
+    told = report["answered"] if report["manners"]["callbacks"] else 0
+    if rows.delivered != told:
+        faults.append(f"{rows.delivered} delivered by their callbacks, not {told}")
     return faults
