@@ -112,8 +112,8 @@ def _measure_size(mirror: Mirror, redis: Redis, url: str, size: int) -> dict[str
         "bytes_a_number": round(bytes_each, 2),
         "rebuild_s": round(rebuild, 2),
         "quick_look_ms": round(look * 1000, 1),
-        "lookup_of_32_p50_us": round(statistics.median(lookup) * 1e6),
-        "lookup_of_32_p99_us": round(lookup[int(len(lookup) * 0.99)] * 1e6),
+        "lookup_of_64_p50_us": round(statistics.median(lookup) * 1e6),
+        "lookup_of_64_p99_us": round(lookup[int(len(lookup) * 0.99)] * 1e6),
     }
 
 
