@@ -39,7 +39,7 @@ class InFlight:
         self._most_ahead = ahead
         self._chance = chance
         #: Seconds from a window's beginning to an answer, the latest ones counting most.
-        self._mean = 0.0
+        self.mean = 0.0
         self._allowance = Allowance.first(process.most)
         self._own = Permits(self._allowance.limit, ahead=self._ahead)
         self._begun = 0
@@ -68,7 +68,7 @@ class InFlight:
     @property
     def _ahead(self) -> int:
         """So many that they wait for no more than half of what an answer takes."""
-        return 0 if self._mean > _SLOW else min(self._most_ahead, self._allowance.limit // 2)
+        return 0 if self.mean > _SLOW else min(self._most_ahead, self._allowance.limit // 2)
 
     async def begin(self, *, by: float) -> bool:
         """Wait for the slots of a request, with one of the permits that were taken.
@@ -113,7 +113,7 @@ class InFlight:
         """
         before, ahead = self._allowance, self._ahead
         self._allowance = before.after(outcome, begun=begun, at=at, in_flight=self._begun)
-        self._mean += _NEWEST * (at - begun - self._mean)
+        self.mean += _NEWEST * (at - begun - self.mean)
         if self._allowance.limit != before.limit or self._ahead != ahead:
             self._own.resize(self._allowance.limit, ahead=self._ahead)
         pause = before.pause(outcome, begun=begun, chance=self._chance())

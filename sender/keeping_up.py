@@ -15,10 +15,14 @@ from sender.send_clock import send_clock
 
 #: In flight that no process goes below: what one core takes care of whatever else is running.
 LEAST = 64
-#: Seconds that the loop may take to come round, and those that show that it could do more. A window
-#: waits for four to six rounds between its lookup and its requests.
+#: Seconds that the loop may take to come round in any case. A window waits for four to six rounds
+#: between its lookup and its requests.
 LONG = 0.008
-SHORT = 0.004
+#: The same as a part of what an answer takes: where that is long, requests wait for the provider
+#: and not for us, and fewer of them would only be slower.
+SHARE = 0.06
+#: Of what the loop may take, what shows that it could do more.
+_SHORT = 0.5
 #: Of each round's time, how much of it enters the mean.
 _NEWEST = 0.2
 #: What is left of a bound that is too high.
@@ -45,12 +49,18 @@ class Bound:
         """How many there may be."""
         return int(self.size)
 
-    def after(self, seconds: float) -> "Bound":
-        """The bound with one more round."""
+    def after(self, seconds: float, *, answer: float = 0.0) -> "Bound":
+        """The bound with one more round.
+
+        Args:
+            seconds: how long it took.
+            answer: how long an answer takes, in seconds.
+        """
         mean, size = self.mean + _NEWEST * (seconds - self.mean), self.size
-        if mean > LONG:
+        long = max(LONG, SHARE * answer)
+        if mean > long:
             size = max(size * _CUT, min(LEAST, self.most))
-        elif mean < SHORT:
+        elif mean < _SHORT * long:
             size = min(size + 1, self.most)
         return replace(self, mean=mean, size=size)
 
@@ -65,15 +75,20 @@ class KeepingUp:
         self._bound = Bound.first(permits.most)
         self._is_looking = False
 
-    def look(self) -> None:
-        """See how long the loop takes to come round, unless that is being looked at."""
+    def look(self, *, answer: float) -> None:
+        """See how long the loop takes to come round, unless that is being looked at.
+
+        Args:
+            answer: how long an answer takes, in seconds.
+        """
         if not self._is_looking:
             self._is_looking = True
-            asyncio.get_running_loop().call_soon(self._see, self._clock())
+            asyncio.get_running_loop().call_soon(self._see, self._clock(), answer)
 
-    def _see(self, since: float) -> None:
+    def _see(self, since: float, answer: float) -> None:
         self._is_looking = False
-        before, self._bound = self._bound, self._bound.after(self._clock() - since)
+        before = self._bound
+        self._bound = before.after(self._clock() - since, answer=answer)
         if self._bound.limit != before.limit:
             limit = self._bound.limit
             self._permits.resize(limit, ahead=min(self._ahead, limit // 4))

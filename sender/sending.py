@@ -287,7 +287,7 @@ class _SliceRun:
     async def _send_window(self, waiting: deque[DueText]) -> Admission:
         """Take the next window through all steps; what Redis said to it."""
         await self.pump.settler.room()
-        self.pump.keeping_up.look()
+        self.pump.keeping_up.look(answer=self.in_flight.mean)
         await self.guarding.count_ahead(list(islice(waiting, self._window)))
         count = await self.in_flight.take(min(self._window, len(waiting)))
         began, begun = 0.0, 0

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sender.keeping_up import LEAST, LONG, SHORT, Bound, KeepingUp
+from sender.keeping_up import LEAST, LONG, SHARE, Bound, KeepingUp
 from sender.permits import Permits
 
 MOST = 400
@@ -23,7 +23,7 @@ def test_at_first_all_that_there_is() -> None:
 
 def test_a_loop_that_keeps_up() -> None:
     """Short rounds leave the bound where it is."""
-    assert _after(Bound.first(MOST), SHORT / 2, 100).limit == MOST
+    assert _after(Bound.first(MOST), LONG / 4, 100).limit == MOST
 
 
 def test_a_loop_that_falls_behind() -> None:
@@ -31,6 +31,17 @@ def test_a_loop_that_falls_behind() -> None:
     bounds = [_after(Bound.first(MOST), 5 * LONG, rounds).limit for rounds in range(60)]
     assert bounds == sorted(bounds, reverse=True)
     assert bounds[-1] == LEAST
+
+
+def test_answers_that_take_long() -> None:
+    """Rounds that are short beside what an answer takes hold nothing back."""
+    bound = Bound.first(MOST)
+    for _ in range(50):
+        bound = bound.after(3 * LONG, answer=4 * LONG / SHARE)
+    assert bound.limit == MOST
+    for _ in range(50):
+        bound = bound.after(5 * LONG, answer=4 * LONG / SHARE)
+    assert bound.limit < MOST
 
 
 def test_a_single_long_round() -> None:
@@ -48,8 +59,8 @@ def test_it_comes_back() -> None:
 
 def test_between_long_and_short() -> None:
     """Rounds of middling length are how it should be: nothing changes."""
-    low = _after(_after(Bound.first(MOST), 5 * LONG, 5), (LONG + SHORT) / 2, 50)
-    assert low.after((LONG + SHORT) / 2).limit == low.limit
+    low = _after(_after(Bound.first(MOST), 5 * LONG, 5), 0.75 * LONG, 50)
+    assert low.after(0.75 * LONG).limit == low.limit
 
 
 @pytest.mark.parametrize("most", [1, LEAST - 1, LEAST])
@@ -63,14 +74,14 @@ async def test_permits_follow() -> None:
     permits, moment = Permits(MOST, ahead=32), 0.0
     keeping_up = KeepingUp(permits, clock=lambda: moment)
     for _ in range(20):
-        keeping_up.look()
+        keeping_up.look(answer=0.0)
         moment += 4 * LONG
-        keeping_up.look()
+        keeping_up.look(answer=0.0)
         await asyncio.sleep(0)
     lowered = permits.total
     assert LEAST <= lowered < MOST
     assert await permits.take(MOST) == lowered + 32
     for _ in range(50):
-        keeping_up.look()
+        keeping_up.look(answer=0.0)
         await asyncio.sleep(0)
     assert permits.total > lowered
