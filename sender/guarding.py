@@ -42,8 +42,9 @@ class Guarding:
         Raises:
             DatabaseError: they may have been counted or not; they are used by nobody.
         """
-        if self.budget.is_short_of(texts, at=send_clock()):
-            await self.db.run_alone(self.budget.count_ahead, texts, at=send_clock())
+        now = send_clock()
+        if self.budget.is_short_of(texts, at=now):
+            await self.db.run_alone(self.budget.count_ahead, texts, at=now)
 
     async def guard(self, texts: Sequence[DueText], began: float) -> Mapping[UUID, Guarded]:
         """What of a window may be sent, by message id.

@@ -1,7 +1,8 @@
 """The pump: takes a slice's rows to Twilio, window by window.
 
 For each window the order is fixed: permits (the account's, then connections that are free) → Redis
-lookup and pacing tokens → daily caps and guard committed → POST → settle. Nothing is held open in
+lookup and pacing tokens → daily caps and guard committed → POST → settle. Of caps with plenty left
+some is counted before all that, so that a window need not wait for it once it is looked up. Nothing is held open in
 Postgres during a POST, and nothing at all (no permit, no connection) while pacing tokens are waited
 for.
 
@@ -49,8 +50,8 @@ from sender.turns import Turn, pace_of
 
 log = structlog.get_logger(__name__)
 
-#: Rows guarded and POSTed together. Larger windows are no faster and lengthen the time between
-#: the lookup and the request.
+#: Rows guarded and POSTed together. Smaller windows are more statements a message; larger ones
+#: lengthen the time between the lookup and the request.
 WINDOW = 64
 #: How long a slice or a sender rests that was stopped: a hold, a pause, Redis away.
 REST = timedelta(seconds=1)

@@ -48,39 +48,35 @@ class DailyCap:
 
 
 # A day never goes back: who waited for the lock across midnight finds the new one.
-_LOCK = text("""
+_LOCKED = """
     SELECT c.level, c.subject, greatest(c.day, today.day) AS day, c.segments,
-           c.segments - CASE WHEN c.day >= today.day THEN c.used ELSE 0 END AS left,
+           CASE WHEN c.day >= today.day THEN c.used ELSE 0 END AS used,
            (greatest(c.day, today.day) + 1)::timestamp AT TIME ZONE c.zone - now()
                AS until_midnight
     FROM daily_cap c
     CROSS JOIN LATERAL (SELECT (clock_timestamp() AT TIME ZONE c.zone)::date AS day) AS today
     WHERE (c.level, c.subject) IN (('tenant', :tenant_id), ('sender', :sender_id))
     ORDER BY c.level DESC FOR UPDATE OF c
-""")
+"""
+_LOCK = text(f"""
+    WITH locked AS ({_LOCKED})
+    SELECT level, subject, day, segments, segments - used AS left, until_midnight
+    FROM locked ORDER BY level DESC
+""")  # noqa: S608  # built from a constant
 _USE = text("""
     UPDATE daily_cap SET day = :day, used = CASE WHEN day = :day THEN used ELSE 0 END + :segments
     WHERE level = :level AND subject = :subject
 """)
 # One statement, so that nobody waits for these rows through our round trips; all or nothing.
-_RESERVE = text("""
-    WITH locked AS (
-        SELECT c.level, c.subject, greatest(c.day, today.day) AS day, c.segments,
-               CASE WHEN c.day >= today.day THEN c.used ELSE 0 END AS used,
-               (greatest(c.day, today.day) + 1)::timestamp AT TIME ZONE c.zone - now()
-                   AS until_midnight
-        FROM daily_cap c
-        CROSS JOIN LATERAL (SELECT (clock_timestamp() AT TIME ZONE c.zone)::date AS day) AS today
-        WHERE (c.level, c.subject) IN (('tenant', :tenant_id), ('sender', :sender_id))
-        ORDER BY c.level DESC FOR UPDATE OF c
-    )
+_RESERVE = text(f"""
+    WITH locked AS ({_LOCKED})
     UPDATE daily_cap c SET day = locked.day, used = locked.used + :segments
     FROM locked
     WHERE c.level = locked.level AND c.subject = locked.subject
       AND (SELECT bool_and(l.segments - l.used >= :plenty) FROM locked l)
     RETURNING c.level, c.subject, c.day, c.segments, c.segments - c.used AS left,
               locked.until_midnight
-""")
+""")  # noqa: S608  # built from a constant
 _GIVE_BACK = text("""
     UPDATE daily_cap SET used = greatest(0, used - :segments)
     WHERE level = :level AND subject = :subject AND day = :day
