@@ -2,9 +2,9 @@
 
 For each window the order is fixed: permits (the account's, then connections that are free) → Redis
 lookup and pacing tokens → daily caps and guard committed → POST → settle. Of caps with plenty left
-some is counted before all that, so that a window need not wait for it once it is looked up. Nothing is held open in
-Postgres during a POST, and nothing at all (no permit, no connection) while pacing tokens are waited
-for.
+some is counted before all that: a window that is looked up need not wait for it. Nothing is held
+open in Postgres during a POST, and nothing at all (no permit, no connection) while pacing tokens
+are waited for.
 
 A run ends when its slice is empty, its turn is over (`sender.turns`), or it may not go on. What
 would stop the next slice of the same sender just so rests the *sender*: tokens that are far off, a
