@@ -20,7 +20,7 @@ from sender.domain.receipt import state_of
 from sender.storage.database import Transaction
 from sender.storage.high_water import STANDS, values_of
 from sender.storage.holds import HELD
-from sender.storage.id_range import ASKED, WITHIN, array
+from sender.storage.id_range import ASKED, PLACED, WITHIN, array, texts
 from sender.storage.id_range import of as ids_of
 from sender.storage.month_tables import MonthTables, on
 
@@ -123,11 +123,11 @@ def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
     """
     return f"""
         WITH allowed AS (
-            SELECT m.id
-            FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[])) AS asked (id, gen)
-            JOIN message m ON m.id = asked.id AND m.gen = asked.gen
+            SELECT m.id, asked.place
+            FROM message m {PLACED}
             JOIN campaign c ON c.id = m.campaign_id
-            WHERE {ASKED} AND m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
+            WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[asked.place]
+              AND m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
               AND NOT {HELD} AND NOT {suppressed} AND {STANDS}
             ORDER BY m.id FOR UPDATE OF m
         )
@@ -137,16 +137,15 @@ def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
             lease_until = clock_timestamp() + :lease
         FROM allowed
         WHERE m.id = allowed.id AND {WITHIN} AND m.state = 'pending'
-        RETURNING m.id, m.gen, m.guarded_at
+        RETURNING allowed.place, m.guarded_at
     """  # noqa: S608  # built from the constants above only
 
 
 _PUT_BACK = text(f"""
     WITH own AS (
-        SELECT m.id
-        FROM unnest(CAST(:ids AS uuid[]), CAST(:gens AS integer[])) AS asked (id, gen)
-        JOIN message m ON m.id = asked.id AND m.gen = asked.gen
-        WHERE {ASKED} AND m.state = 'sending' AND m.owner = :owner
+        SELECT m.id FROM message m {PLACED}
+        WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[asked.place]
+          AND m.state = 'sending' AND m.owner = :owner
         ORDER BY m.id FOR UPDATE OF m
     )
     UPDATE message m
@@ -158,18 +157,24 @@ _PUT_BACK = text(f"""
 #: SQL that is true of a row ``m`` that a person found "not sent": it gives way to the provider.
 _FOUND_NOT_SENT = f"(m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}')"
 
+# Rows that go one way share its description: most of a batch goes the same.
 _SETTLE = f"""
     WITH moves AS (
-        SELECT m.id, move.*,
+        SELECT m.id, move.sid, way.*,
                m.state IN ('sending', 'in_doubt') OR {_FOUND_NOT_SENT} AS yields,
                CASE WHEN m.sid <> move.sid THEN '{Oddity.SECOND_SID}'
                     WHEN {_FOUND_NOT_SENT} THEN '{Oddity.CONTRADICTS_VERDICT}' END AS oddity
-        FROM json_to_recordset(CAST(:moves AS json))
-             AS move (message_id uuid, gen integer, state text, reason text, sid text, status text,
-                      code integer, rest double precision)
-        JOIN message m ON m.id = move.message_id AND m.gen = move.gen
-        WHERE {ASKED}
-          AND (m.state = 'sending' OR (m.state = 'in_doubt' AND move.state <> 'pending')
+        FROM message m {PLACED}
+        CROSS JOIN LATERAL (
+            SELECT (CAST(:gens AS integer[]))[asked.place] AS gen,
+                   (CAST(:sids AS text[]))[asked.place] AS sid,
+                   (CAST(:numbers AS integer[]))[asked.place] AS number
+        ) AS move
+        JOIN json_to_recordset(CAST(:ways AS json))
+             AS way (number integer, state text, reason text, status text, code integer,
+                     rest double precision) ON way.number = move.number
+        WHERE {ASKED} AND m.gen = move.gen
+          AND (m.state = 'sending' OR (m.state = 'in_doubt' AND way.state <> 'pending')
                OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid))
         ORDER BY m.id FOR UPDATE OF m
     ), moved AS (
@@ -183,7 +188,7 @@ _SETTLE = f"""
                                    ELSE coalesce(m.provider_status, moves.status) END,
             provider_code = CASE WHEN moves.yields THEN moves.code ELSE m.provider_code END,
             lease_until = NULL,
-            next_at = now() + make_interval(secs => coalesce(moves.rest, 0)),
+            next_at = now() + make_interval(secs => moves.rest),
             changed_at = clock_timestamp()
         FROM moves WHERE m.id = moves.id AND {WITHIN}
         RETURNING m.id, moves.oddity, moves.sid
@@ -237,10 +242,13 @@ _LEARN = text(f"""
     FROM (
         SELECT m.id, evidence.*,
                m.state = ANY (CAST(:sources AS text[])) OR {_FOUND_NOT_SENT} AS moves
-        FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[]), CAST(:statuses AS text[]),
-                    CAST(:codes AS integer[]), CAST(:sids AS text[]))
-             AS evidence (message_id, reason, status, code, sid)
-        JOIN message m ON m.id = evidence.message_id
+        FROM message m {PLACED}
+        CROSS JOIN LATERAL (
+            SELECT (CAST(:reasons AS text[]))[asked.place] AS reason,
+                   (CAST(:statuses AS text[]))[asked.place] AS status,
+                   (CAST(:codes AS integer[]))[asked.place] AS code,
+                   (CAST(:sids AS text[]))[asked.place] AS sid
+        ) AS evidence
         WHERE {ASKED} ORDER BY m.id FOR UPDATE OF m
     ) AS known
     WHERE m.id = known.id AND {WITHIN}
@@ -288,7 +296,8 @@ class MessageTable:
         gens = array(row.gen for row in rows)
         values = {**ids, "gens": gens, "owner": owner, "lease": lease, **values_of(seen)}
         found = tx.execute(self._on_month(ids, self._guard), values)
-        return [Guarded(message_id=id_, gen=gen, guarded_at=at) for id_, gen, at in found.all()]
+        passed = [(rows[place - 1], at) for place, at in found.all()]
+        return [Guarded(message_id=row.id, gen=row.gen + 1, guarded_at=at) for row, at in passed]
 
     def put_back(
         self, tx: Transaction, rows: Mapping[UUID, int], *, owner: int, reason: str
@@ -308,8 +317,14 @@ class MessageTable:
             How many rows took something from it.
         """
         ids = ids_of([move.message_id for move in moves])
-        moved = json.dumps([_written(move) for move in moves])
-        found = tx.execute(self._on_month(ids, _SETTLE), {"moves": moved, **ids})
+        numbers: dict[_Way, int] = {}
+        values = {
+            "gens": array(move.gen for move in moves),
+            "sids": texts(move.sid for move in moves),
+            "numbers": array(numbers.setdefault(_way_of(move), len(numbers)) for move in moves),
+            "ways": json.dumps([_written(way, number) for way, number in numbers.items()]),
+        }
+        found = tx.execute(self._on_month(ids, _SETTLE), {**ids, **values})
         return int(found.scalar_one())
 
     def meet_month(self, tx: Transaction, message_id: UUID) -> None:
@@ -355,18 +370,22 @@ class MessageTable:
         return {row.id: row.moves for row in found}
 
 
-def _written(move: Move) -> dict[str, Any]:
-    """What Postgres shall know of a move; what is left out is null."""
-    written = {
-        "message_id": move.message_id.hex,
-        "gen": move.gen,
-        "state": move.state,
-        "reason": move.reason,
-        "sid": move.sid,
-        "status": move.provider_status,
+#: State, reason, provider's status and code, and rest in seconds: where a row goes, and why.
+_Way = tuple[State, str, str | None, int | None, float]
+
+
+def _way_of(move: Move) -> _Way:
+    rest = move.rest.total_seconds() if move.rest else 0.0
+    return move.state, move.reason, move.provider_status, move.provider_code, rest
+
+
+def _written(way: _Way, number: int) -> dict[str, Any]:
+    state, reason, status, code, rest = way
+    return {
+        "number": number,
+        "state": state,
+        "reason": reason,
+        "status": status,
+        "code": code,
+        "rest": rest,
     }
-    if move.provider_code is not None:
-        written["code"] = move.provider_code
-    if move.rest:
-        written["rest"] = move.rest.total_seconds()
-    return written
