@@ -179,16 +179,19 @@ class Budget:
             self._unused += self._taken - segments
 
     @property
-    def is_open(self) -> bool:
-        """Whether `close` has anything to do; it does nothing, and asks nothing, otherwise."""
-        return self.is_used_up or bool(self._unused + self._ahead)
+    def is_left(self) -> bool:
+        """Whether `give_back` has anything to do; it asks nothing otherwise."""
+        return bool(self._unused + self._ahead)
 
-    def close(self, tx: Transaction) -> Rest | None:
-        """Give back what did not go; how long the sender must rest for want of room, if so."""
+    def give_back(self, tx: Transaction) -> None:
+        """Give back what did not go, in one statement."""
         # At most once, whatever becomes of the transaction: twice would let the cap be passed.
         unused, self._unused, self._ahead = self._unused + self._ahead, 0, 0
         if unused:
             daily_caps.give_back(tx, self._caps, unused)
+
+    def rest(self, tx: Transaction) -> Rest | None:
+        """How long the sender must rest for want of room, if so; after `give_back`."""
         if not self.is_used_up:
             return None
         # Asked again, for a cap that was raised meanwhile has woken the sender already.

@@ -182,16 +182,23 @@ class Pump:
             self.passing(CrashPoint.AFTER_CLOSE)
 
     async def _closed(self, work: SliceWork, rests: _Rests, budget: Budget) -> None:
-        is_one_statement = rests.sender is None and not budget.is_open
-        run = self.db.run_alone if is_one_statement else self.db.run
-        await run(self._give_back, work, rests, budget)
+        if rests.sender or budget.is_used_up:
+            await self.db.run(self._rested, work, rests, budget)
+            return
+        await self.db.run_alone(self._give_back, work, rests)
+        if budget.is_left:
+            await self.db.run_alone(budget.give_back)
 
-    def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests, budget: Budget) -> None:
-        owner, span = self.owner, work.span
-        self.slices.close(tx, work.slice_id, span=span, owner=owner, rest=rests.slice)
-        for rest in (rests.sender, budget.close(tx)):
+    def _rested(self, tx: Transaction, work: SliceWork, rests: _Rests, budget: Budget) -> None:
+        self._give_back(tx, work, rests)
+        budget.give_back(tx)
+        for rest in (rests.sender, budget.rest(tx)):
             if rest is not None:
                 senders.rest(tx, work.sender_id, rest.length, why=rest.why)
+
+    def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests) -> None:
+        owner, span = self.owner, work.span
+        self.slices.close(tx, work.slice_id, span=span, owner=owner, rest=rests.slice)
 
 
 @dataclass(kw_only=True)
@@ -244,7 +251,9 @@ class _SliceRun:
                 if texts is None:
                     break
                 await self._send(deque(texts))
-                await self._settle_hits()
+                if len(self.hits) >= WINDOW:
+                    await self._settle_hits()
+            await self._settle_hits()
         except ConfigurationError as exc:
             log.error("tenant_cannot_sign_in", tenant=self.work.tenant_id, error=str(exc))
             self._stop(sender=Rest(length=BUG_REST, why=RestReason.CANNOT_SIGN_IN))
@@ -337,8 +346,8 @@ class _SliceRun:
     async def _settle_hits(self) -> None:
         """A hit is settled with Postgres's reason; one that Postgres does not know is repaired.
 
-        Those of all windows since the last read together: they wait for nothing, and a commit for
-        each window would hold it up.
+        Those of many windows together: they wait for nothing, and a commit for each would hold it
+        up.
         """
         rows, self.hits = self.hits, []
         if not rows:

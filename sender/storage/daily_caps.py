@@ -78,8 +78,15 @@ _RESERVE = text(f"""
               locked.until_midnight
 """)  # noqa: S608  # built from a constant
 _GIVE_BACK = text("""
-    UPDATE daily_cap SET used = greatest(0, used - :segments)
-    WHERE level = :level AND subject = :subject AND day = :day
+    WITH own AS (
+        SELECT c.level, c.subject
+        FROM unnest(CAST(:levels AS text[]), CAST(:subjects AS bigint[]), CAST(:days AS date[]))
+             AS counted (level, subject, day)
+        JOIN daily_cap c USING (level, subject, day)
+        ORDER BY c.level DESC FOR UPDATE OF c
+    )
+    UPDATE daily_cap c SET used = greatest(0, c.used - :segments)
+    FROM own WHERE c.level = own.level AND c.subject = own.subject
 """)
 _KNOWN_ZONE = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :zone)")
 # What is used of today stays used, whatever the new zone calls the day.
@@ -128,22 +135,18 @@ def reserve(
 def use(tx: Transaction, caps: Sequence[CapToday], segments: int) -> None:
     """Count segments as sent, against caps that `lock` gave."""
     for cap in caps:
-        tx.execute(_USE, _values(cap, segments))
+        values = {"level": cap.level, "subject": cap.subject, "day": cap.day}
+        tx.execute(_USE, {**values, "segments": segments})
 
 
 def give_back(tx: Transaction, caps: Sequence[CapToday], segments: int) -> None:
     """Count no longer what did not go after all; of a day that is over, nothing."""
-    for cap in caps:  # in the order in which they are locked
-        tx.execute(_GIVE_BACK, _values(cap, segments))
-
-
-def _values(cap: CapToday, segments: int) -> dict[str, object]:
-    return {
-        "level": cap.level,
-        "subject": cap.subject,
-        "day": cap.day,
-        "segments": segments,
+    values = {
+        "levels": [cap.level for cap in caps],
+        "subjects": [cap.subject for cap in caps],
+        "days": [cap.day for cap in caps],
     }
+    tx.execute(_GIVE_BACK, {**values, "segments": segments})
 
 
 def put(tx: Transaction, level: str, subject: int, *, segments: int, zone: str) -> None:
