@@ -14,10 +14,10 @@ from sender.permits import Permits
 from sender.send_clock import send_clock
 
 #: In flight that no process goes below: what one core takes care of whatever else is running.
-LEAST = 64
+LEAST = 160
 #: Seconds that the loop may take to come round in any case. A window waits for four to six rounds
 #: between its lookup and its requests.
-LONG = 0.008
+LONG = 0.010
 #: The same as a part of what an answer takes: where that is long, requests wait for the provider
 #: and not for us, and fewer of them would only be slower.
 SHARE = 0.06
@@ -71,8 +71,7 @@ class KeepingUp:
     def __init__(self, permits: Permits, *, clock: Callable[[], float] = send_clock) -> None:
         self._permits = permits
         self._clock = clock
-        self._ahead = permits.ahead
-        self._bound = Bound.first(permits.most)
+        self._bound = Bound.first(permits.rows)
         self._is_looking = False
 
     def look(self, *, answer: float) -> None:
@@ -90,5 +89,4 @@ class KeepingUp:
         before = self._bound
         self._bound = before.after(self._clock() - since, answer=answer)
         if self._bound.limit != before.limit:
-            limit = self._bound.limit
-            self._permits.resize(limit, ahead=min(self._ahead, limit // 4))
+            self._permits.bound(self._bound.limit)

@@ -19,7 +19,7 @@ class Permits:
     """
 
     #: A window is not begun with fewer permits than this, unless fewer are wanted or exist.
-    WORTHWHILE = 32
+    WORTHWHILE = 64
 
     def __init__(self, total: int, *, ahead: int = 0) -> None:
         """So many slots, and permits for as many rows and ``ahead`` more."""
@@ -42,11 +42,20 @@ class Permits:
         """How many more rows may be guarded."""
         return self._rows - self.total
 
+    @property
+    def rows(self) -> int:
+        """For how many rows there are permits, taken or not."""
+        return self._rows
+
     def resize(self, total: int, *, ahead: int = 0) -> None:
         """Change how many there are. Of what is taken nothing is taken back."""
-        self._free += total + ahead - self._rows
-        self._rows = total + ahead
         self.slots.resize(total)
+        self.bound(total + ahead)
+
+    def bound(self, rows: int) -> None:
+        """Change for how many rows there are permits, and leave the slots as they are."""
+        self._free += rows - self._rows
+        self._rows = rows
         self._serve()
 
     async def take(self, wanted: int) -> int:
@@ -63,7 +72,8 @@ class Permits:
     def give_back(self, count: int) -> None:
         """Return permits, to whoever is first in line."""
         self._free += count
-        self._serve()
+        if self._line:
+            self._serve()
 
     def close(self) -> None:
         """Let nobody begin anything until `open`; what was taken may be finished."""
@@ -81,7 +91,7 @@ class Permits:
 
     def _enough(self, wanted: int) -> int:
         """With how many a window is begun; asked anew each time, for the total may change."""
-        return min(wanted, self.WORTHWHILE, max(1, self.total // 2))
+        return min(wanted, self.WORTHWHILE, max(1, min(self.total, self._rows) // 2))
 
     def _serve(self) -> None:
         """Set permits aside for as many at the head of the line as there are permits for."""

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 #: Answers are gathered this long: a commit costs far more than the wait, and what a crash leaves
 #: in doubt grows with it.
-GATHER = timedelta(milliseconds=15)
+GATHER = timedelta(milliseconds=30)
 #: The most rows in one commit.
 LARGEST = 200
 #: While Postgres is down answers are kept in memory and tried again this often, this long. After
@@ -39,7 +39,10 @@ class Settler:
         )
 
     def submit(self, handed: Handed) -> asyncio.Future[None]:
-        """Settle a hand-off; done once that is committed, or given up on with a log line."""
+        """Settle a hand-off; done once that is committed, or given up on with a log line.
+
+        In turn: once one is done, so are all that were submitted before it.
+        """
         return self._batches.submit(handed)
 
     async def room(self) -> None:
