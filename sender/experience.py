@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 #: Rows of an account that are guarded before there is a slot for their requests, at most. A window
 #: is looked up and guarded while as many requests are answered; more would only grow older.
 AHEAD = 64
+_NO_STREAK = Streak()
 
 
 class Pauses(Protocol):
@@ -36,7 +37,7 @@ class Pauses(Protocol):
 class Experience:
     """By sender and by account; shared by all of a process's slices."""
 
-    #: By sender: its failures in a row.
+    #: By sender: its failures in a row, once there were some.
     streaks: dict[int, Streak] = field(default_factory=dict)
     #: By tenant: its account's requests in flight.
     accounts: dict[int, InFlight] = field(default_factory=dict)
@@ -73,12 +74,14 @@ class Experience:
         return _rest(outcome, streak, now), pause
 
     def _streak(self, sender_id: int) -> Streak:
-        return self.streaks.get(sender_id, Streak())
+        return self.streaks.get(sender_id, _NO_STREAK)
 
 
 def _rest(outcome: Outcome, streak: Streak, at: float) -> Rest | None:
     if isinstance(outcome, QueueFull):
         return Rest(length=outcome.retry_after, why=RestReason.QUEUE_FULL)
+    if not streak.is_outage:
+        return None
     length = streak.rest(at=at)
     return Rest(length=length, why=RestReason.OUTAGE) if length else None
 

@@ -8,6 +8,7 @@ answer is there; it is committed later, together with others'.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -57,8 +58,8 @@ class HandOffs:
     gateway: Gateway = field(init=False)
     #: Those whose answers are not there yet.
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
-    #: All others: done when they are settled.
-    _answered: list[asyncio.Future[None]] = field(default_factory=list, init=False)
+    #: Of all others the one that is settled last.
+    _last: asyncio.Future[None] | None = field(default=None, init=False)
 
     def begin(self, text: DueText, licence: Guarded, began: float) -> None:
         """Start one, which gives its permit back itself.
@@ -76,9 +77,8 @@ class HandOffs:
         """Wait until what began is settled."""
         if self._tasks:
             await asyncio.wait(self._tasks)
-        answered, self._answered = self._answered, []
-        if answered:
-            await asyncio.wait(answered)
+        if self._last:
+            await asyncio.wait({self._last})
 
     async def _hand_off(self, text: DueText, licence: Guarded, began: float) -> None:
         connect_by = began + BEGIN_WITHIN.total_seconds()
@@ -94,9 +94,10 @@ class HandOffs:
                 hand_off = HandOff(outcome=_LATE, began_at=licence.guarded_at, clock_offset=None)
             # First of all: whatever goes wrong below, what the provider said is stored.
             handed = Handed(guarded=licence, hand_off=hand_off)
-            self._answered.append(self.settler.submit(handed))
+            self._last = self.settler.submit(handed)
             self.budget.note(hand_off.outcome, text.segments, at=began)
-            await self._learn(hand_off.outcome, began)
+            if pause := self._learn(hand_off.outcome, began):
+                await tell(self.pauses, self.work.tenant_id, pause)
         finally:
             if begins:
                 self.in_flight.end()
@@ -110,10 +111,9 @@ class HandOffs:
             validity=self.work.validity,
         )
 
-    async def _learn(self, outcome: Outcome, began: float) -> None:
-        """Let those that come after know of an answer."""
+    def _learn(self, outcome: Outcome, began: float) -> timedelta:
+        """Let those that come after know of an answer; for how long the fleet is to pause."""
         rest, pause = self.experience.learn(outcome, work=self.work, began=began)
         if rest is not None:
             self.on_rest(rest)
-        if pause:
-            await tell(self.pauses, self.work.tenant_id, pause)
+        return pause

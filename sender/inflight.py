@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from sender.domain.concurrency import Allowance
-from sender.domain.outcome import Outcome
+from sender.domain.outcome import Outcome, Throttled
 from sender.permits import Permits
 
 #: By how much longer, in seconds, the account must be left alone than is known already to be worth
@@ -21,6 +21,7 @@ _NEWEST = 0.1
 #: Seconds that an answer takes on the mean, from which no row is guarded ahead: it could have to
 #: wait for its slot for longer than a guard is good for.
 _SLOW = 1.0
+_NO_PAUSE = timedelta()
 
 
 class InFlight:
@@ -111,13 +112,15 @@ class InFlight:
             For how long the whole fleet must be told to leave the account alone; zero if it need
             not be, or was told so already.
         """
-        before, ahead = self._allowance, self._ahead
+        before = self._allowance
         self._allowance = before.after(outcome, begun=begun, at=at, in_flight=self._begun)
         self.mean += _NEWEST * (at - begun - self.mean)
-        if self._allowance.limit != before.limit or self._ahead != ahead:
+        if (self._allowance.limit, self._ahead) != (self._own.total, self._own.ahead):
             self._own.resize(self._allowance.limit, ahead=self._ahead)
+        if not isinstance(outcome, Throttled):
+            return _NO_PAUSE
         pause = before.pause(outcome, begun=begun, chance=self._chance())
         if not pause or at + pause.total_seconds() < self._paused_until + _TOLD_AGAIN:
-            return timedelta()
+            return _NO_PAUSE
         self._paused_until = at + pause.total_seconds()
         return pause

@@ -110,8 +110,11 @@ class Settlement:
     def _settle_plain(self, tx: Transaction, batch: Sequence[Handed]) -> None:
         """One statement, but for what refusals say beyond their messages."""
         self.messages.settle(tx, [self.decide(one.guarded, one.hand_off.outcome) for one in batch])
-        answers = [(one.guarded.message_id, one.hand_off.outcome) for one in batch]
-        refused = [(id_, said) for id_, said in answers if isinstance(said, Refused)]
+        refused = [
+            (one.guarded.message_id, one.hand_off.outcome)
+            for one in batch
+            if isinstance(one.hand_off.outcome, Refused)
+        ]
         feedback.learn_refusals(tx, refused)
 
     def _settle_blocked(self, tx: Transaction, one: Handed) -> list[Suppression]:

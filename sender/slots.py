@@ -60,7 +60,8 @@ class Slots:
     def give_back(self) -> None:
         """Return one, to whoever is first in line."""
         self._free += 1
-        self._serve()
+        if self._line:
+            self._serve()
 
     def _serve(self) -> None:
         while self._free > 0 and self._line:

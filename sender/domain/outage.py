@@ -13,6 +13,7 @@ LONG_ENOUGH = 8
 FIRST_REST = timedelta(seconds=2)
 #: The longest: what an outage costs after its end, at most.
 LONGEST_REST = timedelta(seconds=30)
+_FAILURES = (NotBegun, Ambiguous)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +47,11 @@ class Streak:
             outcome: what the provider said.
             at: seconds by a monotonic clock.
         """
-        if isinstance(outcome, Throttled) or (isinstance(outcome, NotBegun) and outcome.is_ours):
+        if not isinstance(outcome, _FAILURES):
+            ends = self.failures > 0 and not isinstance(outcome, Throttled)
+            return type(self)() if ends else self
+        if isinstance(outcome, NotBegun) and outcome.is_ours:
             return self
-        if not isinstance(outcome, NotBegun | Ambiguous):
-            return type(self)() if self.failures else self
         failures = self.failures + 1
         if failures < LONG_ENOUGH or at < self.until:
             return type(self)(failures=failures, rests=self.rests, until=self.until)

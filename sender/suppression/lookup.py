@@ -75,7 +75,7 @@ class SuppressionLookup:
         args: list[Argument] = [interval(pace), pace.burst, window]
         verdicts, admitted, wait, paused = await self._run("lookup", keys, args)
         return Admission(
-            verdicts=tuple(_VERDICTS[letter] for letter in _text(verdicts)),
+            verdicts=tuple(map(_VERDICTS.__getitem__, _text(verdicts))),
             admitted=admitted,
             wait=timedelta(microseconds=wait),
             paused=bool(paused),
