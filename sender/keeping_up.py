@@ -1,9 +1,10 @@
-"""How much a process may have in flight without falling behind.
+"""How many rows a process may have under way without falling behind.
 
 An event loop that cannot follow gains nothing from more requests in flight: their answers wait in
 our own sockets, and so does every window between its lookup and its requests. What shows it is the
 time that the loop takes to come round. So each window looks how long that is, and the process's
-permits follow: a few more while it is short, fewer while it is long.
+permits follow: a few more while it is short, fewer while it is long. Slots stay as they are: a row
+that is looked up and guarded shall not wait for one.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from sender.permits import Permits
 from sender.send_clock import send_clock
 
-#: In flight that no process goes below: what one core takes care of whatever else is running.
+#: Rows that no process goes below: what keeps one core busy while a window of them is guarded.
 LEAST = 160
 #: Seconds that the loop may take to come round in any case. A window waits for four to six rounds
 #: between its lookup and its requests.
@@ -31,9 +32,9 @@ _CUT = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """The most requests in flight: a pure policy over how long the loop's rounds take."""
+    """The most rows under way: a pure policy over how long the loop's rounds take."""
 
-    #: As many as the process has connections for.
+    #: As many as the process has permits for.
     most: int
     size: float
     #: Of the latest rounds, in seconds.

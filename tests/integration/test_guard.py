@@ -148,6 +148,19 @@ def test_only_a_pending_row_passes(bench: Bench, state: str) -> None:
     assert not bench.guard(bench.due(campaign))
 
 
+def test_a_window_in_no_order(bench: Bench) -> None:
+    """Each licence is its own row's, and names its generation, wherever in the window it is."""
+    campaign = bench.campaign(*crowd(9))
+    bench.execute("UPDATE message SET gen = 2 * (recipient % 4)")
+    rows = bench.due(campaign)
+    window = [*rows[1::2], replace(rows[4], gen=rows[4].gen + 1), *rows[8::-2]]
+    window.remove(rows[4])
+    passed = {one.message_id: one.gen for one in bench.guard(window)}
+    assert passed == {row.id: row.gen + 1 for row in rows if row is not rows[4]}
+    stored = {row.recipient: row.gen for row in bench.due(campaign)}
+    assert stored == {row.recipient: row.gen + (row is not rows[4]) for row in rows}
+
+
 def test_two_guards_never_share_a_row(bench: Bench) -> None:
     """However many guards run over the same rows, each row passes exactly one."""
     campaign = bench.campaign(*crowd(60))

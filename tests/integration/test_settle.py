@@ -1,5 +1,6 @@
 """Ways out of ``sending``: settle, put back, and what is learned later."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -120,6 +121,45 @@ class TestSettle:
             row = bench.row(campaign, who)
             expected = ("sent", None, new_sid(who)) if who % 2 else ("failed", 21211, None)
             assert (row.state, row.provider_code, row.sid) == expected
+
+    def test_a_batch_in_no_order(self, bench: Bench) -> None:
+        """Each row gets what its own move says, wherever in the batch that is."""
+        people = crowd(40)
+        campaign = bench.campaign(*people)
+        licences = bench.guard_all(campaign)
+        ways: list[dict[str, Any]] = [
+            {"state": State.SENT, "provider_status": "queued"},
+            {"state": State.SENT, "provider_status": "accepted"},
+            {"state": State.IN_DOUBT, "reason": "http_500", "provider_code": 500},
+            {"state": State.FAILED, "reason": "content", "provider_code": 21617},
+        ]
+        moves = []
+        for n, who in enumerate(people):
+            way = ways[n % 4]
+            sid = new_sid(who) if way["state"] is State.SENT else None
+            moves.append(_move(licences[who], sid=sid, **way))
+        stale = replace(moves[7], gen=moves[7].gen + 1)
+        mixed = [*moves[::3], *moves[2::3], stale, *moves[1::3]]
+        mixed.remove(moves[7])
+        assert bench.db.run(bench.messages.settle, mixed) == len(people) - 1
+        for who, move in zip(people, moves, strict=True):
+            row = bench.row(campaign, who)
+            if move is moves[7]:
+                assert row.state == "sending"
+                continue
+            told = (row.state, row.reason, row.sid, row.provider_status, row.provider_code)
+            said = (move.state, move.reason, move.sid, move.provider_status, move.provider_code)
+            assert told == said
+
+    @pytest.mark.parametrize("sid", ['S"M', "S\\M", "S{M},NULL", "NULL", "", "SM ü'"])
+    def test_what_the_provider_calls_it(self, bench: Bench, sid: str) -> None:
+        """A SID is stored as it came, and is none of the batch's others'."""
+        campaign = bench.campaign(ANNA, BERT)
+        licences = bench.guard_all(campaign)
+        moves = [_move(licences[ANNA], sid=sid), _sent(licences[BERT], 2)]
+        assert bench.db.run(bench.messages.settle, moves) == 2
+        assert bench.row(campaign).sid == sid
+        assert bench.row(campaign, BERT).sid == new_sid(2)
 
     def test_nothing_to_settle(self, bench: Bench) -> None:
         """An empty batch is no error."""
