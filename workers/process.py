@@ -33,6 +33,8 @@ Hints = Callable[[int], None]
 #: some hundred, and frees them without the collector's help: looking for cycles among them every
 #: 700 took a sixth of a worker's time. What runs and connections leave waiting is a few megabytes.
 COLLECT_EVERY = (25_000, 20, 20)
+#: Seconds that the loop's thread is waited for: it comes round in some milliseconds.
+_ENDS_WITHIN = 5.0
 
 
 @dataclass
@@ -72,7 +74,11 @@ class WorkerProcess:
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="send", daemon=True)
         self._thread.start()
-        self._worker = self._run(self._open())
+        try:
+            self._worker = self._run(self._open())
+        except BaseException:
+            self._end_loop()
+            raise
         collect_rarely()
 
     async def _open(self) -> WorkerRuntime:
@@ -89,8 +95,16 @@ class WorkerProcess:
     def on_shutdown(self, **_: Any) -> None:
         """Close everything, once Celery's threads have ended."""
         if self._loop is not None:
-            self._run(self._stack.aclose())
+            try:
+                self._run(self._stack.aclose())
+            finally:
+                self._end_loop()
+
+    def _end_loop(self) -> None:
+        """End the loop's thread: one that wakes when Python is gone crashes the process."""
+        if self._loop is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_ENDS_WITHIN)
 
     @property
     def worker_id(self) -> int:
