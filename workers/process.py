@@ -93,7 +93,7 @@ class WorkerProcess:
             self._loop.call_soon_threadsafe(self._worker.stop)
 
     def on_shutdown(self, **_: Any) -> None:
-        """Close everything, once Celery's threads have ended."""
+        """Close everything, once Celery's tasks have ended; a second time is nothing."""
         if self._loop is not None:
             try:
                 self._run(self._stack.aclose())
@@ -105,6 +105,7 @@ class WorkerProcess:
         if self._loop is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_ENDS_WITHIN)
+            self._loop = None
 
     @property
     def worker_id(self) -> int:

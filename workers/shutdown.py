@@ -33,3 +33,12 @@ class SettlingWorker(Worker):  # type: ignore[misc]  # Celery has no types
         give_up_at = time.monotonic() + self.app.conf.worker_soft_shutdown_timeout
         while state.active_requests and time.monotonic() < give_up_at:
             time.sleep(_POLL_SECONDS)
+
+    def terminate(self, in_sighandler: bool = False) -> None:  # noqa: FBT001, FBT002  # Celery's
+        """As Celery does, which tells nobody of a cold end (5.7.0: no ``worker_shutdown``).
+
+        Where tasks still run their loop is left to them: the process waits for their threads.
+        """
+        super().terminate(in_sighandler)
+        if not state.active_requests:
+            self.app.sender_process.on_shutdown()

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.apps.worker import Worker
 
 from sender import logs
-from workers import process
+from workers import process, shutdown
 from workers.process import WorkerProcess
+from workers.shutdown import SettlingWorker
 
 
 @dataclass
@@ -59,6 +61,7 @@ def test_the_thread_ends_with_the_process() -> None:
     worker.on_shutting_down()
     worker.on_shutdown()
     assert len(runtime.closed) == 1
+    worker.on_shutdown()
 
 
 def test_it_ends_where_the_worker_does_not_open() -> None:
@@ -72,3 +75,17 @@ def test_a_worker_that_was_never_opened() -> None:
     worker = _process(_Runtime())
     worker.on_shutting_down()
     worker.on_shutdown()
+
+
+@pytest.mark.parametrize(("running", "closes"), [((), 1), (("slice",), 0)])
+def test_a_cold_end(monkeypatch: pytest.MonkeyPatch, running: tuple[str, ...], closes: int) -> None:
+    """Celery tells of a warm end only; whoever ends cold closes too, unless tasks still run."""
+    closed: list[str] = []
+    monkeypatch.setattr(Worker, "terminate", lambda *_: closed.append("celery"))
+    monkeypatch.setattr(shutdown.state, "active_requests", set(running))
+    worker = SettlingWorker.__new__(SettlingWorker)
+    worker.app = SimpleNamespace(
+        sender_process=SimpleNamespace(on_shutdown=lambda: closed.append("ours"))
+    )
+    worker.terminate()
+    assert closed == ["celery", *["ours"] * closes]
