@@ -43,7 +43,7 @@ class Batcher(Generic[T, R]):
     #: Does the work for a batch: one answer for each item, in order. What it raises, every
     #: caller of that batch gets; an exception in an answer's place, its own caller alone.
     work: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]]
-    #: How long the first item waits for others.
+    #: How long the first item waits for others; not at all where they are a batch already.
     gather: timedelta
     #: The most items in a batch.
     largest: int
@@ -76,7 +76,8 @@ class Batcher(Generic[T, R]):
 
     async def _run(self) -> None:
         while self._waiting:
-            await asyncio.sleep(self.gather.total_seconds())
+            if len(self._waiting) < self.largest:
+                await asyncio.sleep(self.gather.total_seconds())
             batch, self._waiting = self._waiting[: self.largest], self._waiting[self.largest :]
             await self._begin(batch)
 

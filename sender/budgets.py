@@ -170,7 +170,9 @@ class Budget:
             segments: the message's.
             at: when the message's window began, by the send clock.
         """
-        if at >= self._since and not isinstance(outcome, _MAY_HAVE_GONE):
+        if not self.work.capped or isinstance(outcome, _MAY_HAVE_GONE):
+            return
+        if at >= self._since:
             self._unused += segments
 
     def went(self, segments: int) -> None:

@@ -3,8 +3,8 @@
 An event loop that cannot follow gains nothing from more requests in flight: their answers wait in
 our own sockets, and so does every window between its lookup and its requests. What shows it is the
 time that the loop takes to come round. So each window looks how long that is, and the process's
-permits follow: a few more while it is short, fewer while it is long. Slots stay as they are: a row
-that is looked up and guarded shall not wait for one.
+permits follow: a few more while it is short, fewer while it is long. Slots stay as they are: with
+fewer rows than slots, none that is looked up and guarded waits for one.
 """
 
 import asyncio

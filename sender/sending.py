@@ -185,9 +185,9 @@ class Pump:
         if rests.sender or budget.is_used_up:
             await self.db.run(self._rested, work, rests, budget)
             return
-        await self.db.run_alone(self._give_back, work, rests)
-        if budget.is_left:
+        if budget.is_left:  # first, for the next run over this slice to find it
             await self.db.run_alone(budget.give_back)
+        await self.db.run_alone(self._give_back, work, rests)
 
     def _rested(self, tx: Transaction, work: SliceWork, rests: _Rests, budget: Budget) -> None:
         self._give_back(tx, work, rests)

@@ -361,10 +361,10 @@ class MessageTable:
                 "state": state.value,
                 "sources": [source.value for source in sources],
                 **ids_of([one.message_id for one in known]),
-                "reasons": [one.reason for one in known],
-                "statuses": [one.provider_status for one in known],
-                "codes": [one.provider_code for one in known],
-                "sids": [one.sid for one in known],
+                "reasons": texts(one.reason for one in known),
+                "statuses": texts(one.provider_status for one in known),
+                "codes": array(_null_or(one.provider_code) for one in known),
+                "sids": texts(one.sid for one in known),
             },
         )
         return {row.id: row.moves for row in found}
@@ -372,6 +372,10 @@ class MessageTable:
 
 #: State, reason, provider's status and code, and rest in seconds: where a row goes, and why.
 _Way = tuple[State, str, str | None, int | None, float]
+
+
+def _null_or(code: int | None) -> int | str:
+    return "NULL" if code is None else code
 
 
 def _way_of(move: Move) -> _Way:

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy.exc import OperationalError
 
 from sender.budgets import AHEAD
 from sender.campaigns import Campaigns
@@ -38,6 +41,7 @@ from tests.pump_rig import Rig, pump_rig
 
 #: Two segments of GSM-7.
 LONG = "x" * 200
+AWAY = OperationalError("UPDATE", {}, Exception("the server is away"))
 
 
 def _campaigns(bench: Bench, tenant_id: int = TENANT) -> Campaigns:
@@ -244,6 +248,32 @@ class TestWhatDidNotGo:
         await rig.work()
         assert _used(rig.bench) == len(rig.gateway.sent) - given_back
 
+    @pytest.mark.parametrize("fails", ["give_back", "_give_back"])
+    async def test_once(self, rig: Rig, fails: str) -> None:
+        """Postgres away at the end of a run: what is given back is given back once, or not."""
+        rig.bench.campaign(*crowd(30))
+        for sender in (SENDER, None):
+            _cap(rig.bench, 1_000_000, sender)
+        rig.gateway.answer = _first(Refused(kind=RefusalKind.BAD_NUMBER, code=21211))
+        db = _AwayOnce(rig.pump.db.engine, [fails])
+        await replace(rig, pump=replace(rig.pump, db=db)).work()
+        assert db.fails == []
+        assert rig.bench.value("SELECT done_at IS NOT NULL FROM slice")
+        went = len(rig.gateway.sent) - 1
+        # What was counted in advance too, if what gives it back was lost on the way there.
+        for level in ("sender", "tenant"):
+            used = _used(rig.bench, level)
+            assert used == went if fails == "_give_back" else went < used <= went + AHEAD + WINDOW
+
+    async def test_of_nobody(self, rig: Rig) -> None:
+        """Where there is no cap there is nothing to give back, and nothing is asked for it."""
+        rig.bench.campaign(*crowd(30))
+        rig.gateway.answer = _first(Refused(kind=RefusalKind.BAD_NUMBER, code=21211))
+        db = _AwayOnce(rig.pump.db.engine, ["give_back"])
+        await replace(rig, pump=replace(rig.pump, db=db)).work()
+        assert rig.bench.value("SELECT done_at IS NOT NULL FROM slice")
+        assert db.fails == ["give_back"]
+
     async def test_by_the_guard(self, rig: Rig) -> None:
         """Who is suppressed takes nothing of the cap: others go instead, on the same day."""
         people = crowd(60)
@@ -383,3 +413,25 @@ def _then(outcome: Outcome, act: Callable[[], object]) -> Callable[[OutboundText
         return outcome
 
     return answer
+
+
+class _Broken:
+    """A connection that breaks at its first statement."""
+
+    def execute(self, *_: object) -> Any:
+        raise AWAY
+
+
+@dataclass(frozen=True)
+class _AwayOnce(AsyncDatabase):
+    """It is away at these statements, each once."""
+
+    fails: list[str]
+
+    async def run_alone(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if (name := getattr(work, "__name__", "")) in self.fails:
+            self.fails.remove(name)
+            if name == "give_back":  # its statement does not arrive
+                work(_Broken())
+            raise AWAY
+        return await super().run_alone(work, *args, **kwargs)

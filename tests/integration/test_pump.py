@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.exc import OperationalError
 
+from sender import texts
 from sender.audience import from_iterable
 from sender.campaigns import Campaigns, Plan
 from sender.domain.high_water import Look
@@ -176,6 +177,21 @@ class TestSuppression:
         await rig.work()
         assert rig.gateway.recipients == [ANNA]
         assert rig.bench.row(campaign, BERT).reason == "stop"
+
+    async def test_hits_here_and_there(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Few hits in a large slice are all settled, whatever is read and settled at a time."""
+        monkeypatch.setattr(texts, "READ_AHEAD", 100)
+        people = crowd(450)
+        campaign = rig.bench.campaign(*people)
+        hits = [*people[::9], *people[300:399:2]]
+        rig.warm(*hits)
+        for person in hits:
+            rig.bench.opt_out(person)
+        await rig.work()
+        states = rig.bench.states(campaign)
+        assert {who for who, state in states.items() if state == "suppressed"} == set(hits)
+        assert sorted(rig.gateway.recipients) == sorted(set(people) - set(hits))
+        assert rig.bench.value("SELECT done_at IS NOT NULL FROM slice")
 
     async def test_a_warm_set_that_lost_somebody(self, rig: Rig) -> None:
         """A set that looks whole and is not leaks nobody."""
