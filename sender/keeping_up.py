@@ -15,10 +15,10 @@ from sender.permits import Permits
 from sender.send_clock import send_clock
 
 #: Rows that no process goes below: what keeps one core busy while a window of them is guarded.
-LEAST = 160
+LEAST = 192
 #: Seconds that the loop may take to come round in any case. A window waits for four to six rounds
 #: between its lookup and its requests.
-LONG = 0.010
+LONG = 0.012
 #: The same as a part of what an answer takes: where that is long, requests wait for the provider
 #: and not for us, and fewer of them would only be slower.
 SHARE = 0.06
