@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 #: What becomes of a row that found no slot in its guard's time.
 _LATE = NotBegun(why=TOO_LATE)
+_BEGIN_WITHIN, _SEND_DEADLINE = BEGIN_WITHIN.total_seconds(), SEND_DEADLINE.total_seconds()
 
 
 class Gateway(Protocol):
@@ -81,13 +82,14 @@ class HandOffs:
             await asyncio.wait({self._last})
 
     async def _hand_off(self, text: DueText, licence: Guarded, began: float) -> None:
-        connect_by = began + BEGIN_WITHIN.total_seconds()
+        connect_by = began + _BEGIN_WITHIN
         begins = await self.in_flight.begin(by=connect_by)
         try:
             if begins:
-                deadline = began + SEND_DEADLINE.total_seconds()
                 hand_off = await self.gateway.send(
-                    self._outbound(text, licence), deadline=deadline, connect_by=connect_by
+                    self._outbound(text, licence),
+                    deadline=began + _SEND_DEADLINE,
+                    connect_by=connect_by,
                 )
                 self.passing(CrashPoint.AFTER_ANSWER)
             else:

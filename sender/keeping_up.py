@@ -18,7 +18,7 @@ from sender.send_clock import send_clock
 LEAST = 192
 #: Seconds that the loop may take to come round in any case. A window waits for four to six rounds
 #: between its lookup and its requests.
-LONG = 0.012
+LONG = 0.011
 #: The same as a part of what an answer takes: where that is long, requests wait for the provider
 #: and not for us, and fewer of them would only be slower.
 SHARE = 0.06

@@ -312,7 +312,8 @@ class _SliceRun:
             begun = self._begin(admitted, guarded, began)
         finally:
             self.in_flight.give_back(count - begun)
-        if refused := [text for text in admitted if text.row.id not in guarded]:
+        if begun < len(admitted):
+            refused = [text for text in admitted if text.row.id not in guarded]
             await self._settle_refused(refused)
         return answer
 

@@ -54,10 +54,11 @@ class Settlement:
         """What a row becomes. Total: every outcome has one answer, and it names its reason."""
         match outcome:
             case Accepted():
-                return _move(
-                    guarded,
-                    State.SENT,
-                    "accepted",
+                return Move(
+                    message_id=guarded.message_id,
+                    gen=guarded.gen,
+                    state=State.SENT,
+                    reason="accepted",
                     sid=outcome.sid,
                     provider_status=outcome.provider_status,
                 )
@@ -140,23 +141,20 @@ def _rest(guarded: Guarded, first: timedelta) -> timedelta:
     return backoff(first, attempts=attempts, chance=chance)
 
 
-def _move(  # noqa: PLR0913  # a Move's own fields
+def _move(
     guarded: Guarded,
     state: State,
     reason: str,
     *,
-    sid: str | None = None,
-    provider_status: str | None = None,
     provider_code: int | None = None,
     rest: timedelta = timedelta(),
 ) -> Move:
+    """Where a row goes that the provider did not take."""
     return Move(
         message_id=guarded.message_id,
         gen=guarded.gen,
         state=state,
         reason=reason,
-        sid=sid,
-        provider_status=provider_status,
         provider_code=provider_code,
         rest=rest,
     )

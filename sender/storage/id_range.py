@@ -73,7 +73,7 @@ def array(values: Iterable[object]) -> str:
 
 def texts(values: Iterable[str | None]) -> str:
     """An array of any texts, likewise."""
-    return array("NULL" if one is None else _quoted(one) for one in values)
+    return array(["NULL" if one is None else _quoted(one) for one in values])
 
 
 def _quoted(value: str) -> str:
