@@ -170,9 +170,8 @@ class Budget:
             segments: the message's.
             at: when the message's window began, by the send clock.
         """
-        if not self.work.capped or isinstance(outcome, _MAY_HAVE_GONE):
-            return
-        if at >= self._since:
+        counts = self.work.capped and at >= self._since
+        if counts and not isinstance(outcome, _MAY_HAVE_GONE):
             self._unused += segments
 
     def went(self, segments: int) -> None:

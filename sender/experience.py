@@ -80,8 +80,6 @@ class Experience:
 def _rest(outcome: Outcome, streak: Streak, at: float) -> Rest | None:
     if isinstance(outcome, QueueFull):
         return Rest(length=outcome.retry_after, why=RestReason.QUEUE_FULL)
-    if not streak.is_outage:
-        return None
     length = streak.rest(at=at)
     return Rest(length=length, why=RestReason.OUTAGE) if length else None
 

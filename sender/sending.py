@@ -187,16 +187,16 @@ class Pump:
             return
         if budget.is_left:  # first, for the next run over this slice to find it
             await self.db.run_alone(budget.give_back)
-        await self.db.run_alone(self._give_back, work, rests)
+        await self.db.run_alone(self._close_slice, work, rests)
 
     def _rested(self, tx: Transaction, work: SliceWork, rests: _Rests, budget: Budget) -> None:
-        self._give_back(tx, work, rests)
+        self._close_slice(tx, work, rests)
         budget.give_back(tx)
         for rest in (rests.sender, budget.rest(tx)):
             if rest is not None:
                 senders.rest(tx, work.sender_id, rest.length, why=rest.why)
 
-    def _give_back(self, tx: Transaction, work: SliceWork, rests: _Rests) -> None:
+    def _close_slice(self, tx: Transaction, work: SliceWork, rests: _Rests) -> None:
         owner, span = self.owner, work.span
         self.slices.close(tx, work.slice_id, span=span, owner=owner, rest=rests.slice)
 

@@ -1,9 +1,12 @@
 """The pump over a real Postgres and a real Redis, with a fake gateway."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from redis.asyncio import Redis
+from sqlalchemy.exc import OperationalError
 
 from sender.enforcement import SuppressionCache
 from sender.permits import Permits
@@ -23,6 +26,8 @@ from sender.suppression import (
 from sender.suppression.keys import pause_key
 from sender.suppression.writing import Entry
 from tests.bench import ENFORCEMENT, TENANT, Bench, FakeGateway
+
+AWAY = OperationalError("UPDATE", {}, Exception("the server is away"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +92,26 @@ def pump_rig(bench: Bench, db: AsyncDatabase, redis: Redis, redis_url: str, owne
 
 def _settlement(bench: Bench, cache: SuppressionCache) -> Settlement:
     return Settlement(messages=bench.messages, enforcement=ENFORCEMENT, cache=cache)
+
+
+class _Broken:
+    """A connection that breaks at its first statement."""
+
+    def execute(self, *_: object) -> Any:
+        raise AWAY
+
+
+@dataclass(frozen=True)
+class AwayOnce(AsyncDatabase):
+    """It is away at these statements, each once."""
+
+    fails: list[str]
+
+    async def run_alone(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Do it, or be away."""
+        if (name := getattr(work, "__name__", "")) in self.fails:
+            self.fails.remove(name)
+            if name == "give_back":  # its statement does not arrive
+                work(_Broken())
+            raise AWAY
+        return await super().run_alone(work, *args, **kwargs)

@@ -67,13 +67,13 @@ def of(ids: Collection[UUID]) -> dict[str, str | None]:
 
 
 def array(values: Iterable[object]) -> str:
-    """An array of numbers or ids as Postgres reads it (its documentation, 8.15.6)."""
-    return "{" + ",".join(map(str, values)) + "}"
+    """An array of numbers or ids, or nulls, as Postgres reads it (its documentation, 8.15.6)."""
+    return "{" + ",".join(["NULL" if one is None else str(one) for one in values]) + "}"
 
 
 def texts(values: Iterable[str | None]) -> str:
     """An array of any texts, likewise."""
-    return array(["NULL" if one is None else _quoted(one) for one in values])
+    return array(None if one is None else _quoted(one) for one in values)
 
 
 def _quoted(value: str) -> str:

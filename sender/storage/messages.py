@@ -293,7 +293,7 @@ class MessageTable:
         older than it was ``seen``, or on a server that nobody has looked at since it started.
         """
         ids = ids_of([row.id for row in rows])
-        gens = array([row.gen for row in rows])
+        gens = array(row.gen for row in rows)
         values = {**ids, "gens": gens, "owner": owner, "lease": lease, **values_of(seen)}
         found = tx.execute(self._on_month(ids, self._guard), values)
         passed = [(rows[place - 1], at) for place, at in found.all()]
@@ -319,9 +319,9 @@ class MessageTable:
         ids = ids_of([move.message_id for move in moves])
         numbers: dict[_Way, int] = {}
         values = {
-            "gens": array([move.gen for move in moves]),
-            "sids": texts([move.sid for move in moves]),
-            "numbers": array([numbers.setdefault(_way_of(move), len(numbers)) for move in moves]),
+            "gens": array(move.gen for move in moves),
+            "sids": texts(move.sid for move in moves),
+            "numbers": array(numbers.setdefault(_way_of(move), len(numbers)) for move in moves),
             "ways": json.dumps([_written(way, number) for way, number in numbers.items()]),
         }
         found = tx.execute(self._on_month(ids, _SETTLE), {**ids, **values})
@@ -363,7 +363,7 @@ class MessageTable:
                 **ids_of([one.message_id for one in known]),
                 "reasons": texts(one.reason for one in known),
                 "statuses": texts(one.provider_status for one in known),
-                "codes": array(_null_or(one.provider_code) for one in known),
+                "codes": array(one.provider_code for one in known),
                 "sids": texts(one.sid for one in known),
             },
         )
@@ -372,10 +372,6 @@ class MessageTable:
 
 #: State, reason, provider's status and code, and rest in seconds: where a row goes, and why.
 _Way = tuple[State, str, str | None, int | None, float]
-
-
-def _null_or(code: int | None) -> int | str:
-    return "NULL" if code is None else code
 
 
 def _way_of(move: Move) -> _Way:

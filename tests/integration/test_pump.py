@@ -11,7 +11,6 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.exc import OperationalError
 
-from sender import texts
 from sender.audience import from_iterable
 from sender.campaigns import Campaigns, Plan
 from sender.domain.high_water import Look
@@ -36,6 +35,7 @@ from sender.suppression import (
     SuppressionLookup,
     connect_async,
 )
+from sender.texts import READ_AHEAD
 from tests.bench import (
     ANNA,
     BERT,
@@ -47,7 +47,7 @@ from tests.bench import (
     crowd,
     soon,
 )
-from tests.pump_rig import Rig, pump_rig
+from tests.pump_rig import AwayOnce, Rig, pump_rig
 
 
 def _first(outcome: Outcome, then: Outcome | None = None) -> Callable[[OutboundText], Outcome]:
@@ -178,12 +178,11 @@ class TestSuppression:
         assert rig.gateway.recipients == [ANNA]
         assert rig.bench.row(campaign, BERT).reason == "stop"
 
-    async def test_hits_here_and_there(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_hits_here_and_there(self, rig: Rig) -> None:
         """Few hits in a large slice are all settled, whatever is read and settled at a time."""
-        monkeypatch.setattr(texts, "READ_AHEAD", 100)
-        people = crowd(450)
+        people = crowd(2 * READ_AHEAD + 100)
         campaign = rig.bench.campaign(*people)
-        hits = [*people[::9], *people[300:399:2]]
+        hits = [*people[:READ_AHEAD:20], *people[READ_AHEAD : READ_AHEAD + 99 : 2], people[-1]]
         rig.warm(*hits)
         for person in hits:
             rig.bench.opt_out(person)
@@ -385,18 +384,6 @@ class _SlowToPutBack(AsyncDatabase):
         return await super().run(work, *args, **kwargs)
 
 
-@dataclass(frozen=True)
-class _AwayAtTheClose(AsyncDatabase):
-    """It is away, once, when a slice is to be given back."""
-
-    away: list[Exception]
-
-    async def run_alone(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if getattr(work, "__name__", "") == "_give_back" and self.away:
-            raise self.away.pop()
-        return await super().run_alone(work, *args, **kwargs)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _HinderedSettlement(Settlement):
     """Its database fails it with these, one at a time."""
@@ -493,10 +480,9 @@ class TestStopping:
     async def test_a_slice_is_given_back_after_an_absence(self, rig: Rig) -> None:
         """A slice whose closing fails is closed as soon as Postgres is there again."""
         rig.bench.campaign(ANNA)
-        away = OperationalError("UPDATE", {}, Exception("the server is away"))
-        db = _AwayAtTheClose(rig.pump.db.engine, [away])
+        db = AwayOnce(rig.pump.db.engine, ["_close_slice"])
         await replace(rig, pump=replace(rig.pump, db=db)).work()
-        assert db.away == []
+        assert db.fails == []
         assert rig.bench.value("SELECT owner IS NULL AND done_at IS NOT NULL FROM slice")
 
     async def test_a_run_that_raises(self, rig: Rig) -> None:
