@@ -36,9 +36,6 @@ SLICES = "slices"
 TRANSACTIONAL = "transactional"
 RECOVERY = "recovery"
 
-#: Longer than any slice, so that a broker redelivery is rare; harmless when it happens.
-VISIBILITY_TIMEOUT = 900
-
 
 def _configuration(settings: Settings) -> dict[str, Any]:
     return {
@@ -47,7 +44,6 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
-            "visibility_timeout": VISIBILITY_TIMEOUT,
             # Half-open sockets are noticed by these; without them a worker can go deaf.
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
@@ -57,6 +53,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
             "queue_order_strategy": "round_robin",
         },
         "worker_pool": "threads",
+        "worker_consumer": "workers.events:GatheringConsumer",
         "worker_concurrency": settings.slice_threads,
         "worker_prefetch_multiplier": 1,
         "worker_send_task_events": True,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 import uvloop
 
+from workers.coalescing import Coalescing
 from workers.seats import Seats
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class WorkerProcess:
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     #: For bulk slices; as many as the settings say, once it is open.
     _seats: Seats = field(default_factory=lambda: Seats(1))
+    _offers: Coalescing = field(default_factory=Coalescing)
     _kicker: Kicker | None = None
     _sweeper: Sweeper | None = None
 
@@ -159,9 +161,12 @@ class WorkerProcess:
             self._kicker_over(publish, publish_transactional).kick()
 
     def offer(self, publish: Hints, publish_transactional: Hints) -> None:
-        """Offer slices through the one or the other, which are the same at every call."""
+        """Offer slices through the one or the other, which are the same at every call.
+
+        Slices end together. A second offer beside one would get nothing: one follows it instead.
+        """
         with _told_briefly("offer"):
-            self._kicker_over(publish, publish_transactional).offer()
+            self._offers.ask(self._kicker_over(publish, publish_transactional).offer)
 
     def _kicker_over(self, publish: Hints, publish_transactional: Hints) -> Kicker:
         if self._kicker is None:
