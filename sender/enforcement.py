@@ -180,7 +180,7 @@ class Enforcement:
 
     async def finish_stored(self, db: AsyncDatabase) -> int:
         """One round for every opt-out that is stored and not enforced; how many wait on."""
-        waiting = await db.run(self.table.all_open)
+        waiting = await db.run_alone(self.table.all_open)
         return len(await self.async_step(db, waiting)) if waiting else 0
 
     def record_block(self, tx: Transaction, report: BlockReport) -> list[Suppression]:

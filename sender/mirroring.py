@@ -14,7 +14,8 @@ from sender.storage.database import Database
 
 log = structlog.get_logger(__name__)
 
-#: The name under which Postgres keeps how far the mirror has come, for others to look at.
+#: The name under which Postgres keeps how far the mirror had come when it last met a change, for
+#: others to look at.
 CURSOR = "redis_set"
 
 
@@ -52,8 +53,7 @@ class Mirror:
     """Postgres's suppressions, mirrored into Redis. One instance works at a time.
 
     How far it has come stands in Redis, beside the sets: a server that comes back with an old
-    snapshot comes back with its old position, and one that comes back empty with none. What
-    Postgres keeps of it is for others to look at.
+    snapshot comes back with its old position, and one that comes back empty with none.
     """
 
     db: Database
@@ -65,27 +65,30 @@ class Mirror:
         It writes each person's *current* suppressions, so reading a stretch twice, or late, can
         neither over-block nor under-block.
         """
-        position = self._position()
-        if position is None:
-            return 0
-        upto = self.db.run(consent_log.oldest_running)
-        if upto == position:
+        position, upto = self._stretch()
+        if position is None or upto == position:
             return 0
         changed = 0
         with self.db.transaction() as tx:
             for people in consent_log.changed_between(tx, position, upto):
                 self._write(self.db.run(consent_log.standing, people))
                 changed += len(people)
-        self._note(upto)
+        self.sets.note_position(upto)
+        if changed:  # a write by itself is a transaction more, and would be followed for ever
+            self.db.run_alone(cursors.write, CURSOR, upto)
         return changed
 
-    def _position(self) -> int | None:
-        """Where to go on; ``None`` where nothing can be followed: rebuild."""
-        position = self.sets.position()
-        if position is not None and position > self.db.run(consent_log.next_transaction):
+    def _stretch(self) -> tuple[int | None, int]:
+        """From where the log can be followed now, and up to where.
+
+        From ``None``: nothing can be followed. What is rebuilt from now on is to be followed from
+        the other.
+        """
+        position, running = self.sets.position(), self.db.run_alone(consent_log.running)
+        if position is not None and position > running.next:
             log.warning("mirror_ahead_of_postgres", position=position)
-            return None
-        return position
+            return None, running.oldest
+        return position, running.oldest
 
     def _write(self, people: Iterable[Standing]) -> None:
         add, remove = [], []
@@ -95,10 +98,6 @@ class Mirror:
             remove += [(one.tenant_id, scope, one.recipient) for scope in gone]
         self.sets.write(add=add, remove=remove)
 
-    def _note(self, position: int) -> None:
-        self.sets.note_position(position)
-        self.db.run(cursors.write, CURSOR, position)
-
     def repair(self, *, compare_counts: bool) -> list[tuple[int, int]]:
         """Rebuild each scope's set that is not well, or (if asked) of another size than Postgres.
 
@@ -106,16 +105,15 @@ class Mirror:
             The (tenant, scope) pairs that were rebuilt.
         """
         scopes = self.db.run(senders.all_scopes)
-        position = self._position()
+        position, upto = self._stretch()
         wrong = list(scopes) if position is None else self.sets.ailing(scopes)
         if compare_counts:
             wrong += [pair for pair in scopes if pair not in wrong and self._differs(pair)]
-        # Read before the first rebuild does: what comes later is followed from there.
-        upto = self.db.run(consent_log.oldest_running)
         for tenant_id, scope in wrong:
             self._rebuild(tenant_id, scope)
         if position is None:
-            self._note(upto)
+            self.sets.note_position(upto)
+            self.db.run_alone(cursors.write, CURSOR, upto)
         return wrong
 
     def _differs(self, pair: tuple[int, int]) -> bool:

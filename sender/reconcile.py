@@ -64,7 +64,7 @@ class ProviderTimes:
     async def fetch(self) -> int:
         """Date the keywords that are due; how many were."""
         found = 0
-        for undated in await self.db.run(inbound.undated, limit=AT_A_TIME):
+        for undated in await self.db.run_alone(inbound.undated, limit=AT_A_TIME):
             found += await self._date(undated)
         return found
 

@@ -7,11 +7,10 @@ from sqlalchemy import text
 
 from sender.storage.database import Transaction
 
-_OLDEST_RUNNING = text("""
-    SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)
-""")
-_CURRENT_TRANSACTION = text("""
-    SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)
+_RUNNING = text("""
+    SELECT CAST(CAST(pg_snapshot_xmin(now) AS text) AS bigint) AS oldest,
+           CAST(CAST(pg_snapshot_xmax(now) AS text) AS bigint) AS next
+    FROM pg_current_snapshot() AS now
 """)
 _WITHIN = """
     written_by >= CAST(CAST(:position AS text) AS xid8)
@@ -29,14 +28,19 @@ _CHANGED = text(f"""
 """)  # noqa: S608  # built from the constant above only
 
 
-def oldest_running(tx: Transaction) -> int:
-    """The oldest transaction that is still running: everything before it is visible."""
-    return int(tx.execute(_OLDEST_RUNNING).scalar_one())
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """The transactions that are running."""
+
+    #: The oldest of them: everything before it is visible.
+    oldest: int
+    #: The next to begin: a position beyond it is of another history (a restored dump).
+    next: int
 
 
-def next_transaction(tx: Transaction) -> int:
-    """The next transaction id: a position beyond it is of another history (a restored dump)."""
-    return int(tx.execute(_CURRENT_TRANSACTION).scalar_one())
+def running(tx: Transaction) -> Running:
+    """Those of this moment."""
+    return Running(**tx.execute(_RUNNING).mappings().one())
 
 
 #: A tenant and a recipient.

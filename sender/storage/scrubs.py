@@ -178,12 +178,15 @@ _ANY = text("""
 """)
 
 
+def are_due(tx: Transaction) -> bool:
+    """Whether `claim` would find anything; mostly not."""
+    return bool(tx.execute(_ANY).scalar_one())
+
+
 def claim(
     tx: Transaction, *, lease: timedelta, limit: int, busy: Sequence[int] = ()
 ) -> list[Waiting]:
-    """Take the scrubs that are due, but for these senders', for so long; mostly there is none."""
-    if not tx.execute(_ANY).scalar_one():
-        return []
+    """Take the scrubs that are due, but for these senders', for so long."""
     tx.execute(_LIFTED)
     _lift(tx, [row.id for row in tx.execute(_DROP)], "the campaign has ended")
     values = {"lease": lease, "limit": limit, "busy": list(busy)}

@@ -125,7 +125,7 @@ def test_many_events_at_once_fold_as_one_by_one(bench: Bench) -> None:
 def _read(bench: Bench, position: int) -> tuple[int, set[tuple[int, int]]]:
     """Whose consent changed from a position on, and the position to go on from."""
     with bench.db.transaction() as tx:
-        upto = consent_log.oldest_running(tx)
+        upto = consent_log.running(tx).oldest
         pages = list(consent_log.changed_between(tx, position, upto))
     return upto, {person for page in pages for person in page}
 
@@ -135,7 +135,7 @@ class TestReadingTheLog:
 
     def test_a_late_commit_is_not_missed(self, bench: Bench) -> None:
         """An event is read though it commits after events that were written later."""
-        position = bench.db.run(consent_log.oldest_running)
+        position = bench.db.run(consent_log.running).oldest
         with bench.db.transaction() as slow:
             consent.append(slow, _stop())
             bench.db.run(consent.append, _stop(recipient=BERT))
@@ -147,7 +147,7 @@ class TestReadingTheLog:
 
     def test_no_stretch_leaves_a_gap(self, bench: Bench) -> None:
         """Readers among many writers see everybody's event once the writers have ended."""
-        position = bench.db.run(consent_log.oldest_running)
+        position = bench.db.run(consent_log.running).oldest
         seen: set[tuple[int, int]] = set()
         people = crowd(60)
         with ThreadPoolExecutor(6) as pool:
