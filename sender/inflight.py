@@ -112,10 +112,10 @@ class InFlight:
             For how long the whole fleet must be told to leave the account alone; zero if it need
             not be, or was told so already.
         """
-        before = self._allowance
+        before, was_slow = self._allowance, self.mean > _SLOW
         self._allowance = before.after(outcome, begun=begun, at=at, in_flight=self._begun)
         self.mean += _NEWEST * (at - begun - self.mean)
-        if (self._allowance.limit, self._ahead) != (self._own.total, self._own.ahead):
+        if self._allowance is not before or (self.mean > _SLOW) is not was_slow:
             self._own.resize(self._allowance.limit, ahead=self._ahead)
         if not isinstance(outcome, Throttled):
             return _NO_PAUSE

@@ -27,6 +27,7 @@ class Permits:
         #: How many slots there were at first.
         self.most = total
         self._rows = total + ahead
+        self._worthwhile = self._least()
         self._free = self._rows
         self._line: deque[tuple[int, asyncio.Future[int]]] = deque()
         self._closed = False
@@ -56,6 +57,7 @@ class Permits:
         """Change for how many rows there are permits, and leave the slots as they are."""
         self._free += rows - self._rows
         self._rows = rows
+        self._worthwhile = self._least()
         self._serve()
 
     async def take(self, wanted: int) -> int:
@@ -91,7 +93,10 @@ class Permits:
 
     def _enough(self, wanted: int) -> int:
         """With how many a window is begun; asked anew each time, for the total may change."""
-        return min(wanted, self.WORTHWHILE, max(1, min(self.total, self._rows) // 2))
+        return min(wanted, self._worthwhile)
+
+    def _least(self) -> int:
+        return min(self.WORTHWHILE, max(1, min(self.total, self._rows) // 2))
 
     def _serve(self) -> None:
         """Set permits aside for as many at the head of the line as there are permits for."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import assert_never
 
 from sender import feedback
@@ -23,7 +24,7 @@ from sender.domain.outcome import (
 from sender.domain.provider import HandOff
 from sender.enforcement import BlockReport, Enforcement, SuppressionCache
 from sender.storage.database import AsyncDatabase, Transaction
-from sender.storage.messages import MessageTable, Move
+from sender.storage.messages import MessageTable, Move, Way
 
 #: How long a throttled row rests at least when the provider did not say: long enough for its
 #: concurrency to drain (its answers take well under a second), short enough not to be felt.
@@ -50,45 +51,27 @@ class Settlement:
     enforcement: Enforcement
     cache: SuppressionCache
 
-    def decide(self, guarded: Guarded, outcome: Outcome) -> Move:  # noqa: PLR0911  # a table
+    def decide(self, guarded: Guarded, outcome: Outcome) -> Way:  # noqa: PLR0911  # a table
         """What a row becomes. Total: every outcome has one answer, and it names its reason."""
         match outcome:
             case Accepted():
-                return Move(
-                    message_id=guarded.message_id,
-                    gen=guarded.gen,
-                    state=State.SENT,
-                    reason="accepted",
-                    sid=outcome.sid,
-                    provider_status=outcome.provider_status,
-                )
+                return _accepted(outcome.provider_status)
             case OptedOut():
-                return _move(
-                    guarded, State.SUPPRESSED, "provider_block", provider_code=outcome.code
-                )
+                return _way(State.SUPPRESSED, "provider_block", outcome.code)
             case Refused(kind=RefusalKind.HALT | RefusalKind.ACCOUNT):
                 # Nothing is wrong with the recipient: the row waits behind the hold.
-                return _move(guarded, State.PENDING, "refused", provider_code=outcome.code)
+                return _way(State.PENDING, "refused", outcome.code)
             case Refused():
-                return _move(guarded, State.FAILED, outcome.kind.value, provider_code=outcome.code)
+                return _way(State.FAILED, outcome.kind.value, outcome.code)
             case Throttled():
                 rest = _rest(guarded, THROTTLE_REST) + (outcome.retry_after or timedelta())
-                return _move(
-                    guarded, State.PENDING, "throttled", provider_code=outcome.code, rest=rest
-                )
+                return _way(State.PENDING, "throttled", outcome.code, rest=rest)
             case QueueFull():
-                return _move(
-                    guarded,
-                    State.PENDING,
-                    "queue_full",
-                    provider_code=outcome.code,
-                    rest=outcome.retry_after,
-                )
+                return _way(State.PENDING, "queue_full", outcome.code, rest=outcome.retry_after)
             case NotBegun():
-                rest = _rest(guarded, CONNECT_REST)
-                return _move(guarded, State.PENDING, outcome.why, rest=rest)
+                return _way(State.PENDING, outcome.why, rest=_rest(guarded, CONNECT_REST))
             case Ambiguous():
-                return _move(guarded, State.IN_DOUBT, outcome.why, provider_code=outcome.code)
+                return _way(State.IN_DOUBT, outcome.why, outcome.code)
             case _:
                 assert_never(outcome)
 
@@ -110,7 +93,7 @@ class Settlement:
 
     def _settle_plain(self, tx: Transaction, batch: Sequence[Handed]) -> None:
         """One statement, but for what refusals say beyond their messages."""
-        self.messages.settle(tx, [self.decide(one.guarded, one.hand_off.outcome) for one in batch])
+        self.messages.settle(tx, [self._move(one) for one in batch])
         refused = [
             (one.guarded.message_id, one.hand_off.outcome)
             for one in batch
@@ -118,13 +101,21 @@ class Settlement:
         ]
         feedback.learn_refusals(tx, refused)
 
+    def _move(self, one: Handed) -> Move:
+        guarded, outcome = one.guarded, one.hand_off.outcome
+        return Move(
+            message_id=guarded.message_id,
+            gen=guarded.gen,
+            way=self.decide(guarded, outcome),
+            sid=outcome.sid if isinstance(outcome, Accepted) else None,
+        )
+
     def _settle_blocked(self, tx: Transaction, one: Handed) -> list[Suppression]:
-        outcome = one.hand_off.outcome
-        move = self.decide(one.guarded, outcome)
+        move = self._move(one)
         began_at, offset = one.hand_off.began_at, one.hand_off.clock_offset or timedelta()
         report = BlockReport(
             message_id=one.guarded.message_id,
-            code=move.provider_code or 0,
+            code=move.way.provider_code or 0,
             door="create",
             began_at=began_at,
             provider_at=began_at + offset,
@@ -134,27 +125,20 @@ class Settlement:
         return active
 
 
+@lru_cache(maxsize=64)  # it is nearly every row's
+def _accepted(provider_status: str) -> Way:
+    return Way(state=State.SENT, reason="accepted", provider_status=provider_status)
+
+
+def _way(
+    state: State, reason: str, provider_code: int | None = None, *, rest: timedelta = timedelta()
+) -> Way:
+    """Where a row goes that the provider did not take."""
+    return Way(state=state, reason=reason, provider_code=provider_code, rest=rest)
+
+
 def _rest(guarded: Guarded, first: timedelta) -> timedelta:
     """A row's rest, by its history alone, so that whoever settles it comes to the same."""
     # It was guarded, and put back, once for every two generations; its id ends in random bits.
     attempts, chance = guarded.gen // 2, guarded.message_id.int % _CHANCES / _CHANCES
     return backoff(first, attempts=attempts, chance=chance)
-
-
-def _move(
-    guarded: Guarded,
-    state: State,
-    reason: str,
-    *,
-    provider_code: int | None = None,
-    rest: timedelta = timedelta(),
-) -> Move:
-    """Where a row goes that the provider did not take."""
-    return Move(
-        message_id=guarded.message_id,
-        gen=guarded.gen,
-        state=state,
-        reason=reason,
-        provider_code=provider_code,
-        rest=rest,
-    )

@@ -43,18 +43,25 @@ class DueMessage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Move:
-    """One row's way out of ``sending``: what settlement decided, keyed by its generation."""
+class Way:
+    """A way out of ``sending``: what settlement decided. Most rows of a batch may share one."""
 
-    message_id: UUID
-    gen: int
     state: State
     reason: str
-    sid: str | None = None
     provider_status: str | None = None
     provider_code: int | None = None
     #: For a row that goes back to pending: how long it rests.
     rest: timedelta = timedelta()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One row's, keyed by its generation."""
+
+    message_id: UUID
+    gen: int
+    way: Way
+    sid: str | None = None
 
 
 class Oddity(StrEnum):
@@ -317,12 +324,13 @@ class MessageTable:
             How many rows took something from it.
         """
         ids = ids_of([move.message_id for move in moves])
-        numbers: dict[_Way, int] = {}
+        ways = {id(move.way): move.way for move in moves}
+        numbers = {key: number for number, key in enumerate(ways)}
         values = {
             "gens": array(move.gen for move in moves),
             "sids": texts(move.sid for move in moves),
-            "numbers": array(numbers.setdefault(_way_of(move), len(numbers)) for move in moves),
-            "ways": json.dumps([_written(way, number) for way, number in numbers.items()]),
+            "numbers": array(numbers[id(move.way)] for move in moves),
+            "ways": json.dumps([_written(*numbered) for numbered in enumerate(ways.values())]),
         }
         found = tx.execute(self._on_month(ids, _SETTLE), {**ids, **values})
         return int(found.scalar_one())
@@ -370,22 +378,12 @@ class MessageTable:
         return {row.id: row.moves for row in found}
 
 
-#: State, reason, provider's status and code, and rest in seconds: where a row goes, and why.
-_Way = tuple[State, str, str | None, int | None, float]
-
-
-def _way_of(move: Move) -> _Way:
-    rest = move.rest.total_seconds() if move.rest else 0.0
-    return move.state, move.reason, move.provider_status, move.provider_code, rest
-
-
-def _written(way: _Way, number: int) -> dict[str, Any]:
-    state, reason, status, code, rest = way
+def _written(number: int, way: Way) -> dict[str, Any]:
     return {
         "number": number,
-        "state": state,
-        "reason": reason,
-        "status": status,
-        "code": code,
-        "rest": rest,
+        "state": way.state,
+        "reason": way.reason,
+        "status": way.provider_status,
+        "code": way.provider_code,
+        "rest": way.rest.total_seconds(),
     }

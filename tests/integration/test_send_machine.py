@@ -16,7 +16,7 @@ from sender.settlement import Settlement
 from sender.storage import tenants
 from sender.storage.database import Database, Transaction
 from sender.storage.enforcement import EnforcementTable
-from sender.storage.messages import MessageTable, Move, guard_statement
+from sender.storage.messages import MessageTable, Way, guard_statement
 from tests.bench import ACCOUNT, HORIZON, TENANT, Bench
 from tests.machine.machine import SendMachine, only
 from tests.machine.world import Parts
@@ -96,10 +96,9 @@ def test_it_notices_a_look_without_fresh_doubts(bench: Bench) -> None:
 
 
 class _SendsAgain(Settlement):
-    def decide(self, guarded: Guarded, outcome: Outcome) -> Move:
+    def decide(self, guarded: Guarded, outcome: Outcome) -> Way:
         if isinstance(outcome, Ambiguous):
-            state, reason = State.PENDING, "tried_again"
-            return Move(message_id=guarded.message_id, gen=guarded.gen, state=state, reason=reason)
+            return Way(state=State.PENDING, reason="tried_again")
         return super().decide(guarded, outcome)
 
 

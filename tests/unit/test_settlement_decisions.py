@@ -1,4 +1,4 @@
-"""Outcome → move: the one place where the provider's answer becomes a state."""
+"""Outcome → way: the one place where the provider's answer becomes a state."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from sender.domain.outcome import (
 from sender.enforcement import Enforcement
 from sender.settlement import CONNECT_REST, THROTTLE_REST, Settlement
 from sender.storage.enforcement import EnforcementTable
-from sender.storage.messages import MessageTable, Move
+from sender.storage.messages import MessageTable, Way
 
 LICENCE = Guarded(message_id=UUID(int=5), gen=3, guarded_at=datetime(2025, 6, 1, tzinfo=UTC))
 SOON = timedelta(seconds=9)
@@ -48,7 +48,7 @@ class _NoCache:
         """Nothing."""
 
 
-def _decide(outcome: Outcome, licence: Guarded = LICENCE) -> Move:
+def _decide(outcome: Outcome, licence: Guarded = LICENCE) -> Way:
     settlement = Settlement(
         messages=MessageTable(),
         enforcement=Enforcement(table=EnforcementTable(), horizon=timedelta(seconds=120)),
@@ -67,12 +67,11 @@ def test_the_list_is_whole() -> None:
 class TestEveryOutcome:
     """Rules for all of them."""
 
-    def test_it_has_one_move_with_a_reason(self, outcome: Outcome) -> None:
-        """An outcome becomes one move of this licence's row, with a reason that is stored."""
-        move = _decide(outcome)
-        assert (move.message_id, move.gen) == (LICENCE.message_id, LICENCE.gen)
-        assert move.reason
-        assert move.state in TRANSITIONS[State.SENDING]
+    def test_it_has_one_way_with_a_reason(self, outcome: Outcome) -> None:
+        """A row goes one way after an outcome, with a reason that is stored."""
+        way = _decide(outcome)
+        assert way.reason
+        assert way.state in TRANSITIONS[State.SENDING]
 
     def test_only_what_did_nothing_may_go_again(self, outcome: Outcome) -> None:
         """Back to pending goes what was throttled, not begun, or refused as its sender's."""
@@ -83,8 +82,8 @@ class TestEveryOutcome:
 
     def test_only_what_goes_again_rests(self, outcome: Outcome) -> None:
         """A row that does not go again has no rest."""
-        move = _decide(outcome)
-        assert move.state is State.PENDING or move.rest == timedelta()
+        way = _decide(outcome)
+        assert way.state is State.PENDING or way.rest == timedelta()
 
     def test_the_provider_code_is_kept(self, outcome: Outcome) -> None:
         """The provider's own code stands beside our state."""
@@ -92,28 +91,28 @@ class TestEveryOutcome:
 
 
 def test_accepted() -> None:
-    """An accepted message keeps its SID and the provider's status."""
-    move = _decide(OUTCOMES[0])
-    assert (move.state, move.sid, move.provider_status) == (State.SENT, "SM1", "queued")
+    """An accepted message keeps the provider's status."""
+    way = _decide(OUTCOMES[0])
+    assert (way.state, way.provider_status) == (State.SENT, "queued")
 
 
 def test_opted_out() -> None:
     """A 21610 is a suppression, never a failure."""
-    move = _decide(OptedOut(code=21610))
-    assert (move.state, move.reason) == (State.SUPPRESSED, "provider_block")
+    way = _decide(OptedOut(code=21610))
+    assert (way.state, way.reason) == (State.SUPPRESSED, "provider_block")
 
 
 @pytest.mark.parametrize("kind", sorted(set(RefusalKind) - HALTING))
 def test_refused(kind: RefusalKind) -> None:
     """A refusal of the message is final, and its kind is the reason."""
-    move = _decide(Refused(kind=kind, code=21211))
-    assert (move.state, move.reason) == (State.FAILED, kind.value)
+    way = _decide(Refused(kind=kind, code=21211))
+    assert (way.state, way.reason) == (State.FAILED, kind.value)
 
 
 def test_ambiguous() -> None:
     """What may have been accepted is in doubt."""
-    move = _decide(Ambiguous(why="reset"))
-    assert (move.state, move.reason) == (State.IN_DOUBT, "reset")
+    way = _decide(Ambiguous(why="reset"))
+    assert (way.state, way.reason) == (State.IN_DOUBT, "reset")
 
 
 def test_rests() -> None:
@@ -141,5 +140,5 @@ def test_rests_grow_and_are_spread(outcome: Outcome) -> None:
 
 def test_a_full_queue() -> None:
     """A row whose sender's queue is full waits with a reason of its own, as long as was found."""
-    move = _decide(QueueFull(code=21611, retry_after=SOON))
-    assert (move.state, move.reason, move.rest) == (State.PENDING, "queue_full", SOON)
+    way = _decide(QueueFull(code=21611, retry_after=SOON))
+    assert (way.state, way.reason, way.rest) == (State.PENDING, "queue_full", SOON)

@@ -6,17 +6,17 @@ from sender.domain.message import Guarded, State
 from sender.domain.outcome import Ambiguous, Outcome
 from sender.parts import Parts
 from sender.settlement import Settlement
-from sender.storage.messages import Move
+from sender.storage.messages import Way
 from workers.app import create_app
 
 
 class Hasty(Settlement):
     """Takes a lost answer for a refusal."""
 
-    def decide(self, guarded: Guarded, outcome: Outcome) -> Move:
+    def decide(self, guarded: Guarded, outcome: Outcome) -> Way:
         """As always, but what is ambiguous goes back to pending."""
-        move = super().decide(guarded, outcome)
-        return replace(move, state=State.PENDING) if isinstance(outcome, Ambiguous) else move
+        way = super().decide(guarded, outcome)
+        return replace(way, state=State.PENDING) if isinstance(outcome, Ambiguous) else way
 
 
 app = create_app(parts=Parts(settlement=Hasty))
