@@ -53,7 +53,7 @@ _SATURATED = Point(
     latency_ms=50,
     concurrency=400,
     cases=(Case.BARE, Case.FULL, Case.NAIVE, Case.NAIVE_TWO, Case.NAIVE_ASYNC),
-    size=30_000,
+    size=45_000,
     is_saturated=True,
 )
 _GAP = Point(

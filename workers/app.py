@@ -51,6 +51,11 @@ def _configuration(settings: Settings) -> dict[str, Any]:
             "health_check_interval": 20,
             "global_keyprefix": "sender:",
             "queue_order_strategy": "round_robin",
+            # Who publishes waits for a broker that restarts, and not for one that is away (seconds;
+            # else from 2 on, to 6).
+            "interval_start": 0.2,
+            "interval_step": 0.2,
+            "connect_retries_timeout": 1.5,
         },
         "worker_pool": "threads",
         "worker_consumer": "workers.events:GatheringConsumer",

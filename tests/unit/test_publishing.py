@@ -39,6 +39,7 @@ def test_the_rest_of_a_batch_is_published() -> None:
 def test_what_celery_raises() -> None:
     """A real task whose broker does not answer raises nothing through the publisher."""
     app = Celery("test", broker=f"redis://127.0.0.1:{free_port()}/0", set_as_current=False)
+    app.conf.broker_transport_options = {"max_retries": 0}  # to be tried once
 
     @app.task(name="test.nothing", shared=False)  # type: ignore[untyped-decorator]
     def nothing(slice_id: int) -> None:

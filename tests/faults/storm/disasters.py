@@ -1,6 +1,5 @@
 """What befalls everything but the workers."""
 
-import json
 import os
 import signal
 import time
@@ -10,14 +9,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
 from sender.local.servers import StopMode
+from sender.storage.database import DatabaseError
 from tests.faults.rig import FaultySystem, until
+from workers.app import create_app
 
 #: What the broker's keys begin with, and the queue of slices.
 BROKER_PREFIX, SLICES = "sender:", "slices"
+#: The slices that somebody works on.
+_FOLLOWED = "SELECT id FROM slice WHERE owner IS NOT NULL AND done_at IS NULL"
 #: How slow Redis is when it is slow: well within what a lookup waits.
 SLOW_SECONDS, SLOW_FOR = 0.25, 3.0
 #: How long the consumer or the webhook app is frozen.
@@ -121,13 +125,14 @@ class Disasters:
     def garble_hints(self) -> None:
         """Some Celery messages get lost, and some come twice."""
         with suppress(RedisError), Redis.from_url(self.system.servers.redis.broker_url) as broker:
-            for delivery in list(broker.hvals(f"{BROKER_PREFIX}unacked")):
-                message, _, key = json.loads(delivery)
-                if key == SLICES:
-                    broker.lpush(f"{BROKER_PREFIX}{SLICES}", json.dumps(message))
-                    self.happened["hints doubled"] += 1
             if broker.rpop(f"{BROKER_PREFIX}{SLICES}") is not None:
                 self.happened["hints lost"] += 1
+        with suppress(OperationalError, DatabaseError):
+            hints = create_app(settings=lambda: self.system.stack.plan.settings)
+            for row in self.system.rows(_FOLLOWED):
+                hints.send_task("workers.send_slice", (row.id,), queue=SLICES, retry=False)
+                self.happened["hints doubled"] += 1
+            hints.close()
 
 
 def _go_on(pids: list[int]) -> None:
