@@ -1,15 +1,22 @@
 """The rules of the suppression set and of pacing, on a real Redis, and what only that can show."""
 
+import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import uvloop
+from redis.exceptions import RedisError
 
 from sender.errors import PacingUnavailable
+from sender.local.ports import LOOPBACK
 from sender.suppression import SuppressionLookup, connect_async, inspect
 from sender.suppression.keys import bucket_key, pointer_key
+from tests.faults.proxy import FaultProxy
 from tests.suppression_servers import ALL_SENDERS, OPEN, SCOPES, TENANT, Server, real_server
 from tests.unit.test_suppression_health import HealthRules, WritingRules
 from tests.unit.test_suppression_lookup import LookupRules
@@ -86,3 +93,29 @@ async def test_nobody_listens() -> None:
                 await SuppressionLookup(asyncio).check(
                     pace=OPEN, scopes=SCOPES, recipients=[ANNA], segments=[1]
                 )
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_connection_that_was_reset(redis_url: str, run: Callable[[Any], None]) -> None:
+    """On either event loop it is Redis that is away, for one command; the next one finds it."""
+    server = urlsplit(redis_url)
+
+    async def ask_after_a_reset(proxy: FaultProxy) -> None:
+        client = connect_async(server._replace(netloc=f"{LOOPBACK}:{proxy.port}").geturl())
+        await client.ping()
+        await asyncio.to_thread(proxy.reset)
+        with pytest.raises(RedisError):
+            await client.ping()
+        assert await client.ping()
+        await client.aclose()
+
+    with FaultProxy(server.port or 0) as proxy:
+        run(ask_after_a_reset(proxy))
+
+
+@pytest.mark.parametrize("url", ["redis://host/0", "rediss://host/0", "unix:///run/redis.sock"])
+async def test_every_scheme(url: str) -> None:
+    """Whatever way leads to the server, its connections are ours."""
+    client = connect_async(url)
+    assert client.connection_pool.connection_class.__module__ == "sender.suppression.connecting"
+    await client.aclose()
