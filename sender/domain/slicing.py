@@ -14,7 +14,7 @@ from math import ceil
 SHARE = 16
 #: The smallest, but for the last one: four windows. Below it slices cost more time than an earlier
 #: end saves.
-SMALLEST = 125
+SMALLEST = 256
 #: The largest: what a frozen worker keeps from the others for a lease, what is read again where a
 #: run made way, what a statement over a few slices locks.
 LARGEST = 2000
