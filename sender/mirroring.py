@@ -73,9 +73,10 @@ class Mirror:
             for people in consent_log.changed_between(tx, position, upto):
                 self._write(self.db.run(consent_log.standing, people))
                 changed += len(people)
-        self.sets.note_position(upto)
-        if changed:  # a write by itself is a transaction more, and would be followed for ever
-            self.db.run_alone(cursors.write, CURSOR, upto)
+        if changed:
+            self._note(upto)
+        else:  # a write to Postgres is a transaction more, and would be followed for ever
+            self.sets.note_position(upto)
         return changed
 
     def _stretch(self) -> tuple[int | None, int]:
@@ -111,10 +112,14 @@ class Mirror:
             wrong += [pair for pair in scopes if pair not in wrong and self._differs(pair)]
         for tenant_id, scope in wrong:
             self._rebuild(tenant_id, scope)
-        if position is None:
-            self.sets.note_position(upto)
-            self.db.run_alone(cursors.write, CURSOR, upto)
+        if position is None or self.db.run_alone(cursors.read, CURSOR) is None:
+            self._note(upto if position is None else position)
         return wrong
+
+    def _note(self, position: int) -> None:
+        """In Redis last: what is noted there is not looked at again."""
+        self.db.run_alone(cursors.write, CURSOR, position)
+        self.sets.note_position(position)
 
     def _differs(self, pair: tuple[int, int]) -> bool:
         """Whether a set has another size, and not only because the log has moved on."""

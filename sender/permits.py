@@ -92,7 +92,7 @@ class Permits:
         self._serve()
 
     def _enough(self, wanted: int) -> int:
-        """With how many a window is begun; asked anew each time, for the total may change."""
+        """With how many a window is begun."""
         return min(wanted, self._worthwhile)
 
     def _least(self) -> int:

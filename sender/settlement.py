@@ -55,7 +55,7 @@ class Settlement:
         """What a row becomes. Total: every outcome has one answer, and it names its reason."""
         match outcome:
             case Accepted():
-                return _accepted(outcome.provider_status)
+                return _way(State.SENT, "accepted", provider_status=outcome.provider_status)
             case OptedOut():
                 return _way(State.SUPPRESSED, "provider_block", outcome.code)
             case Refused(kind=RefusalKind.HALT | RefusalKind.ACCOUNT):
@@ -125,16 +125,22 @@ class Settlement:
         return active
 
 
-@lru_cache(maxsize=64)  # it is nearly every row's
-def _accepted(provider_status: str) -> Way:
-    return Way(state=State.SENT, reason="accepted", provider_status=provider_status)
-
-
+@lru_cache(maxsize=256)  # rows that go the same share one
 def _way(
-    state: State, reason: str, provider_code: int | None = None, *, rest: timedelta = timedelta()
+    state: State,
+    reason: str,
+    provider_code: int | None = None,
+    *,
+    provider_status: str | None = None,
+    rest: timedelta = timedelta(),
 ) -> Way:
-    """Where a row goes that the provider did not take."""
-    return Way(state=state, reason=reason, provider_code=provider_code, rest=rest)
+    return Way(
+        state=state,
+        reason=reason,
+        provider_status=provider_status,
+        provider_code=provider_code,
+        rest=rest,
+    )
 
 
 def _rest(guarded: Guarded, first: timedelta) -> timedelta:

@@ -44,7 +44,7 @@ class DueMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """A way out of ``sending``: what settlement decided. Most rows of a batch may share one."""
+    """A way out of ``sending``: what settlement decided. Rows of a batch may share one."""
 
     state: State
     reason: str

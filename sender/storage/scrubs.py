@@ -179,7 +179,7 @@ _ANY = text("""
 
 
 def are_due(tx: Transaction) -> bool:
-    """Whether `claim` would find anything; mostly not."""
+    """Whether `claim` may find anything; mostly not."""
     return bool(tx.execute(_ANY).scalar_one())
 
 

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -161,12 +162,12 @@ def test_a_hint_that_comes_again_while_it_is_followed(system: FaultySystem) -> N
     followed = "SELECT id FROM slice WHERE campaign_id = :id AND owner IS NOT NULL"
     until(lambda: system.rows(followed, id=campaign.id), "a lease")
     slices = [row.id for row in system.rows(followed, id=campaign.id)]
-    hints = create_app(settings=lambda: system.stack.plan.settings)
-    for slice_id in slices * 6:
-        hints.send_task("workers.send_slice", (slice_id,), queue="slices")
-    hints.close()
+    with closing(create_app(settings=lambda: system.stack.plan.settings)) as hints:
+        for slice_id in slices * 6:
+            hints.send_task("workers.send_slice", (slice_id,), queue="slices")
+    for worker in workers:
+        log, told = worker.program.log, f"hint workers.send_slice [{slices[0]}]"
+        until(lambda log=log, told=told: told in log.read_text(), "a hint for each")
+    assert campaign.progress().state == "RUNNING"
     until(lambda: campaign.progress().state == "COMPLETED", "the end", seconds=90)
-    said = "".join(worker.program.log.read_text() for worker in workers)
-    for slice_id in slices:
-        assert said.count(f"hint workers.send_slice [{slice_id}]") > 1
     assert [len(system.simulator.creates(person)) for person in people] == [1] * 40

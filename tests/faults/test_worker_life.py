@@ -153,9 +153,9 @@ def _swallow(system: Tended, broker: Redis) -> Sent | None:
     until(lambda: not any(map(broker.llen, idle)), "the worker to wait for hints")
     sent = system.campaign(fictional(0, 20))
     system.signal(WORKER, signal.SIGSTOP)
-    kicker.kick()
+    offered = kicker.kick()
     kicker.db.close()
-    if not broker.llen(SLICES):
+    if offered == 1 and not broker.llen(SLICES):
         return sent
     for name in ("beat", WORKER):
         system.signal(name, signal.SIGCONT)

@@ -71,3 +71,10 @@ def test_its_time_only_goes_on(beat: Beat, broker_url: str) -> None:
     """When a task is due follows a clock that nobody sets: it is not the time of day."""
     entry = beat(broker_url).schedule["workers.kick"]
     assert entry.default_now().year < 2000
+
+
+def test_it_sleeps_until_a_task_is_due(beat: Beat, broker_url: str) -> None:
+    """No sooner: it would look at the time again and again until then."""
+    scheduler = beat(broker_url)
+    assert [scheduler.adjust(wait) for wait in (1.0, 0.004, 0, None)] == [1.0, 0.004, 0, None]
+    scheduler.close()

@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 
 from sender.domain.consent import Direction, NewConsentEvent, ReasonClass
-from sender.mirroring import Mirror
-from sender.storage import consent, inbound, senders
+from sender.mirroring import CURSOR, Mirror
+from sender.storage import audit, consent, cursors, inbound, senders
 from sender.suppression import RedisSets, SuppressionWriter, connect_sync
 from sender.suppression.keys import INTSET_LIMIT
 from sender.suppression.writing import Entry
@@ -152,6 +152,39 @@ class TestRepair:
         bench.opt_out(ANNA, reason=ReasonClass.MANUAL)
         mirror.repair(compare_counts=False)
         assert mirror.repair(compare_counts=True) == []
+
+
+class TestWhatPostgresKeeps:
+    """For others to look at: up to where the last change was followed."""
+
+    def _kept(self, bench: Bench) -> int | None:
+        return bench.db.run(cursors.read, CURSOR)
+
+    def test_a_change(self, bench: Bench, mirror: Mirror) -> None:
+        """It is there from the first build, and beyond each change that was followed."""
+        assert self._kept(bench) is None
+        mirror.repair(compare_counts=False)
+        assert self._kept(bench) is not None
+        bench.opt_out(ANNA)
+        mirror.follow()
+        assert (self._kept(bench) or 0) > bench.db.run(audit.newest_consent)
+
+    def test_nothing(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
+        """Where nothing has changed nothing is written, or that would be followed for ever."""
+        mirror.repair(compare_counts=False)
+        bench.execute("SELECT pg_current_xact_id()")
+        mirror.follow()
+        kept = self._kept(bench)
+        assert (sets.position() or 0) > (kept or 0)
+        mirror.follow()
+        assert self._kept(bench) == kept
+
+    def test_a_database_made_anew(self, bench: Bench, mirror: Mirror, sets: RedisSets) -> None:
+        """Where it is missing, and the sets have followed, it is written again."""
+        mirror.repair(compare_counts=False)
+        bench.execute("DELETE FROM cursor_position")
+        assert mirror.repair(compare_counts=False) == []
+        assert self._kept(bench) == sets.position()
 
 
 class TestFollow:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from sender.storage.database import AsyncDatabase, DatabaseError, Transaction
+from sender.storage.database import AsyncDatabase, Database, DatabaseError, Transaction
 
 INSERT = text("INSERT INTO alone (id) SELECT unnest(CAST(:ids AS integer[])) RETURNING id")
 
@@ -86,3 +86,15 @@ async def test_transactions_after_it_are_transactions(db: AsyncDatabase, end: st
     assert await _ids(db) == before
     await db.run_alone(_insert, 3)
     assert await _ids(db) == [*before, 3]
+
+
+def test_the_same_without_an_event_loop(database_url: str) -> None:
+    """What was executed stays, whatever follows it; a transaction takes it along."""
+    db = Database.connect(database_url)
+    db.run(_execute, "CREATE TABLE alone (id integer)")
+    for run, kept in ((db.run, []), (db.run_alone, [1])):
+        with pytest.raises(ZeroDivisionError):
+            run(_insert_and_break, 1)
+        assert db.run(lambda tx: list(tx.execute(text("SELECT id FROM alone")).scalars())) == kept
+    db.run(_execute, "DROP TABLE alone")
+    db.close()

@@ -59,6 +59,30 @@ def test_nobody_is_forgotten() -> None:
     assert seen == [500] * 8
 
 
+def test_who_asks_at_the_last_moment() -> None:
+    """A run that is asked for when the one before has ended, and holds its lock yet, is done."""
+    done: list[str] = []
+
+    class AskedForWhenReleased:
+        """A lock, before whose first release somebody else asks."""
+
+        def __init__(self) -> None:
+            self.lock, self.asked = threading.Lock(), False
+
+        def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002
+            return self.lock.acquire(blocking)
+
+        def release(self) -> None:
+            if not self.asked:
+                self.asked = True
+                coalescing.ask(lambda: done.append("theirs"))
+            self.lock.release()
+
+    coalescing = Coalescing(AskedForWhenReleased())
+    coalescing.ask(lambda: done.append("ours"))
+    assert done == ["ours", "ours"]
+
+
 def test_a_run_that_fails() -> None:
     """It tells who ran it, and the next one who asks has it done."""
     coalescing = Coalescing()

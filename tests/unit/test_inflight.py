@@ -185,6 +185,16 @@ class TestAhead:
         taken = await account.take(32)
         assert taken == account.limit
 
+    async def test_again_where_they_have_become_fast(self) -> None:
+        """At an account that takes all there is, its pace alone says what is guarded ahead."""
+        account = InFlight(Permits(FIRST, ahead=8), ahead=8)
+        for took, guarded in ((9.0, FIRST), (0.05, FIRST + 8), (9.0, FIRST)):
+            for at in range(50):
+                account.answered(TAKEN, begun=at - took, at=at)
+            taken = await account.take(FIRST + 8)
+            assert taken == guarded
+            account.give_back(taken)
+
     async def test_whose_slot_does_not_come_in_time(self) -> None:
         """A row that finds no slot gives its permit back."""
         account = InFlight(Permits(16, ahead=8), ahead=8)

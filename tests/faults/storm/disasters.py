@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
 
+from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
@@ -36,6 +38,10 @@ class Disasters:
     chance: Random
     happened: Counter[str] = field(default_factory=Counter)
     _endings: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+
+    @cached_property
+    def _hints(self) -> Celery:
+        return create_app(settings=lambda: self.system.stack.plan.settings)
 
     def deck(self) -> list[Callable[[], None]]:
         """Every disaster, the worst of them twice, in an order of its own."""
@@ -128,11 +134,9 @@ class Disasters:
             if broker.rpop(f"{BROKER_PREFIX}{SLICES}") is not None:
                 self.happened["hints lost"] += 1
         with suppress(OperationalError, DatabaseError):
-            hints = create_app(settings=lambda: self.system.stack.plan.settings)
             for row in self.system.rows(_FOLLOWED):
-                hints.send_task("workers.send_slice", (row.id,), queue=SLICES, retry=False)
+                self._hints.send_task("workers.send_slice", (row.id,), queue=SLICES, retry=False)
                 self.happened["hints doubled"] += 1
-            hints.close()
 
 
 def _go_on(pids: list[int]) -> None:
