@@ -8,7 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from sender.domain.message import TRANSITIONS, Guarded, State, sources_of
+from sender.domain.outcome import Accepted
+from sender.storage.database import AsyncDatabase
 from sender.storage.messages import Evidence, Move, Oddity, Way
+from tests.answers import settle
 from tests.bench import ANNA, BERT, NOBODY, Bench, crowd, new_sid
 
 
@@ -40,6 +43,16 @@ def _learn(bench: Bench, message_id: UUID, state: State, **facts: Any) -> State 
 def _alarms(bench: Bench) -> list[tuple[str, str]]:
     found = bench.execute("SELECT kind, detail ->> 'sid' AS sid FROM alarm ORDER BY id")
     return [(row.kind, row.sid) for row in found]
+
+
+async def test_an_accepted_row(bench: Bench, loop_db: AsyncDatabase) -> None:
+    """It has the answer's SID and status, and keeps the generation that its guard gave it."""
+    campaign = bench.campaign(ANNA)
+    licence = bench.guard_all(campaign)[ANNA]
+    await settle(bench, loop_db, licence, Accepted(sid=new_sid(1), provider_status="queued"))
+    row = bench.row(campaign, ANNA)
+    assert (row.state, row.reason, row.gen) == ("sent", "accepted", licence.gen)
+    assert (row.sid, row.provider_status) == (new_sid(1), "queued")
 
 
 class TestSettle:
