@@ -21,15 +21,14 @@ WITHIN = "m.id BETWEEN CAST(:lowest AS uuid) AND CAST(:highest AS uuid)"
 #: wide, would be what Postgres reads.
 ASKED = f"m.id = ANY (CAST(:ids AS uuid[])) AND {WITHIN}"
 
-#: To be put after ``message m``: ``asked.place`` is where in ``:ids`` the row is, and it must be
-#: there once; what else is said of it is in the same place of other arrays. No join with
-#: ``unnest``: Postgres takes any array for ten values, and may read it anew for each row.
-#: ``OFFSET 0`` has the place looked for once.
-PLACED = """
-    CROSS JOIN LATERAL (
-        SELECT array_position(CAST(:ids AS uuid[]), m.id) AS place OFFSET 0
-    ) AS asked
-"""
+#: Where in ``:ids`` the row is, and it must be there once; what else is said of it is in the same
+#: place of other arrays. No join with ``unnest``: Postgres takes any array for ten values, and may
+#: read it anew for each row.
+PLACE = "array_position(CAST(:ids AS uuid[]), m.id)"
+
+#: To be put after ``message m``, where that can be: ``asked.place`` is the same. ``OFFSET 0`` has
+#: it looked for once.
+PLACED = f"CROSS JOIN LATERAL (SELECT {PLACE} AS place OFFSET 0) AS asked"
 
 #: Values for it. ``None``: a range in which nothing lies.
 Range = dict[str, UUID | None]

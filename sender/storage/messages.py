@@ -20,7 +20,7 @@ from sender.domain.receipt import state_of
 from sender.storage.database import Transaction
 from sender.storage.high_water import STANDS, values_of
 from sender.storage.holds import HELD
-from sender.storage.id_range import ASKED, PLACED, WITHIN, array, texts
+from sender.storage.id_range import ASKED, PLACE, PLACED, WITHIN, array, texts
 from sender.storage.id_range import of as ids_of
 from sender.storage.month_tables import MonthTables, on
 
@@ -129,22 +129,15 @@ def guard_statement(*, suppressed: str = _SUPPRESSED) -> str:
     suppression check and show that the audit catches what then gets through.
     """
     return f"""
-        WITH allowed AS (
-            SELECT m.id, asked.place
-            FROM message m {PLACED}
-            JOIN campaign c ON c.id = m.campaign_id
-            WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[asked.place]
-              AND m.state = 'pending' AND c.state = 'RUNNING' AND c.deadline_at > now()
-              AND NOT {HELD} AND NOT {suppressed} AND {STANDS}
-            ORDER BY m.id FOR UPDATE OF m
-        )
         UPDATE message m
         SET state = 'sending', reason = '', gen = m.gen + 1, owner = :owner,
             guarded_at = clock_timestamp(), changed_at = clock_timestamp(),
             lease_until = clock_timestamp() + :lease
-        FROM allowed
-        WHERE m.id = allowed.id AND {WITHIN} AND m.state = 'pending'
-        RETURNING allowed.place, m.guarded_at
+        FROM campaign c
+        WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[{PLACE}] AND m.state = 'pending'
+          AND c.id = m.campaign_id AND c.state = 'RUNNING' AND c.deadline_at > now()
+          AND NOT {HELD} AND NOT {suppressed} AND {STANDS}
+        RETURNING {PLACE}, m.guarded_at
     """  # noqa: S608  # built from the constants above only
 
 
@@ -164,7 +157,29 @@ _PUT_BACK = text(f"""
 #: SQL that is true of a row ``m`` that a person found "not sent": it gives way to the provider.
 _FOUND_NOT_SENT = f"(m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}')"
 
-# Rows that go one way share its description: most of a batch goes the same.
+#: Rows that go one way share its description: most of a batch goes the same.
+_WAYS = """
+    json_to_recordset(CAST(:ways AS json))
+        AS way (number integer, state text, reason text, status text, code integer,
+                rest double precision)
+"""
+
+#: What nearly all of a batch are: as their guard left them.
+_SETTLE_SENDING = f"""
+    UPDATE message m
+    SET state = way.state, reason = way.reason,
+        gen = m.gen + CASE WHEN way.state = 'pending' THEN 1 ELSE 0 END,
+        owner = CASE WHEN way.state = 'pending' THEN NULL ELSE m.owner END,
+        sid = coalesce(m.sid, (CAST(:sids AS text[]))[{PLACE}]),
+        provider_status = way.status, provider_code = way.code, lease_until = NULL,
+        next_at = now() + make_interval(secs => way.rest), changed_at = clock_timestamp()
+    FROM {_WAYS}
+    WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[{PLACE}] AND m.state = 'sending'
+      AND way.number = (CAST(:numbers AS integer[]))[{PLACE}]
+      AND (m.sid <> (CAST(:sids AS text[]))[{PLACE}]) IS NOT TRUE
+"""  # noqa: S608  # built from constants only
+
+#: Any others, whatever became of them meanwhile. Those that moved already do so no further.
 _SETTLE = f"""
     WITH moves AS (
         SELECT m.id, move.sid, way.*,
@@ -177,9 +192,7 @@ _SETTLE = f"""
                    (CAST(:sids AS text[]))[asked.place] AS sid,
                    (CAST(:numbers AS integer[]))[asked.place] AS number
         ) AS move
-        JOIN json_to_recordset(CAST(:ways AS json))
-             AS way (number integer, state text, reason text, status text, code integer,
-                     rest double precision) ON way.number = move.number
+        JOIN {_WAYS} ON way.number = move.number
         WHERE {ASKED} AND m.gen = move.gen
           AND (m.state = 'sending' OR (m.state = 'in_doubt' AND way.state <> 'pending')
                OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid))
@@ -199,12 +212,10 @@ _SETTLE = f"""
             changed_at = clock_timestamp()
         FROM moves WHERE m.id = moves.id AND {WITHIN}
         RETURNING m.id, moves.oddity, moves.sid
-    ), alarmed AS (
-        INSERT INTO alarm (kind, detail)
-        SELECT oddity, jsonb_build_object('message_id', id, 'sid', sid) FROM moved
-        WHERE oddity IS NOT NULL
     )
-    SELECT count(*) FROM moved
+    INSERT INTO alarm (kind, detail)
+    SELECT oddity, jsonb_build_object('message_id', id, 'sid', sid) FROM moved
+    WHERE oddity IS NOT NULL
 """  # noqa: S608  # built from constants only
 
 #: A suppression that is final settles a row, with its reason; one that only waits for a person to
@@ -313,27 +324,25 @@ class MessageTable:
         values = {"gens": array(rows.values()), "owner": owner, "reason": reason}
         tx.execute(_PUT_BACK, {**ids_of(rows), **values})
 
-    def settle(self, tx: Transaction, moves: Sequence[Move]) -> int:
-        """Move rows out of ``sending`` as settlement decided, in one statement.
+    def settle(self, tx: Transaction, moves: Sequence[Move]) -> None:
+        """Move rows out of ``sending`` as settlement decided: mostly one statement.
 
         A row the sweeper meanwhile put in doubt accepts definite evidence, never ``pending``; one
         that a person then found not sent accepts that it was; one that a callback settled first
         only learns its SID. What is odd about that is an alarm.
-
-        Returns:
-            How many rows took something from it.
         """
         ids = ids_of([move.message_id for move in moves])
         ways = {id(move.way): move.way for move in moves}
         numbers = {key: number for number, key in enumerate(ways)}
         values = {
+            **ids,
             "gens": array(move.gen for move in moves),
             "sids": texts(move.sid for move in moves),
             "numbers": array(numbers[id(move.way)] for move in moves),
             "ways": json.dumps([_written(*numbered) for numbered in enumerate(ways.values())]),
         }
-        found = tx.execute(self._on_month(ids, _SETTLE), {**ids, **values})
-        return int(found.scalar_one())
+        if tx.execute(self._on_month(ids, _SETTLE_SENDING), values).rowcount < len(moves):
+            tx.execute(self._on_month(ids, _SETTLE), values)
 
     def meet_month(self, tx: Transaction, message_id: UUID) -> None:
         """Learn where messages of an id's month lie: statements on them cost less then."""

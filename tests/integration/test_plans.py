@@ -14,7 +14,7 @@ import pytest
 
 from sender.campaigns import Campaigns
 from sender.chasing import Chaser
-from sender.domain.message import OutboundText
+from sender.domain.message import OutboundText, State
 from sender.domain.outcome import Accepted, Ambiguous, OptedOut, Outcome, Throttled
 from sender.domain.provider import MessageRecord
 from sender.doubting import Doubts
@@ -32,7 +32,7 @@ from sender.recovery import Kicker, Resolver, Sweeper
 from sender.restoring import Recovery
 from sender.storage import lag, message_facts, scrubs, workers
 from sender.storage.database import AsyncDatabase
-from sender.storage.messages import MessageTable
+from sender.storage.messages import MessageTable, Move, Way
 from sender.storage.slices import SliceTable
 from sender.tracing import Tracing
 from tests.bench import ACCOUNT, ENFORCEMENT, HORIZON, SENDER, TENANT, Bench, crowd, new_sid
@@ -52,9 +52,11 @@ ACROSS_MONTHS = (
     "m.recipient = told.recipient AND m.sid = told.sid",
     "m.recipient = %(recipient)s AND m.sid = %(sid)s",
 )
-#: Of the statements, some that must have been among them: the guard, a settlement, a withdrawal.
+#: Of the statements, some that must have been among them: the guard, a settlement, one of what was
+#: heard of before, a withdrawal.
 HEARD_OF = (
     "state = 'sending', reason = ''",
+    "state = way.state",
     "moves.yields",
     "withdrawn.reason",
     "INSERT INTO receipt",
@@ -282,8 +284,11 @@ class Life:
             for number, row in enumerate(found[:20])
         ]
         receipts = Receipts(messages=self.bench.messages, enforcement=ENFORCEMENT)
+        accepted = Way(state=State.SENT, reason="accepted")
+        late = Move(message_id=found[0].id, gen=1, way=accepted, sid=new_sid(LOST))
         with self.recorder.during("hearing"):
             await receipts.receive(self.db, batch)
+            await self.db.run(self.bench.messages.settle, [late])
             await self.db.run(message_facts.with_sids, [(LOST, new_sid(LOST))])
             await self.db.run(scrubs.owner, tenant_id=TENANT, recipient=LOST, sid=new_sid(LOST))
 
