@@ -194,7 +194,10 @@ _SETTLE = f"""
         ) AS move
         JOIN {_WAYS} ON way.number = move.number
         WHERE {ASKED} AND m.gen = move.gen
-          AND (m.state = 'sending' OR (m.state = 'in_doubt' AND way.state <> 'pending')
+          AND (m.state = 'sending'
+               OR (m.state = 'in_doubt' AND way.state <> 'pending'
+                   AND (m.state, m.reason, m.provider_code)
+                       IS DISTINCT FROM (way.state, way.reason, way.code))
                OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid))
         ORDER BY m.id FOR UPDATE OF m
     ), moved AS (
@@ -212,10 +215,12 @@ _SETTLE = f"""
             changed_at = clock_timestamp()
         FROM moves WHERE m.id = moves.id AND {WITHIN}
         RETURNING m.id, moves.oddity, moves.sid
+    ), alarmed AS (
+        INSERT INTO alarm (kind, detail)
+        SELECT oddity, jsonb_build_object('message_id', id, 'sid', sid) FROM moved
+        WHERE oddity IS NOT NULL
     )
-    INSERT INTO alarm (kind, detail)
-    SELECT oddity, jsonb_build_object('message_id', id, 'sid', sid) FROM moved
-    WHERE oddity IS NOT NULL
+    SELECT count(*) FROM moved
 """  # noqa: S608  # built from constants only
 
 #: A suppression that is final settles a row, with its reason; one that only waits for a person to
@@ -324,12 +329,15 @@ class MessageTable:
         values = {"gens": array(rows.values()), "owner": owner, "reason": reason}
         tx.execute(_PUT_BACK, {**ids_of(rows), **values})
 
-    def settle(self, tx: Transaction, moves: Sequence[Move]) -> None:
-        """Move rows out of ``sending`` as settlement decided: mostly one statement.
+    def settle(self, tx: Transaction, moves: Sequence[Move]) -> int:
+        """Move rows out of ``sending`` as settlement decided, mostly in one statement.
 
         A row the sweeper meanwhile put in doubt accepts definite evidence, never ``pending``; one
         that a person then found not sent accepts that it was; one that a callback settled first
         only learns its SID. What is odd about that is an alarm.
+
+        Returns:
+            How many rows took something from it.
         """
         ids = ids_of([move.message_id for move in moves])
         ways = {id(move.way): move.way for move in moves}
@@ -341,8 +349,10 @@ class MessageTable:
             "numbers": array(numbers[id(move.way)] for move in moves),
             "ways": json.dumps([_written(*numbered) for numbered in enumerate(ways.values())]),
         }
-        if tx.execute(self._on_month(ids, _SETTLE_SENDING), values).rowcount < len(moves):
-            tx.execute(self._on_month(ids, _SETTLE), values)
+        settled = tx.execute(self._on_month(ids, _SETTLE_SENDING), values).rowcount
+        if settled == len(moves):
+            return settled
+        return settled + int(tx.execute(self._on_month(ids, _SETTLE), values).scalar_one())
 
     def meet_month(self, tx: Transaction, message_id: UUID) -> None:
         """Learn where messages of an id's month lie: statements on them cost less then."""

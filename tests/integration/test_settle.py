@@ -84,10 +84,14 @@ class TestSettle:
 
     def test_settling_twice_is_harmless(self, bench: Bench) -> None:
         """A settlement repeated after a lost answer changes nothing."""
-        campaign = bench.campaign(ANNA, BERT)
-        anna, bert = bench.guard_all(campaign).values()
-        moves = [_sent(anna), _move(bert, State.PENDING, reason="throttled")]
-        bench.db.run(bench.messages.settle, moves)
+        campaign = bench.campaign(*crowd(3))
+        first, second, third = bench.guard_all(campaign).values()
+        moves = [
+            _sent(first),
+            _move(second, State.PENDING, reason="throttled"),
+            _move(third, State.IN_DOUBT, reason="read_timeout"),
+        ]
+        assert bench.db.run(bench.messages.settle, moves) == 3
         before = bench.execute("SELECT * FROM message ORDER BY id")
         assert not bench.db.run(bench.messages.settle, moves)
         assert bench.execute("SELECT * FROM message ORDER BY id") == before
