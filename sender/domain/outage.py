@@ -14,6 +14,7 @@ FIRST_REST = timedelta(seconds=2)
 #: The longest: what an outage costs after its end, at most.
 LONGEST_REST = timedelta(seconds=30)
 _FAILURES = (NotBegun, Ambiguous)
+_NO_REST = timedelta()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class Streak:
 
     def rest(self, *, at: float) -> timedelta:
         """How long the sender must rest from then on; zero when it may go on."""
-        return timedelta(seconds=max(0.0, self.until - at)) if self.is_outage else timedelta()
+        return timedelta(seconds=max(0.0, self.until - at)) if self.is_outage else _NO_REST
 
 
 def _length(rests_before: int) -> timedelta:

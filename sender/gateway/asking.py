@@ -16,7 +16,7 @@ from sender.errors import ProviderRefused, ProviderUnavailable
 from sender.gateway.answers import vendor_code
 from sender.gateway.codes import callback_verdict, is_toll_free, refuses_account
 from sender.gateway.connection import UnreadableAnswerError
-from sender.gateway.transport import Exchange, exchange
+from sender.gateway.transport import Exchange
 from sender.send_clock import send_clock
 
 #: Twilio's limit (error 20007 above); the SDK would ask for more.
@@ -46,7 +46,7 @@ def asking(what: str) -> Iterator[Exchange]:
         ProviderUnavailable: no readable answer.
     """
     deadline = send_clock() + _ASK_SECONDS
-    with exchange(connect_by=deadline, deadline=deadline) as current:
+    with Exchange(connect_by=deadline, deadline=deadline) as current:
         try:
             yield current
         except FOREIGN_ERRORS as error:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from logging import getLogger
 from typing import Any, Final, Self
 from uuid import UUID
@@ -14,12 +15,12 @@ from twilio.base.exceptions import (  # type: ignore[import-untyped]  # the SDK 
 from twilio.rest import Client  # type: ignore[import-untyped]
 
 from sender.domain.message import OutboundText
-from sender.domain.outcome import TOO_LATE, NotBegun, Outcome, Refused
+from sender.domain.outcome import Outcome, Refused
 from sender.domain.provider import HandOff, MessageRecord, ServiceRecord
 from sender.gateway.answers import accepted, clock_offset, refused, unfinished, vendor_code
 from sender.gateway.asking import PAGE_SIZE, asking, record_of
 from sender.gateway.codes import NOT_FOUND, TOO_LATE_TO_CANCEL
-from sender.gateway.transport import Exchange, LeanHttpClient, exchange
+from sender.gateway.transport import Exchange, LeanHttpClient
 from sender.gateway.urls import PublicUrls, require_absolute
 from sender.send_clock import send_clock
 
@@ -139,18 +140,15 @@ class TwilioGateway:
         Raises:
             asyncio.CancelledError: the caller was cancelled; treat the message as in doubt.
         """
-        called_at = datetime.now(UTC)
-        with exchange(connect_by=min(connect_by, deadline), deadline=deadline) as current:
+        with Exchange(connect_by=min(connect_by, deadline), deadline=deadline) as current:
             outcome = await self._create(text, current)
         return HandOff(
             outcome=outcome,
-            began_at=current.begun_at or called_at,
+            began_at=current.begun_at or datetime.now(UTC),
             clock_offset=clock_offset(current),
         )
 
     async def _create(self, text: OutboundText, current: Exchange) -> Outcome:
-        if send_clock() >= current.connect_by:
-            return NotBegun(why=TOO_LATE)
         try:
             message = await self._client.messages.create_async(**self._fields(text))
         except TwilioException as error:
@@ -337,6 +335,7 @@ def _day(since: datetime) -> datetime:
     return since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+@lru_cache(maxsize=256)
 def _validity_seconds(validity: timedelta) -> int:
     seconds = int(validity.total_seconds())
     return max(_SHORTEST_VALIDITY, min(_LONGEST_VALIDITY, seconds))

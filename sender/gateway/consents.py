@@ -17,7 +17,7 @@ from sender.domain.pushing import ItemAnswer, OptOutItem
 from sender.errors import ProviderBusy, ProviderUnavailable
 from sender.gateway.answers import retry_after
 from sender.gateway.asking import FOREIGN_ERRORS
-from sender.gateway.transport import exchange
+from sender.gateway.transport import Exchange
 from sender.send_clock import send_clock
 
 #: Twilio answers within 3 s.
@@ -41,7 +41,7 @@ class ConsentsGateway:
             ProviderUnavailable: no readable answer; some may have been taken.
         """
         deadline = send_clock() + _ANSWER_SECONDS
-        with exchange(connect_by=deadline, deadline=deadline) as current:
+        with Exchange(connect_by=deadline, deadline=deadline) as current:
             try:
                 resource = self._client.accounts.v1.bulk_consents
                 answer = await resource.create_async(items=[_fields(item) for item in items])

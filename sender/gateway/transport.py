@@ -12,9 +12,8 @@ was written; after it, nobody knows.
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -41,7 +40,9 @@ _IN_A_FORM: Final = {code: quote_plus(chr(code)) for code in range(128)}
 class Exchange:
     """One request and its answer: limits going in, facts coming out.
 
-    Times without a zone are seconds by the send clock.
+    Requests of a task belong to the exchange that they are made within (``with``): the SDK has no
+    per-call limits and hides statuses and headers. Times without a zone are seconds by the send
+    clock.
     """
 
     #: After this moment the request is not begun any more.
@@ -57,6 +58,16 @@ class Exchange:
     #: Whether we found its time over before anything was written: no fault of the provider's.
     is_too_late: bool = False
     clock: Callable[[], float] = send_clock
+    _outer: Token["Exchange"] = field(init=False, repr=False, compare=False)
+
+    def __enter__(self) -> Self:
+        """The requests that this task makes from now on belong to it."""
+        self._outer = _current.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """No more do."""
+        _current.reset(self._outer)
 
     def begin(self) -> None:
         """The next thing that happens is that the request is written.
@@ -88,26 +99,10 @@ class Exchange:
 _current: ContextVar[Exchange] = ContextVar("exchange")
 
 
-@contextmanager
-def exchange(
-    *, connect_by: float, deadline: float, clock: Callable[[], float] = send_clock
-) -> Iterator[Exchange]:
-    """Make an exchange the one that requests of this task belong to.
-
-    The SDK has no per-call limits and hides statuses and headers, hence the way around it.
-    """
-    current = Exchange(connect_by=connect_by, deadline=deadline, clock=clock)
-    token = _current.set(current)
-    try:
-        yield current
-    finally:
-        _current.reset(token)
-
-
 class LeanHttpClient(AsyncHttpClient):  # type: ignore[misc]  # untyped base class
     """The SDK's HTTP client; use it inside one event loop and close it.
 
-    Every request must be made within :func:`exchange`. No redirect is followed, and no request is
+    Every request must be made within an `Exchange`. No redirect is followed, and no request is
     ever made a second time.
     """
 

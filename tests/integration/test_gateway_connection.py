@@ -10,7 +10,7 @@ from gateway_wire import Request, Script, partial, raw, reply, wire_server
 from twilio.http.response import Response  # type: ignore[import-untyped]  # the SDK has no types
 
 from sender.gateway.connection import Connection, UnreadableAnswerError
-from sender.gateway.transport import LeanHttpClient, exchange
+from sender.gateway.transport import Exchange, LeanHttpClient
 from sender.send_clock import send_clock
 
 OK = raw(200, "{}")
@@ -20,7 +20,7 @@ CHUNKED = b"Transfer-Encoding: chunked"
 async def ask(http: LeanHttpClient, url: str, **more: object) -> Response:
     """One request through a client, with time enough."""
     limit = send_clock() + 5
-    with exchange(connect_by=limit, deadline=limit):
+    with Exchange(connect_by=limit, deadline=limit):
         return await http.request("POST", url, data={"Body": "Sale"}, **more)  # type: ignore[arg-type]
 
 
@@ -58,7 +58,7 @@ async def test_a_second_answer_says_nothing_of_the_first() -> None:
     answers = raw(503, "{}") + raw(429, "{}", "Retry-After: 1")
     limit = send_clock() + 5
     async with wire_server(partial(answers, close=False)) as wire, LeanHttpClient() as http:
-        with exchange(connect_by=limit, deadline=limit) as current:
+        with Exchange(connect_by=limit, deadline=limit) as current:
             said = await http.request("POST", wire.url, data={})
     assert (said.status_code, current.status) == (503, 503)
     assert "Retry-After" not in current.headers

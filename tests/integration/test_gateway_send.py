@@ -35,7 +35,7 @@ from sender.domain.provider import HandOff
 from sender.errors import ConfigurationError
 from sender.gateway import Credentials, TwilioGateway
 from sender.gateway.answers import unfinished
-from sender.gateway.transport import LeanHttpClient, exchange
+from sender.gateway.transport import Exchange, LeanHttpClient
 from sender.send_clock import send_clock
 
 CREDENTIALS = Credentials.from_api_key("AC" + "0" * 32, "SK" + "1" * 32, "secret")
@@ -270,12 +270,12 @@ async def test_the_last_look_is_where_the_bytes_are_written() -> None:
     """A host that sleeps with a connection in hand writes nothing to it, and says so."""
     times = iter([0.0, 3600.0])  # before the connection, at the write
     async with wire_server(reply(201, message(SID))) as wire, LeanHttpClient() as http:
-        with exchange(connect_by=2.0, deadline=10.0, clock=lambda: next(times)) as current:
+        with Exchange(connect_by=2.0, deadline=10.0, clock=lambda: next(times)) as current:
             with pytest.raises(TimeoutError) as late:
                 await http.request("POST", wire.url, data={"Body": "Sale"})
 
             assert unfinished(late.value, current) == NotBegun(why="too_late")
-        with exchange(connect_by=send_clock() + 5, deadline=send_clock() + 5):
+        with Exchange(connect_by=send_clock() + 5, deadline=send_clock() + 5):
             await http.request("POST", wire.url, data={"Body": "Next"})
 
     assert [request.form["Body"] for request in wire.requests] == ["Next"]
