@@ -24,7 +24,8 @@ from sender.domain.outcome import (
 from sender.domain.provider import HandOff
 from sender.enforcement import BlockReport, Enforcement, SuppressionCache
 from sender.storage.database import AsyncDatabase, Transaction
-from sender.storage.messages import MessageTable, Move, Way
+from sender.storage.messages import MessageTable
+from sender.storage.settling import Move, Way
 
 #: How long a throttled row rests at least when the provider did not say: long enough for its
 #: concurrency to drain (its answers take well under a second), short enough not to be felt.

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
 
-from sender.batching import Batcher
 from sender.crashing import CrashPoint, Passing, pass_by
 from sender.settlement import Handed, Settlement
 from sender.storage.database import AsyncDatabase, DatabaseError, is_passing, told
@@ -25,6 +26,21 @@ RETRY_EVERY = timedelta(seconds=1)
 RETRY_FOR = timedelta(minutes=5)
 
 
+@dataclass(kw_only=True)
+class _Batch:
+    """Answers that are committed together."""
+
+    rows: list[Handed] = field(default_factory=list)
+    #: Everybody's, so that an answer costs no future of its own.
+    done: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.rows) >= LARGEST
+
+
 class Settler:
     """The settling end of one worker process."""
 
@@ -34,16 +50,23 @@ class Settler:
         self._settlement = settlement
         self._passing = passing
         self._db = db
-        self._batches: Batcher[Handed, None] = Batcher(
-            work=self._settle, gather=GATHER, largest=LARGEST
-        )
+        #: Those that are not being committed yet; the last one may still grow.
+        self._batches: deque[_Batch] = deque()
+        self._running: asyncio.Task[None] | None = None
 
     def submit(self, handed: Handed) -> asyncio.Future[None]:
         """Settle a hand-off; done once that is committed, or given up on with a log line.
 
-        In turn: once one is done, so are all that were submitted before it.
+        In turn: once one is done, so are all that were submitted before it. Others wait for the
+        same future, so nobody may cancel it.
         """
-        return self._batches.submit(handed)
+        if not self._batches or self._batches[-1].is_full:
+            self._batches.append(_Batch())
+            if self._running is None or self._running.done():
+                self._running = asyncio.create_task(self._run())
+        batch = self._batches[-1]
+        batch.rows.append(handed)
+        return batch.done
 
     async def room(self) -> None:
         """Return once there is room for a window's answers.
@@ -51,10 +74,26 @@ class Settler:
         Slots are free before answers are committed. Where commits fall behind, or fail, no more is
         begun than a crash may leave in doubt.
         """
-        while self._batches.waiting > LARGEST:  # noqa: ASYNC110  # rare, and not for long
+        while self._waiting > LARGEST:  # noqa: ASYNC110  # rare, and not for long
             await asyncio.sleep(GATHER.total_seconds())
 
-    async def _settle(self, batch: Sequence[Handed]) -> Sequence[None]:
+    @property
+    def _waiting(self) -> int:
+        return sum(len(batch.rows) for batch in self._batches)
+
+    async def _run(self) -> None:
+        while self._batches:
+            if not self._batches[0].is_full:
+                await asyncio.sleep(GATHER.total_seconds())
+            batch = self._batches.popleft()
+            try:
+                await self._settle(batch.rows)
+            except Exception as exc:  # noqa: BLE001  # told to whoever waits; the others go on
+                batch.done.set_exception(exc)
+            else:
+                batch.done.set_result(None)
+
+    async def _settle(self, batch: Sequence[Handed]) -> None:
         """Commit a batch, however long Postgres is away, within reason."""
         self._passing(CrashPoint.BEFORE_SETTLE)
         give_up_at = time.monotonic() + RETRY_FOR.total_seconds()
@@ -65,7 +104,6 @@ class Settler:
                 break
             await asyncio.sleep(RETRY_EVERY.total_seconds())
         self._passing(CrashPoint.AFTER_SETTLE)
-        return [None] * len(batch)
 
     async def _try(self, batch: Sequence[Handed]) -> bool:
         try:

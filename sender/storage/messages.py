@@ -3,26 +3,26 @@
 Each statement names the states it may leave; a row that is elsewhere is left alone.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
 from sender.domain.high_water import Look
-from sender.domain.message import VERDICT_NOT_SENT, Guarded, State
+from sender.domain.message import Guarded, State
 from sender.domain.provider import MessageRecord
 from sender.domain.receipt import state_of
+from sender.storage import settling
 from sender.storage.database import Transaction
 from sender.storage.high_water import STANDS, values_of
 from sender.storage.holds import HELD
 from sender.storage.id_range import ASKED, PLACE, PLACED, WITHIN, array, texts
 from sender.storage.id_range import of as ids_of
 from sender.storage.month_tables import MonthTables, on
+from sender.storage.settling import FOUND_NOT_SENT, Move
 
 #: How often a row is looked at again whose recipient waits for a review: the longest that a text
 #: is late once the review was decided.
@@ -40,37 +40,6 @@ class DueMessage:
     fields: Mapping[str, str]
     #: Whether earlier texts of the tenant showed that the number cannot be texted for now.
     is_known_bad: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Way:
-    """A way out of ``sending``: what settlement decided. Rows of a batch may share one."""
-
-    state: State
-    reason: str
-    provider_status: str | None = None
-    provider_code: int | None = None
-    #: For a row that goes back to pending: how long it rests.
-    rest: timedelta = timedelta()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Move:
-    """One row's, keyed by its generation."""
-
-    message_id: UUID
-    gen: int
-    way: Way
-    sid: str | None = None
-
-
-class Oddity(StrEnum):
-    """What an answer says against what was known before it: somebody must look."""
-
-    #: The provider took a message that a person had found not sent.
-    CONTRADICTS_VERDICT = "answer_contradicts_verdict"
-    #: The provider took it as another message than the one it has told of: there may be two.
-    SECOND_SID = "answer_second_sid"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,75 +123,6 @@ _PUT_BACK = text(f"""
     FROM own WHERE m.id = own.id AND {WITHIN} AND m.state = 'sending'
 """)  # noqa: S608  # built from a constant
 
-#: SQL that is true of a row ``m`` that a person found "not sent": it gives way to the provider.
-_FOUND_NOT_SENT = f"(m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}')"
-
-#: Rows that go one way share its description: most of a batch goes the same.
-_WAYS = """
-    json_to_recordset(CAST(:ways AS json))
-        AS way (number integer, state text, reason text, status text, code integer,
-                rest double precision)
-"""
-
-#: What nearly all of a batch are: as their guard left them.
-_SETTLE_SENDING = f"""
-    UPDATE message m
-    SET state = way.state, reason = way.reason,
-        gen = m.gen + CASE WHEN way.state = 'pending' THEN 1 ELSE 0 END,
-        owner = CASE WHEN way.state = 'pending' THEN NULL ELSE m.owner END,
-        sid = coalesce(m.sid, (CAST(:sids AS text[]))[{PLACE}]),
-        provider_status = way.status, provider_code = way.code, lease_until = NULL,
-        next_at = now() + make_interval(secs => way.rest), changed_at = clock_timestamp()
-    FROM {_WAYS}
-    WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[{PLACE}] AND m.state = 'sending'
-      AND way.number = (CAST(:numbers AS integer[]))[{PLACE}]
-      AND (m.sid <> (CAST(:sids AS text[]))[{PLACE}]) IS NOT TRUE
-"""  # noqa: S608  # built from constants only
-
-#: Any others, whatever became of them meanwhile. Those that moved already do so no further.
-_SETTLE = f"""
-    WITH moves AS (
-        SELECT m.id, move.sid, way.*,
-               m.state IN ('sending', 'in_doubt') OR {_FOUND_NOT_SENT} AS yields,
-               CASE WHEN m.sid <> move.sid THEN '{Oddity.SECOND_SID}'
-                    WHEN {_FOUND_NOT_SENT} THEN '{Oddity.CONTRADICTS_VERDICT}' END AS oddity
-        FROM message m {PLACED}
-        CROSS JOIN LATERAL (
-            SELECT (CAST(:gens AS integer[]))[asked.place] AS gen,
-                   (CAST(:sids AS text[]))[asked.place] AS sid,
-                   (CAST(:numbers AS integer[]))[asked.place] AS number
-        ) AS move
-        JOIN {_WAYS} ON way.number = move.number
-        WHERE {ASKED} AND m.gen = move.gen
-          AND (m.state = 'sending'
-               OR (m.state = 'in_doubt' AND way.state <> 'pending'
-                   AND (m.state, m.reason, m.provider_code)
-                       IS DISTINCT FROM (way.state, way.reason, way.code))
-               OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid))
-        ORDER BY m.id FOR UPDATE OF m
-    ), moved AS (
-        UPDATE message m
-        SET state = CASE WHEN moves.yields THEN moves.state ELSE m.state END,
-            reason = CASE WHEN moves.yields THEN moves.reason ELSE m.reason END,
-            gen = m.gen + CASE WHEN moves.state = 'pending' THEN 1 ELSE 0 END,
-            owner = CASE WHEN moves.state = 'pending' THEN NULL ELSE m.owner END,
-            sid = coalesce(m.sid, moves.sid),
-            provider_status = CASE WHEN moves.yields THEN moves.status
-                                   ELSE coalesce(m.provider_status, moves.status) END,
-            provider_code = CASE WHEN moves.yields THEN moves.code ELSE m.provider_code END,
-            lease_until = NULL,
-            next_at = now() + make_interval(secs => moves.rest),
-            changed_at = clock_timestamp()
-        FROM moves WHERE m.id = moves.id AND {WITHIN}
-        RETURNING m.id, moves.oddity, moves.sid
-    ), alarmed AS (
-        INSERT INTO alarm (kind, detail)
-        SELECT oddity, jsonb_build_object('message_id', id, 'sid', sid) FROM moved
-        WHERE oddity IS NOT NULL
-    )
-    SELECT count(*) FROM moved
-"""  # noqa: S608  # built from constants only
-
 #: A suppression that is final settles a row, with its reason; one that only waits for a person to
 #: read what the recipient wrote (``review``) holds it.
 _SUPPRESS = f"""
@@ -264,7 +164,7 @@ _LEARN = text(f"""
         changed_at = CASE WHEN moves THEN clock_timestamp() ELSE m.changed_at END
     FROM (
         SELECT m.id, evidence.*,
-               m.state = ANY (CAST(:sources AS text[])) OR {_FOUND_NOT_SENT} AS moves
+               m.state = ANY (CAST(:sources AS text[])) OR {FOUND_NOT_SENT} AS moves
         FROM message m {PLACED}
         CROSS JOIN LATERAL (
             SELECT (CAST(:reasons AS text[]))[asked.place] AS reason,
@@ -330,29 +230,8 @@ class MessageTable:
         tx.execute(_PUT_BACK, {**ids_of(rows), **values})
 
     def settle(self, tx: Transaction, moves: Sequence[Move]) -> int:
-        """Move rows out of ``sending`` as settlement decided, mostly in one statement.
-
-        A row the sweeper meanwhile put in doubt accepts definite evidence, never ``pending``; one
-        that a person then found not sent accepts that it was; one that a callback settled first
-        only learns its SID. What is odd about that is an alarm.
-
-        Returns:
-            How many rows took something from it.
-        """
-        ids = ids_of([move.message_id for move in moves])
-        ways = {id(move.way): move.way for move in moves}
-        numbers = {key: number for number, key in enumerate(ways)}
-        values = {
-            **ids,
-            "gens": array(move.gen for move in moves),
-            "sids": texts(move.sid for move in moves),
-            "numbers": array(numbers[id(move.way)] for move in moves),
-            "ways": json.dumps([_written(*numbered) for numbered in enumerate(ways.values())]),
-        }
-        settled = tx.execute(self._on_month(ids, _SETTLE_SENDING), values).rowcount
-        if settled == len(moves):
-            return settled
-        return settled + int(tx.execute(self._on_month(ids, _SETTLE), values).scalar_one())
+        """Move rows out of ``sending`` as settlement decided; see `settling.settle`."""
+        return settling.settle(tx, self._months, moves)
 
     def meet_month(self, tx: Transaction, message_id: UUID) -> None:
         """Learn where messages of an id's month lie: statements on them cost less then."""
@@ -395,14 +274,3 @@ class MessageTable:
             },
         )
         return {row.id: row.moves for row in found}
-
-
-def _written(number: int, way: Way) -> dict[str, Any]:
-    return {
-        "number": number,
-        "state": way.state,
-        "reason": way.reason,
-        "status": way.provider_status,
-        "code": way.provider_code,
-        "rest": way.rest.total_seconds(),
-    }

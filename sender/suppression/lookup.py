@@ -71,7 +71,7 @@ class SuppressionLookup:
         keys = [pacing_key(pace.tenant_id, pace.sender_id), pause_key(pace.tenant_id)]
         keys += [pointer_key(tenant_id, scope) for tenant_id, scope in scopes]
         asked = zip(recipients, segments, strict=True)
-        window = "".join([f"{recipient:d} {count:d} " for recipient, count in asked])
+        window = "".join([f"{recipient} {count} " for recipient, count in asked])
         args: list[Argument] = [interval(pace), pace.burst, window]
         verdicts, admitted, wait, paused = await self._run("lookup", keys, args)
         return Admission(
@@ -118,10 +118,11 @@ def _require_window(
         raise ValueError(f"a window has at most {LARGEST_WINDOW} recipients: {len(recipients)}")
     if len(recipients) != len(segments):
         raise ValueError(f"{len(recipients)} recipients but {len(segments)} segment counts")
-    if any(count < 1 for count in segments):
+    if min(segments, default=1) < 1:
         raise ValueError("every message has at least one segment")
-    for recipient in recipients:
-        require_number(recipient)
+    if recipients:
+        require_number(min(recipients))
+        require_number(max(recipients))
 
 
 def _text(reply: bytes | str) -> str:

@@ -32,7 +32,8 @@ from sender.recovery import Kicker, Resolver, Sweeper
 from sender.restoring import Recovery
 from sender.storage import lag, message_facts, scrubs, workers
 from sender.storage.database import AsyncDatabase
-from sender.storage.messages import MessageTable, Move, Way
+from sender.storage.messages import MessageTable
+from sender.storage.settling import Move, Way
 from sender.storage.slices import SliceTable
 from sender.tracing import Tracing
 from tests.bench import ACCOUNT, ENFORCEMENT, HORIZON, SENDER, TENANT, Bench, crowd, new_sid

@@ -16,7 +16,8 @@ from sender.settlement import Settlement
 from sender.storage import tenants
 from sender.storage.database import Database, Transaction
 from sender.storage.enforcement import EnforcementTable
-from sender.storage.messages import MessageTable, Way, guard_statement
+from sender.storage.messages import MessageTable, guard_statement
+from sender.storage.settling import Way
 from tests.bench import ACCOUNT, HORIZON, TENANT, Bench
 from tests.machine.machine import SendMachine, only
 from tests.machine.world import Parts

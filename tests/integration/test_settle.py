@@ -10,7 +10,8 @@ import pytest
 from sender.domain.message import TRANSITIONS, Guarded, State, sources_of
 from sender.domain.outcome import Accepted
 from sender.storage.database import AsyncDatabase
-from sender.storage.messages import Evidence, Move, Oddity, Way
+from sender.storage.messages import Evidence
+from sender.storage.settling import Move, Oddity, Way
 from tests.answers import settle
 from tests.bench import ANNA, BERT, NOBODY, Bench, crowd, new_sid
 

@@ -26,7 +26,7 @@ from sender.domain.receipt import FailureCause
 from sender.gateway import urls
 from sender.receipts import CONTRADICTION, Refusal
 from sender.runtime import KICKER_CONNECTIONS, SPARE_CONNECTIONS, SWEEPER_CONNECTIONS
-from sender.storage.messages import Oddity
+from sender.storage.settling import Oddity
 from workers.refusals import ALARMING
 from workers.webhooks import app as webhooks
 

@@ -22,7 +22,8 @@ from sender.domain.outcome import (
 from sender.enforcement import Enforcement
 from sender.settlement import CONNECT_REST, THROTTLE_REST, Settlement
 from sender.storage.enforcement import EnforcementTable
-from sender.storage.messages import MessageTable, Way
+from sender.storage.messages import MessageTable
+from sender.storage.settling import Way
 
 LICENCE = Guarded(message_id=UUID(int=5), gen=3, guarded_at=datetime(2025, 6, 1, tzinfo=UTC))
 SOON = timedelta(seconds=9)

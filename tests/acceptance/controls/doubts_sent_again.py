@@ -6,7 +6,7 @@ from sender.domain.message import Guarded, State
 from sender.domain.outcome import Ambiguous, Outcome
 from sender.parts import Parts
 from sender.settlement import Settlement
-from sender.storage.messages import Way
+from sender.storage.settling import Way
 from workers.app import create_app
 
 
