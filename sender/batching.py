@@ -69,11 +69,6 @@ class Batcher(Generic[T, R]):
             self._running = asyncio.create_task(self._run())
         return future
 
-    @property
-    def waiting(self) -> int:
-        """How many items are in no batch yet."""
-        return len(self._waiting)
-
     async def _run(self) -> None:
         while self._waiting:
             if len(self._waiting) < self.largest:

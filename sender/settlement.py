@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import assert_never
+from uuid import UUID
 
 from sender import feedback
 from sender.domain.backoff import backoff
@@ -46,7 +47,7 @@ class Handed:
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """Settles batches of hand-offs, each batch in one transaction."""
+    """Settles batches of hand-offs."""
 
     messages: MessageTable
     enforcement: Enforcement
@@ -84,22 +85,25 @@ class Settlement:
         """
         blocked = [one for one in batch if isinstance(one.hand_off.outcome, OptedOut)]
         plain = [one for one in batch if not isinstance(one.hand_off.outcome, OptedOut)]
-        if plain:
-            refused = any(isinstance(one.hand_off.outcome, Refused) for one in plain)
-            run = db.run if refused else db.run_alone
-            await run(self._settle_plain, plain)
+        moves = [self._move(one) for one in plain]
+        refused = [
+            (one.guarded.message_id, one.hand_off.outcome)
+            for one in plain
+            if isinstance(one.hand_off.outcome, Refused)
+        ]
+        if refused:
+            await db.run(self._settle_refused, moves, refused)
+        elif moves:
+            await db.run_alone(self.messages.settle_alone, moves)
         active = [entry for one in blocked for entry in await db.run(self._settle_blocked, one)]
         if active:
             await self.cache.add(active)
 
-    def _settle_plain(self, tx: Transaction, batch: Sequence[Handed]) -> None:
-        """One statement, but for what refusals say beyond their messages."""
-        self.messages.settle(tx, [self._move(one) for one in batch])
-        refused = [
-            (one.guarded.message_id, one.hand_off.outcome)
-            for one in batch
-            if isinstance(one.hand_off.outcome, Refused)
-        ]
+    def _settle_refused(
+        self, tx: Transaction, moves: Sequence[Move], refused: Sequence[tuple[UUID, Refused]]
+    ) -> None:
+        """With what refusals say beyond their messages."""
+        self.messages.settle(tx, moves)
         feedback.learn_refusals(tx, refused)
 
     def _move(self, one: Handed) -> Move:

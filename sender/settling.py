@@ -62,8 +62,8 @@ class Settler:
         """
         if not self._batches or self._batches[-1].is_full:
             self._batches.append(_Batch())
-            if self._running is None or self._running.done():
-                self._running = asyncio.create_task(self._run())
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
         batch = self._batches[-1]
         batch.rows.append(handed)
         return batch.done
@@ -108,6 +108,8 @@ class Settler:
     async def _try(self, batch: Sequence[Handed]) -> bool:
         try:
             await self._settlement.settle(self._db, batch)
+        except UnicodeEncodeError as exc:  # a text that cannot even be written down
+            return await self._one_by_one(batch, exc)
         except DatabaseError as exc:
             if not is_passing(exc):
                 return await self._one_by_one(batch, exc)
@@ -115,7 +117,7 @@ class Settler:
             return False
         return True
 
-    async def _one_by_one(self, batch: Sequence[Handed], exc: DatabaseError) -> bool:
+    async def _one_by_one(self, batch: Sequence[Handed], exc: Exception) -> bool:
         """Keep a row that Postgres refuses from holding up the others; it becomes a doubt."""
         if len(batch) == 1:
             message_id = str(batch[0].guarded.message_id)

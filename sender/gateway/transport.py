@@ -40,9 +40,9 @@ _IN_A_FORM: Final = {code: quote_plus(chr(code)) for code in range(128)}
 class Exchange:
     """One request and its answer: limits going in, facts coming out.
 
-    Requests of a task belong to the exchange that they are made within (``with``): the SDK has no
-    per-call limits and hides statuses and headers. Times without a zone are seconds by the send
-    clock.
+    Requests of a task belong to the exchange that they are made within (``with``, once): the SDK
+    has no per-call limits and hides statuses and headers. Times without a zone are seconds by the
+    send clock.
     """
 
     #: After this moment the request is not begun any more.

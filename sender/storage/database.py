@@ -112,7 +112,10 @@ class Database:
     def run_alone(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """``work`` that is one statement, as a transaction of its own, again after a deadlock."""
+        """``work`` whose every statement is whole by itself, again after a deadlock.
+
+        Mostly it is one; each is a transaction of its own.
+        """
         return _past_deadlocks(self._alone.connect, work, *args, **kwargs)
 
     @cached_property
@@ -164,7 +167,7 @@ class AsyncDatabase:
     async def run_alone(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """The same for work that is one statement: Postgres commits it by itself.
+        """The same for work whose every statement is whole by itself: mostly it is one.
 
         One round trip instead of three (BEGIN, the statement, COMMIT). When this raises, the
         statement may have been committed, as above.

@@ -1,4 +1,4 @@
-"""Messages: the guard, and every other statement that moves a row.
+"""Messages: the guard, and what else moves a row; how one leaves ``sending`` stands in `settling`.
 
 Each statement names the states it may leave; a row that is elsewhere is left alone.
 """
@@ -232,6 +232,10 @@ class MessageTable:
     def settle(self, tx: Transaction, moves: Sequence[Move]) -> int:
         """Move rows out of ``sending`` as settlement decided; see `settling.settle`."""
         return settling.settle(tx, self._months, moves)
+
+    def settle_alone(self, tx: Transaction, moves: Sequence[Move]) -> int:
+        """The same, in no transaction with anything else; see `settling.settle_alone`."""
+        return settling.settle_alone(tx, self._months, moves)
 
     def meet_month(self, tx: Transaction, message_id: UUID) -> None:
         """Learn where messages of an id's month lie: statements on them cost less then."""

@@ -1,12 +1,12 @@
 """How rows leave ``sending``: what settlement decided, written down."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
+
+from sqlalchemy import TextClause
 
 from sender.domain.message import VERDICT_NOT_SENT, State
 from sender.storage.database import Transaction
@@ -49,47 +49,44 @@ class Oddity(StrEnum):
 #: SQL that is true of a row ``m`` that a person found "not sent": it gives way to the provider.
 FOUND_NOT_SENT = f"(m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}')"
 
-#: Rows that go one way share its description: most of a batch goes the same.
-_WAYS = """
-    json_to_recordset(CAST(:ways AS json))
-        AS way (number integer, state text, reason text, status text, code integer,
-                rest double precision)
+#: What settlement decided for the row in ``asked.place``. Rows that go one way share its
+#: description, by its number: most of a batch goes the same.
+_MOVE = """
+    SELECT (CAST(:sids AS text[]))[asked.place] AS sid,
+           (CAST(:states AS text[]))[number] AS state,
+           (CAST(:reasons AS text[]))[number] AS reason,
+           (CAST(:statuses AS text[]))[number] AS status,
+           (CAST(:codes AS integer[]))[number] AS code,
+           make_interval(secs => (CAST(:rests AS double precision[]))[number]) AS rest
+    FROM (SELECT (CAST(:numbers AS integer[]))[asked.place] AS number OFFSET 0) AS way
 """
 
-#: What nearly all of a batch are: as their guard left them.
+#: A row as its guard left it. It joins nothing, and so locks rows in the order of their ids.
 _SENDING = f"""
     UPDATE message m
-    SET state = way.state, reason = way.reason,
-        gen = m.gen + CASE WHEN way.state = 'pending' THEN 1 ELSE 0 END,
-        owner = CASE WHEN way.state = 'pending' THEN NULL ELSE m.owner END,
-        sid = coalesce(m.sid, (CAST(:sids AS text[]))[{PLACE}]),
-        provider_status = way.status, provider_code = way.code, lease_until = NULL,
-        next_at = now() + make_interval(secs => way.rest), changed_at = clock_timestamp()
-    FROM {_WAYS}
+    SET lease_until = NULL, changed_at = clock_timestamp(),
+        (state, reason, gen, owner, sid, provider_status, provider_code, next_at) = (
+        SELECT move.state, move.reason, m.gen + CASE move.state WHEN 'pending' THEN 1 ELSE 0 END,
+               CASE move.state WHEN 'pending' THEN NULL ELSE m.owner END,
+               coalesce(m.sid, move.sid), move.status, move.code, now() + move.rest
+        FROM (SELECT {PLACE} AS place OFFSET 0) AS asked CROSS JOIN LATERAL ({_MOVE}) AS move
+    )
     WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[{PLACE}] AND m.state = 'sending'
-      AND way.number = (CAST(:numbers AS integer[]))[{PLACE}]
       AND (m.sid <> (CAST(:sids AS text[]))[{PLACE}]) IS NOT TRUE
 """  # noqa: S608  # built from constants only
 
-#: Any others, whatever became of them meanwhile. Those that moved already do so no further.
+#: Any row, whatever became of it meanwhile; one that moved already does so no further.
 _ANY = f"""
     WITH moves AS (
-        SELECT m.id, move.sid, way.*,
-               m.state IN ('sending', 'in_doubt') OR {FOUND_NOT_SENT} AS yields,
+        SELECT m.id, move.*, m.state IN ('sending', 'in_doubt') OR {FOUND_NOT_SENT} AS yields,
                CASE WHEN m.sid <> move.sid THEN '{Oddity.SECOND_SID}'
                     WHEN {FOUND_NOT_SENT} THEN '{Oddity.CONTRADICTS_VERDICT}' END AS oddity
-        FROM message m {PLACED}
-        CROSS JOIN LATERAL (
-            SELECT (CAST(:gens AS integer[]))[asked.place] AS gen,
-                   (CAST(:sids AS text[]))[asked.place] AS sid,
-                   (CAST(:numbers AS integer[]))[asked.place] AS number
-        ) AS move
-        JOIN {_WAYS} ON way.number = move.number
-        WHERE {ASKED} AND m.gen = move.gen
+        FROM message m {PLACED} CROSS JOIN LATERAL ({_MOVE}) AS move
+        WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[asked.place]
           AND (m.state = 'sending'
-               OR (m.state = 'in_doubt' AND way.state <> 'pending'
+               OR (m.state = 'in_doubt' AND move.state <> 'pending'
                    AND (m.state, m.reason, m.provider_code)
-                       IS DISTINCT FROM (way.state, way.reason, way.code))
+                       IS DISTINCT FROM (move.state, move.reason, move.code))
                OR (move.sid IS NOT NULL AND m.sid IS DISTINCT FROM move.sid))
         ORDER BY m.id FOR UPDATE OF m
     ), moved AS (
@@ -103,7 +100,7 @@ _ANY = f"""
                                    ELSE coalesce(m.provider_status, moves.status) END,
             provider_code = CASE WHEN moves.yields THEN moves.code ELSE m.provider_code END,
             lease_until = NULL,
-            next_at = now() + make_interval(secs => moves.rest),
+            next_at = now() + moves.rest,
             changed_at = clock_timestamp()
         FROM moves WHERE m.id = moves.id AND {WITHIN}
         RETURNING m.id, moves.oddity, moves.sid
@@ -117,7 +114,7 @@ _ANY = f"""
 
 
 def settle(tx: Transaction, months: MonthTables, moves: Sequence[Move]) -> int:
-    """Move rows out of ``sending`` as settlement decided, mostly in one statement.
+    """Move rows out of ``sending`` as settlement decided, in one statement.
 
     A row the sweeper meanwhile put in doubt accepts definite evidence, never ``pending``; one
     that a person then found not sent accepts that it was; one that a callback settled first
@@ -126,29 +123,39 @@ def settle(tx: Transaction, months: MonthTables, moves: Sequence[Move]) -> int:
     Returns:
         How many rows took something from it.
     """
-    ids = ids_of([move.message_id for move in moves])
+    values = _values(moves)
+    return int(tx.execute(_on_month(months, _ANY, values), values).scalar_one())
+
+
+def settle_alone(tx: Transaction, months: MonthTables, moves: Sequence[Move]) -> int:
+    """The same for less, and not in a transaction with anything else.
+
+    Most batches are as their guards left them, and take one statement that looks at nothing
+    else. Another batch is settled once more, as above: each statement is whole by itself, and
+    leaves alone what moved already. One transaction must not hold both: their rows are not locked
+    in one order.
+    """
+    values = _values(moves)
+    settled = tx.execute(_on_month(months, _SENDING, values), values).rowcount
+    return settled if settled == len(moves) else settled + settle(tx, months, moves)
+
+
+def _on_month(months: MonthTables, statement: str, values: Mapping[str, str | None]) -> TextClause:
+    return on(months.table(values["lowest"], values["highest"]), statement)
+
+
+def _values(moves: Sequence[Move]) -> dict[str, str | None]:
     ways = {id(move.way): move.way for move in moves}
-    numbers = {key: number for number, key in enumerate(ways)}
-    values = {
-        **ids,
+    numbers = {key: number for number, key in enumerate(ways, start=1)}
+    described = ways.values()
+    return {
+        **ids_of([move.message_id for move in moves]),
         "gens": array(move.gen for move in moves),
         "sids": texts(move.sid for move in moves),
         "numbers": array(numbers[id(move.way)] for move in moves),
-        "ways": json.dumps([_written(*numbered) for numbered in enumerate(ways.values())]),
-    }
-    table = months.table(ids["lowest"], ids["highest"])
-    settled = tx.execute(on(table, _SENDING), values).rowcount
-    if settled == len(moves):
-        return settled
-    return settled + int(tx.execute(on(table, _ANY), values).scalar_one())
-
-
-def _written(number: int, way: Way) -> dict[str, Any]:
-    return {
-        "number": number,
-        "state": way.state,
-        "reason": way.reason,
-        "status": way.provider_status,
-        "code": way.provider_code,
-        "rest": way.rest.total_seconds(),
+        "states": texts(way.state for way in described),
+        "reasons": texts(way.reason for way in described),
+        "statuses": texts(way.provider_status for way in described),
+        "codes": array(way.provider_code for way in described),
+        "rests": array(way.rest.total_seconds() for way in described),
     }

@@ -71,7 +71,7 @@ class SuppressionLookup:
         keys = [pacing_key(pace.tenant_id, pace.sender_id), pause_key(pace.tenant_id)]
         keys += [pointer_key(tenant_id, scope) for tenant_id, scope in scopes]
         asked = zip(recipients, segments, strict=True)
-        window = "".join([f"{recipient} {count} " for recipient, count in asked])
+        window = "".join([f"{recipient:d} {count:d} " for recipient, count in asked])
         args: list[Argument] = [interval(pace), pace.burst, window]
         verdicts, admitted, wait, paused = await self._run("lookup", keys, args)
         return Admission(

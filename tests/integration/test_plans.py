@@ -57,7 +57,7 @@ ACROSS_MONTHS = (
 #: heard of before, a withdrawal.
 HEARD_OF = (
     "state = 'sending', reason = ''",
-    "state = way.state",
+    "SET lease_until = NULL, changed_at",
     "moves.yields",
     "withdrawn.reason",
     "INSERT INTO receipt",

@@ -1,7 +1,10 @@
 """Ways out of ``sending``: settle, put back, and what is learned later."""
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +17,17 @@ from sender.storage.messages import Evidence
 from sender.storage.settling import Move, Oddity, Way
 from tests.answers import settle
 from tests.bench import ANNA, BERT, NOBODY, Bench, crowd, new_sid
+
+#: Settles moves; how many rows took something from it.
+Settling = Callable[[Sequence[Move]], int]
+
+
+@pytest.fixture(params=["settle", "settle_alone"])
+def settling(request: pytest.FixtureRequest, bench: Bench) -> Settling:
+    """Either way to settle: both come to the same."""
+    if request.param == "settle":
+        return partial(bench.db.run, bench.messages.settle)
+    return partial(bench.db.run_alone, bench.messages.settle_alone)
 
 
 def _move(
@@ -59,11 +73,11 @@ async def test_an_accepted_row(bench: Bench, loop_db: AsyncDatabase) -> None:
 class TestSettle:
     """What settlement decided, written down."""
 
-    def test_an_accepted_row(self, bench: Bench) -> None:
+    def test_an_accepted_row(self, bench: Bench, settling: Settling) -> None:
         """An accepted row is sent, keeps its SID and the provider's word, and has no lease."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
-        assert bench.db.run(bench.messages.settle, [_sent(licence)]) == 1
+        assert settling([_sent(licence)]) == 1
         row = bench.row(campaign)
         assert (row.state, row.reason, row.sid, row.provider_status) == (
             "sent",
@@ -73,17 +87,17 @@ class TestSettle:
         )
         assert (row.gen, row.lease_until) == (1, None)
 
-    def test_another_generation_is_left_alone(self, bench: Bench) -> None:
+    def test_another_generation_is_left_alone(self, bench: Bench, settling: Settling) -> None:
         """A settlement that names another generation changes nothing."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         other = Guarded(
             message_id=licence.message_id, gen=licence.gen + 1, guarded_at=licence.guarded_at
         )
-        assert not bench.db.run(bench.messages.settle, [_sent(other)])
+        assert not settling([_sent(other)])
         assert bench.row(campaign).state == "sending"
 
-    def test_settling_twice_is_harmless(self, bench: Bench) -> None:
+    def test_settling_twice_is_harmless(self, bench: Bench, settling: Settling) -> None:
         """A settlement repeated after a lost answer changes nothing."""
         campaign = bench.campaign(*crowd(3))
         first, second, third = bench.guard_all(campaign).values()
@@ -92,18 +106,18 @@ class TestSettle:
             _move(second, State.PENDING, reason="throttled"),
             _move(third, State.IN_DOUBT, reason="read_timeout"),
         ]
-        assert bench.db.run(bench.messages.settle, moves) == 3
+        assert settling(moves) == 3
         before = bench.execute("SELECT * FROM message ORDER BY id")
-        assert not bench.db.run(bench.messages.settle, moves)
+        assert not settling(moves)
         assert bench.execute("SELECT * FROM message ORDER BY id") == before
 
-    def test_a_throttled_row_rests(self, bench: Bench) -> None:
+    def test_a_throttled_row_rests(self, bench: Bench, settling: Settling) -> None:
         """A throttled row is pending again, one generation later, and due when it has rested."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         rest = timedelta(seconds=30)
         move = _move(licence, State.PENDING, reason="throttled", provider_code=20429, rest=rest)
-        bench.db.run(bench.messages.settle, [move])
+        settling([move])
         row = bench.row(campaign)
         assert (row.state, row.reason, row.gen, row.owner) == ("pending", "throttled", 2, None)
         assert timedelta(seconds=20) < row.next_at - datetime.now(UTC) <= rest
@@ -116,17 +130,17 @@ class TestSettle:
         bench.execute("UPDATE message SET next_at = now()")
         assert [one.gen for one in bench.db.run(bench.messages.due, limit=9, **span)] == [2]
 
-    def test_an_old_refusal_does_not_stick(self, bench: Bench) -> None:
+    def test_an_old_refusal_does_not_stick(self, bench: Bench, settling: Settling) -> None:
         """The code of an earlier 429 does not stand beside a message that was accepted later."""
         campaign = bench.campaign(ANNA)
         first = bench.guard_all(campaign)[ANNA]
         throttled = _move(first, State.PENDING, reason="throttled", provider_code=20429)
-        bench.db.run(bench.messages.settle, [throttled])
+        settling([throttled])
         second = bench.guard_all(campaign)[ANNA]
-        bench.db.run(bench.messages.settle, [_sent(second)])
+        settling([_sent(second)])
         assert (bench.row(campaign).state, bench.row(campaign).provider_code) == ("sent", None)
 
-    def test_a_batch(self, bench: Bench) -> None:
+    def test_a_batch(self, bench: Bench, settling: Settling) -> None:
         """A batch settles every row by its own move."""
         people = crowd(50)
         campaign = bench.campaign(*people)
@@ -137,13 +151,13 @@ class TestSettle:
             else _move(licences[who], State.FAILED, reason="bad_number", provider_code=21211)
             for who in people
         ]
-        assert bench.db.run(bench.messages.settle, moves) == 50
+        assert settling(moves) == 50
         for who in people:
             row = bench.row(campaign, who)
             expected = ("sent", None, new_sid(who)) if who % 2 else ("failed", 21211, None)
             assert (row.state, row.provider_code, row.sid) == expected
 
-    def test_a_batch_in_no_order(self, bench: Bench) -> None:
+    def test_a_batch_in_no_order(self, bench: Bench, settling: Settling) -> None:
         """Each row gets what its own move says, wherever in the batch that is."""
         people = crowd(40)
         campaign = bench.campaign(*people)
@@ -164,7 +178,7 @@ class TestSettle:
         stale = replace(moves[7], gen=moves[7].gen + 1)
         mixed = [*moves[::3], *moves[2::3], stale, *moves[1::3]]
         mixed.remove(moves[7])
-        assert bench.db.run(bench.messages.settle, mixed) == len(people) - 1
+        assert settling(mixed) == len(people) - 1
         for who, move in zip(people, moves, strict=True):
             row = bench.row(campaign, who)
             if move is moves[7]:
@@ -176,50 +190,50 @@ class TestSettle:
             assert row.sid == move.sid
 
     @pytest.mark.parametrize("sid", ['S"M', "S\\M", "S{M},NULL", "NULL", "", "SM ü'"])
-    def test_what_the_provider_calls_it(self, bench: Bench, sid: str) -> None:
+    def test_what_the_provider_calls_it(self, bench: Bench, settling: Settling, sid: str) -> None:
         """A SID is stored as it came, and is none of the batch's others'."""
         campaign = bench.campaign(ANNA, BERT)
         licences = bench.guard_all(campaign)
         moves = [_move(licences[ANNA], sid=sid), _sent(licences[BERT], 2)]
-        assert bench.db.run(bench.messages.settle, moves) == 2
+        assert settling(moves) == 2
         assert bench.row(campaign).sid == sid
         assert bench.row(campaign, BERT).sid == new_sid(2)
 
-    def test_nothing_to_settle(self, bench: Bench) -> None:
+    def test_nothing_to_settle(self, bench: Bench, settling: Settling) -> None:
         """An empty batch is no error."""
-        assert bench.db.run(bench.messages.settle, []) == 0
+        assert settling([]) == 0
 
 
 class TestSweeperWasFirst:
     """The row was called in doubt before its answer was settled."""
 
-    def test_a_late_acceptance_counts(self, bench: Bench) -> None:
+    def test_a_late_acceptance_counts(self, bench: Bench, settling: Settling) -> None:
         """The owner's late word that it was accepted ends the doubt."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         bench.put(campaign, "in_doubt", reason="worker_lost")
-        bench.db.run(bench.messages.settle, [_sent(licence)])
+        settling([_sent(licence)])
         row = bench.row(campaign)
         assert (row.state, row.reason, row.sid) == ("sent", "accepted", new_sid(1))
 
-    def test_never_back_to_pending(self, bench: Bench) -> None:
+    def test_never_back_to_pending(self, bench: Bench, settling: Settling) -> None:
         """Not even its owner's word that nothing was sent makes a doubted row pending again."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         bench.put(campaign, "in_doubt", reason="lease_ran_out")
         move = _move(licence, State.PENDING, reason="connect_refused")
-        assert not bench.db.run(bench.messages.settle, [move])
+        assert not settling([move])
         bench.db.run(
             bench.messages.put_back, {licence.message_id: licence.gen}, owner=NOBODY, reason="x"
         )
         assert bench.row(campaign).state == "in_doubt"
 
-    def test_unknown_learns_only_the_sid(self, bench: Bench) -> None:
+    def test_unknown_learns_only_the_sid(self, bench: Bench, settling: Settling) -> None:
         """After 48 hours even the owner's word only adds the SID."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         bench.put(campaign, "unknown", reason="read_timeout")
-        bench.db.run(bench.messages.settle, [_sent(licence)])
+        settling([_sent(licence)])
         assert (bench.row(campaign).state, bench.row(campaign).sid) == ("unknown", new_sid(1))
 
 
@@ -227,13 +241,15 @@ class TestCallbackWasFirst:
     """The status callback overtook our own settlement."""
 
     @pytest.mark.parametrize("state", [State.SENT, State.DELIVERED, State.UNDELIVERED])
-    def test_the_settlement_takes_nothing_back(self, bench: Bench, state: State) -> None:
+    def test_the_settlement_takes_nothing_back(
+        self, bench: Bench, settling: Settling, state: State
+    ) -> None:
         """What the callback said stays when our own acceptance is settled after it."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         assert _learn(bench, licence.message_id, state, provider_code=30003) is state
         before = bench.row(campaign)
-        bench.db.run(bench.messages.settle, [_sent(licence)])
+        settling([_sent(licence)])
         assert bench.row(campaign) == before
         assert (before.sid, before.provider_status, before.provider_code) == (
             new_sid(1),
@@ -241,12 +257,12 @@ class TestCallbackWasFirst:
             30003,
         )
 
-    def test_an_ambiguous_answer_takes_nothing_back(self, bench: Bench) -> None:
+    def test_an_ambiguous_answer_takes_nothing_back(self, bench: Bench, settling: Settling) -> None:
         """A time-out settled after the callback raises no doubt."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         _learn(bench, licence.message_id, State.SENT)
-        bench.db.run(bench.messages.settle, [_move(licence, State.IN_DOUBT, reason="reset")])
+        settling([_move(licence, State.IN_DOUBT, reason="reset")])
         assert bench.row(campaign).state == "sent"
         assert bench.value("SELECT count(*) FROM doubt") == 0
 
@@ -254,38 +270,79 @@ class TestCallbackWasFirst:
 class TestAgainstWhatIsKnown:
     """An answer that comes after something else was learnt."""
 
-    def test_a_person_had_found_it_not_sent(self, bench: Bench) -> None:
+    def test_a_person_had_found_it_not_sent(self, bench: Bench, settling: Settling) -> None:
         """The provider's late acceptance beats the verdict: the row is sent, and that is odd."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         bench.put(campaign, "failed", reason="verdict_not_sent")
-        assert bench.db.run(bench.messages.settle, [_sent(licence)]) == 1
+        assert settling([_sent(licence)]) == 1
         assert _alarms(bench) == [(Oddity.CONTRADICTS_VERDICT, _sent(licence).sid)]
         row = bench.row(campaign)
         assert (row.state, row.reason, row.sid) == ("sent", "accepted", new_sid(1))
-        assert not bench.db.run(bench.messages.settle, [_sent(licence)])
+        assert not settling([_sent(licence)])
 
     @pytest.mark.parametrize("state", [State.PENDING, State.IN_DOUBT, State.FAILED])
-    def test_nothing_less_beats_a_verdict(self, bench: Bench, state: State) -> None:
+    def test_nothing_less_beats_a_verdict(
+        self, bench: Bench, settling: Settling, state: State
+    ) -> None:
         """What proves no acceptance leaves a person's verdict alone, and the row ended."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         bench.put(campaign, "failed", reason="verdict_not_sent")
-        assert not bench.db.run(bench.messages.settle, [_move(licence, state, reason="reset")])
+        assert not settling([_move(licence, state, reason="reset")])
         assert bench.row(campaign).reason == "verdict_not_sent"
 
     @pytest.mark.parametrize(
         ("state", "end"),
         [("sending", "sent"), ("in_doubt", "sent"), ("sent", "sent"), ("delivered", "delivered")],
     )
-    def test_another_sid(self, bench: Bench, state: str, end: str) -> None:
+    def test_another_sid(self, bench: Bench, settling: Settling, state: str, end: str) -> None:
         """The first SID stays; a second one is odd, whatever the row had come to."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         bench.put(campaign, state, sid=new_sid(1))
-        assert bench.db.run(bench.messages.settle, [_sent(licence, 2)]) == 1
+        assert settling([_sent(licence, 2)]) == 1
         assert _alarms(bench) == [(Oddity.SECOND_SID, _sent(licence, 2).sid)]
         assert (bench.row(campaign).state, bench.row(campaign).sid) == (end, new_sid(1))
+
+
+class TestBesideCallbacks:
+    """What was answered is settled while callbacks tell of the same rows."""
+
+    def test_they_wait_for_each_other(self, bench: Bench) -> None:
+        """Both take rows in one order: they never come to hold what the other waits for."""
+        people = crowd(200)
+        campaign = bench.campaign(*people)
+        alone = bench.db.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+        def settle_all(moves: Sequence[Move]) -> None:
+            with alone.connect() as connection:  # a deadlock is raised here, and not got over
+                bench.messages.settle_alone(connection, moves)
+
+        def learn_all(evidence: Sequence[Evidence]) -> None:
+            with bench.db.engine.begin() as tx:
+                bench.messages.learn(tx, evidence, State.DELIVERED, sources_of(State.DELIVERED))
+
+        for _ in range(30):
+            licences = bench.guard_all(campaign)
+            told = [
+                Evidence(
+                    message_id=licence.message_id,
+                    reason="reported",
+                    sid=new_sid(who),
+                    provider_status="delivered",
+                    provider_code=None,
+                )
+                for who, licence in licences.items()
+            ]
+            # Neither gets its rows in the order that it locks them in.
+            moves = [_sent(licence, who) for who, licence in reversed(licences.items())]
+            with ThreadPoolExecutor(2) as pool:
+                for under_way in (pool.submit(settle_all, moves), pool.submit(learn_all, told)):
+                    under_way.result()
+            assert set(bench.states(campaign).values()) == {"delivered"}
+            bench.execute("UPDATE message SET state = 'pending', sid = NULL")
+        assert _alarms(bench) == []
 
 
 class TestPutBack:
@@ -317,13 +374,13 @@ class TestPutBack:
         )
         assert bench.row(campaign).state == "sending"
 
-    def test_a_licence_is_void_after_it(self, bench: Bench) -> None:
+    def test_a_licence_is_void_after_it(self, bench: Bench, settling: Settling) -> None:
         """A settlement under the licence that was given back changes nothing."""
         campaign = bench.campaign(ANNA)
         licence = bench.guard_all(campaign)[ANNA]
         mine = {licence.message_id: licence.gen}
         bench.db.run(bench.messages.put_back, mine, owner=NOBODY, reason="guard_broke")
-        assert not bench.db.run(bench.messages.settle, [_sent(licence)])
+        assert not settling([_sent(licence)])
 
 
 class TestLearn:

@@ -191,7 +191,7 @@ ARROWS = {
         "sender.storage",
     },
     "sender.settling": {
-        *("sender.batching", "sender.crashing", "sender.settlement", "sender.storage"),
+        *("sender.crashing", "sender.settlement", "sender.storage"),
     },
     # The other side: what it shares with us it could never contradict.
     "sender.simulator": {"sender.errors"},

@@ -194,8 +194,11 @@ async def test_unreachable() -> None:
         pytest.param((), [ANNA], [1], id="no scope would mean clear"),
         pytest.param(SCOPES, [ANNA], [], id="no segments"),
         pytest.param(SCOPES, [ANNA], [0], id="a message of no segments"),
+        pytest.param(SCOPES, [ANNA] * 3, [1, 0, 1], id="one of no segments among others"),
         pytest.param(SCOPES, [LARGEST_NUMBER + 1], [1], id="sixteen digits"),
+        pytest.param(SCOPES, [ANNA, LARGEST_NUMBER + 1], [1, 1], id="sixteen digits at the end"),
         pytest.param(SCOPES, [0], [1], id="zero"),
+        pytest.param(SCOPES, [ANNA, 0, ANNA], [1] * 3, id="zero among others"),
         pytest.param(SCOPES, [ANNA] * (LARGEST_WINDOW + 1), [1] * (LARGEST_WINDOW + 1), id="large"),
     ],
 )

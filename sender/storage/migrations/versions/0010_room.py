@@ -6,14 +6,15 @@ revision = "0010"
 down_revision = "0009"
 
 ROOM = """
--- A window is guarded before any of it is settled, so a page needs room for each of its rows once
--- more, and some for their SIDs; what does not fit goes to another page and into both indexes.
+-- A page needs room for each of its rows as it is stored, guarded and settled: whole windows are
+-- guarded, and then settled, at once. What does not fit goes to another page and into both indexes.
+-- Attached, not made in place, as before.
 CREATE OR REPLACE FUNCTION make_message_partition(name text, bounds text)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('CREATE TABLE %I (
                         LIKE message INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
-                        UNIQUE (recipient, campaign_id)) WITH (fillfactor = 40)', name);
+                        UNIQUE (recipient, campaign_id)) WITH (fillfactor = 33)', name);
     EXECUTE format('ALTER TABLE message ATTACH PARTITION %I %s', name, bounds);
 END $$;
 
@@ -22,7 +23,7 @@ DECLARE
     name text;
 BEGIN
     FOR name IN SELECT p.name FROM message_partition p LOOP
-        EXECUTE format('ALTER TABLE %I SET (fillfactor = 40)', name);
+        EXECUTE format('ALTER TABLE %I SET (fillfactor = 33)', name);
     END LOOP;
 END $$;
 """
