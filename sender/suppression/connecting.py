@@ -22,14 +22,15 @@ class _OnAnyLoop(AbstractConnection):
     """A connection that was reset raises a `RedisError` on every event loop.
 
     asyncio's own loop raises an `OSError` there, of which redis-py makes one; uvloop raises a
-    `RuntimeError` (its issue 506), which nobody takes for a server that is away.
+    `RuntimeError` (its issue 506) and that of Python 3.13.0 an `AttributeError`, which nobody takes
+    for a server that is away.
     """
 
     async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
         """Write a command."""
         try:
             await super().send_packed_command(*args, **kwargs)
-        except RuntimeError as exc:
+        except (AttributeError, RuntimeError) as exc:
             raise RedisConnectionError(f"the connection is closed: {exc}") from exc
 
 
