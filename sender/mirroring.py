@@ -9,7 +9,7 @@ import structlog
 
 from sender.domain.admission import ScopeSize
 from sender.storage import consent_log, cursors, senders
-from sender.storage.consent_log import Standing
+from sender.storage.consent_log import Running, Standing
 from sender.storage.database import Database
 
 log = structlog.get_logger(__name__)
@@ -65,31 +65,37 @@ class Mirror:
         It writes each person's *current* suppressions, so reading a stretch twice, or late, can
         neither over-block nor under-block.
         """
-        position, upto = self._stretch()
-        if position is None or upto == position:
+        position, running = self._look()
+        if position is None or running.oldest == position:
             return 0
+        changed = self._apply(position, running.oldest) if running.changed else 0
+        if changed:
+            self._note(running.oldest)
+        else:  # a write to Postgres is a transaction more, and would be followed for ever
+            self.sets.note_position(running.oldest)
+        return changed
+
+    def _look(self) -> tuple[int | None, Running]:
+        """From where the log can be followed now, and what is running.
+
+        From ``None``: nothing can be followed. What is rebuilt from now on is to be followed from
+        the oldest that is running.
+        """
+        position = self.sets.position()
+        running = self.db.run_alone(consent_log.running, position)
+        if position is not None and position > running.next:
+            log.warning("mirror_ahead_of_postgres", position=position)
+            return None, running
+        return position, running
+
+    def _apply(self, position: int, upto: int) -> int:
+        """Write what changed between the two; how many people's."""
         changed = 0
         with self.db.transaction() as tx:
             for people in consent_log.changed_between(tx, position, upto):
                 self._write(self.db.run(consent_log.standing, people))
                 changed += len(people)
-        if changed:
-            self._note(upto)
-        else:  # a write to Postgres is a transaction more, and would be followed for ever
-            self.sets.note_position(upto)
         return changed
-
-    def _stretch(self) -> tuple[int | None, int]:
-        """From where the log can be followed now, and up to where.
-
-        From ``None``: nothing can be followed. What is rebuilt from now on is to be followed from
-        the other.
-        """
-        position, running = self.sets.position(), self.db.run_alone(consent_log.running)
-        if position is not None and position > running.next:
-            log.warning("mirror_ahead_of_postgres", position=position)
-            return None, running.oldest
-        return position, running.oldest
 
     def _write(self, people: Iterable[Standing]) -> None:
         add, remove = [], []
@@ -106,14 +112,14 @@ class Mirror:
             The (tenant, scope) pairs that were rebuilt.
         """
         scopes = self.db.run(senders.all_scopes)
-        position, upto = self._stretch()
+        position, running = self._look()
         wrong = list(scopes) if position is None else self.sets.ailing(scopes)
         if compare_counts:
             wrong += [pair for pair in scopes if pair not in wrong and self._differs(pair)]
         for tenant_id, scope in wrong:
             self._rebuild(tenant_id, scope)
         if position is None or self.db.run_alone(cursors.read, CURSOR) is None:
-            self._note(upto if position is None else position)
+            self._note(running.oldest if position is None else position)
         return wrong
 
     def _note(self, position: int) -> None:

@@ -118,8 +118,6 @@ class Scrubber:
         Raises:
             DatabaseError: they could not be asked for.
         """
-        if not await self.db.run_alone(scrubs.are_due):
-            return 0
         found = await self.db.run(scrubs.claim, lease=LEASE, limit=AT_A_TIME, busy=list(self._busy))
         by_tenant: defaultdict[int, defaultdict[int, list[Waiting]]]
         by_tenant = defaultdict(lambda: defaultdict(list))

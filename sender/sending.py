@@ -21,7 +21,6 @@ from datetime import timedelta
 from functools import cached_property
 from itertools import islice
 from typing import Protocol
-from uuid import UUID
 
 import structlog
 
@@ -315,7 +314,7 @@ class _SliceRun:
         finally:
             self.in_flight.give_back(count - begun)
         if begun < len(admitted):
-            refused = [text for text in admitted if text.row.id not in guarded]
+            refused = [text for text in admitted if text.row.id.int not in guarded]
             await self._settle_refused(refused)
         return answer
 
@@ -364,11 +363,11 @@ class _SliceRun:
             self.rests = _Rests(slice=max(REST, self.rests.slice), sender=self.rests.sender)
 
     def _begin(
-        self, window: Sequence[DueText], guarded: Mapping[UUID, Guarded], began: float
+        self, window: Sequence[DueText], guarded: Mapping[int, Guarded], began: float
     ) -> int:
         """Start the hand-offs, each of which gives its own permit back; how many."""
         for text in window:
-            if licence := guarded.get(text.row.id):
+            if licence := guarded.get(text.row.id.int):
                 self.hands.begin(text, licence, began)
         return len(guarded)
 

@@ -20,18 +20,21 @@ with uncollected():
     from sender.runtime import Runtime  # and with it nearly all that this process loads
 
 import structlog
+import uvloop
 
 from sender import logs
 from sender.config import Settings
 from sender.errors import SenderError
 from sender.mirroring import Mirror
 from sender.parts import ConsumerRuntime, Parts
-from sender.storage.database import DatabaseError, told
+from sender.storage import bell
+from sender.storage.database import AsyncDatabase, DatabaseError, told
 
 log = structlog.get_logger(__name__)
 
-#: Between two rounds of each duty.
-ENFORCE_EVERY = timedelta(milliseconds=100)
+#: Between two rounds of each duty. Some begin as soon as there is anything to do: opt-outs that are
+#: stored and not enforced, campaigns that wait for their scrub.
+RING_EVERY = timedelta(milliseconds=100)
 MIRROR_EVERY = timedelta(milliseconds=250)
 DATE_EVERY = timedelta(milliseconds=500)
 #: One question to Twilio for each of a few incidents.
@@ -48,8 +51,6 @@ MAKE_MONTHS_EVERY = timedelta(minutes=10)
 DELETE_EVERY = timedelta(hours=6)
 #: STOPs are stored while no worker runs, so that the mark must rise then as well.
 LOOK_EVERY = timedelta(seconds=1)
-#: A campaign waits for its scrub from when it is enqueued.
-SCRUB_EVERY = timedelta(milliseconds=100)
 #: Between two looks for campaigns that are held for long: an hour is what a scrub is good for.
 SCRUB_AGAIN_EVERY = timedelta(minutes=1)
 #: Between two looks for senders whose inbound messages are to be read; each has its own rhythm.
@@ -73,10 +74,15 @@ async def consume(runtime: Runtime) -> None:
 def _duties(
     use_cases: ConsumerRuntime,
 ) -> list[tuple[Callable[[], Awaitable[object]], timedelta]]:
-    upkeep = _Upkeep(use_cases.mirror)
+    upkeep, rings = _Upkeep(use_cases.mirror), _Bell(use_cases.db)
 
     async def enforce() -> object:
+        await _rung(rings.opt_outs)
         return await use_cases.enforcement.finish_stored(use_cases.db)
+
+    async def scrub() -> object:
+        await _rung(rings.scrubs)
+        return await use_cases.scrubber.round()
 
     async def mirror() -> object:
         return await asyncio.to_thread(upkeep.round)
@@ -93,7 +99,9 @@ def _duties(
     heartbeat, puller = use_cases.heartbeat, use_cases.puller
     duties: list[tuple[Callable[[], Awaitable[object]], timedelta]] = [
         (look, LOOK_EVERY),
-        (enforce, ENFORCE_EVERY),
+        (rings.look, RING_EVERY),
+        (enforce, timedelta()),
+        (scrub, timedelta()),
         (mirror, MIRROR_EVERY),
         (use_cases.times.fetch, DATE_EVERY),
         (use_cases.investigation.investigate, INVESTIGATE_EVERY),
@@ -101,7 +109,6 @@ def _duties(
         (use_cases.forwarding.deliver, FORWARD_EVERY),
         (seal, SEAL_EVERY),
         (use_cases.months.make, MAKE_MONTHS_EVERY),
-        (use_cases.scrubber.round, SCRUB_EVERY),
         (use_cases.scrubber.again, SCRUB_AGAIN_EVERY),
     ]
     if heartbeat.is_demanded:
@@ -112,6 +119,28 @@ def _duties(
         duties.append((puller.round, PULL_EVERY))
         duties.append((use_cases.overhearing.round, OVERHEAR_EVERY))
     return duties
+
+
+class _Bell:
+    """Rings for the duties that begin as soon as something waits for them."""
+
+    def __init__(self, db: AsyncDatabase) -> None:
+        self._db = db
+        self.opt_outs, self.scrubs = asyncio.Event(), asyncio.Event()
+
+    async def look(self) -> None:
+        """Ring for whom something waits; who is at work does one more round."""
+        waiting = await self._db.run_alone(bell.look)
+        if waiting.opt_outs:
+            self.opt_outs.set()
+        if waiting.scrubs:
+            self.scrubs.set()
+
+
+async def _rung(event: asyncio.Event) -> None:
+    """Return once it rang."""
+    await event.wait()
+    event.clear()
 
 
 class _Upkeep:
@@ -163,7 +192,7 @@ def main(
     try:
         runtime = Runtime(settings=settings(), parts=parts or Parts())
         logs.configure(runtime.settings.log_level)
-        asyncio.run(_until_signal(runtime))
+        uvloop.run(_until_signal(runtime))
     except SenderError as exc:
         print(exc, file=sys.stderr)  # noqa: T201  # a person starts this
         return 1

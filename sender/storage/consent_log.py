@@ -7,9 +7,15 @@ from sqlalchemy import text
 
 from sender.storage.database import Transaction
 
+#: The latest of a table is read from its index; whether any is later than a position could be
+#: answered by reading the table, as the planner takes a third of it for later.
 _RUNNING = text("""
     SELECT CAST(CAST(pg_snapshot_xmin(now) AS text) AS bigint) AS oldest,
-           CAST(CAST(pg_snapshot_xmax(now) AS text) AS bigint) AS next
+           CAST(CAST(pg_snapshot_xmax(now) AS text) AS bigint) AS next,
+           coalesce(greatest(
+               (SELECT written_by FROM consent_event ORDER BY written_by DESC LIMIT 1),
+               (SELECT written_by FROM consent_time ORDER BY written_by DESC LIMIT 1)
+           ) >= CAST(CAST(:position AS text) AS xid8), false) AS changed
     FROM pg_current_snapshot() AS now
 """)
 _WITHIN = """
@@ -36,11 +42,15 @@ class Running:
     oldest: int
     #: The next to begin: a position beyond it is of another history (a restored dump).
     next: int
+    #: Whether anybody's consent changed since the position that was asked about, as far as can be
+    #: seen: before the oldest of them, that is everything.
+    changed: bool
 
 
-def running(tx: Transaction) -> Running:
-    """Those of this moment."""
-    return Running(**tx.execute(_RUNNING).mappings().one())
+def running(tx: Transaction, position: int | None) -> Running:
+    """Those of this moment; without a position nothing has changed."""
+    values = {"position": None if position is None else str(position)}
+    return Running(**tx.execute(_RUNNING, values).mappings().one())
 
 
 #: A tenant and a recipient.

@@ -91,6 +91,8 @@ _ENFORCED = text(f"""
                      AND v.doubted_at > now() - CAST(:horizon AS interval)))))
 """)  # noqa: S608  # built from the constants above only
 
+#: SQL that is true where `all_open` finds any.
+ANY_OPEN = "EXISTS (SELECT FROM enforcement WHERE enforced_at IS NULL)"
 _OPEN = text("SELECT event_id FROM enforcement WHERE enforced_at IS NULL ORDER BY event_id")
 _OPEN_OF = text("""
     SELECT event_id FROM enforcement

@@ -168,19 +168,15 @@ _CLAIM = text("""
     RETURNING k.campaign_id, c.tenant_id, c.sender_id, f.address AS sender, k.tries,
               k.asked_at, clock_timestamp() - greatest(c.started_at, k.asked_at) AS waited
 """)
-#: Asked ten times a second: a campaign that is scheduled for next week costs no more than this.
-_ANY = text("""
-    SELECT EXISTS (
+#: SQL that is true where `claim` may find anything; mostly not. It is asked ten times a second: a
+#: campaign that is scheduled for next week costs no more than this.
+ARE_DUE = """
+    EXISTS (
         SELECT FROM campaign_scrub k JOIN campaign c ON c.id = k.campaign_id
         WHERE k.outcome = 'waiting'
           AND (c.state = 'RUNNING' AND k.next_at <= clock_timestamp()
                OR c.completed_at IS NOT NULL))
-""")
-
-
-def are_due(tx: Transaction) -> bool:
-    """Whether `claim` may find anything; mostly not."""
-    return bool(tx.execute(_ANY).scalar_one())
+"""
 
 
 def claim(

@@ -125,9 +125,11 @@ def test_many_events_at_once_fold_as_one_by_one(bench: Bench) -> None:
 def _read(bench: Bench, position: int) -> tuple[int, set[tuple[int, int]]]:
     """Whose consent changed from a position on, and the position to go on from."""
     with bench.db.transaction() as tx:
-        upto = consent_log.running(tx).oldest
-        pages = list(consent_log.changed_between(tx, position, upto))
-    return upto, {person for page in pages for person in page}
+        running = consent_log.running(tx, position)
+        pages = list(consent_log.changed_between(tx, position, running.oldest))
+    found = {person for page in pages for person in page}
+    assert running.changed or not found
+    return running.oldest, found
 
 
 class TestReadingTheLog:
@@ -135,7 +137,7 @@ class TestReadingTheLog:
 
     def test_a_late_commit_is_not_missed(self, bench: Bench) -> None:
         """An event is read though it commits after events that were written later."""
-        position = bench.db.run(consent_log.running).oldest
+        position = bench.db.run(consent_log.running, None).oldest
         with bench.db.transaction() as slow:
             consent.append(slow, _stop())
             bench.db.run(consent.append, _stop(recipient=BERT))
@@ -147,7 +149,7 @@ class TestReadingTheLog:
 
     def test_no_stretch_leaves_a_gap(self, bench: Bench) -> None:
         """Readers among many writers see everybody's event once the writers have ended."""
-        position = bench.db.run(consent_log.running).oldest
+        position = bench.db.run(consent_log.running, None).oldest
         seen: set[tuple[int, int]] = set()
         people = crowd(60)
         with ThreadPoolExecutor(6) as pool:
@@ -159,6 +161,16 @@ class TestReadingTheLog:
                 seen |= found
         _, found = _read(bench, position)
         assert seen | found == {(TENANT, who) for who in people}
+
+    def test_whether_anything_changed(self, bench: Bench) -> None:
+        """An event says so until it was read, and nothing else does."""
+        before = bench.db.run(consent_log.running, None)
+        bench.db.run(consent.append, _stop())
+        assert bench.db.run(consent_log.running, before.oldest).changed
+        after, _ = _read(bench, before.oldest)
+        bench.execute("SELECT pg_current_xact_id()")
+        for position in (after, None):
+            assert not bench.db.run(consent_log.running, position).changed
 
     def test_a_stretch_that_was_read_is_over(self, bench: Bench) -> None:
         """What was read is not read again."""
