@@ -6,6 +6,7 @@ Each statement names the states it may leave; a row that is elsewhere is left al
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from typing import Self
 from uuid import UUID
 
@@ -215,6 +216,7 @@ class MessageTable:
         is suppressed, held, paused, past its deadline, or another worker's; or the database is
         older than it was ``seen``, or on a server that nobody has looked at since it started.
         """
+        rows = sorted(rows, key=attrgetter("id.int"))
         ids = ids_of([row.id for row in rows])
         gens = array(row.gen for row in rows)
         values = {**ids, "gens": gens, "owner": owner, "lease": lease, **values_of(seen)}
@@ -226,6 +228,7 @@ class MessageTable:
         self, tx: Transaction, rows: Mapping[UUID, int], *, owner: int, reason: str
     ) -> None:
         """Back to pending: rows whose request was provably never begun, by id and generation."""
+        rows = dict(sorted(rows.items()))
         values = {"gens": array(rows.values()), "owner": owner, "reason": reason}
         tx.execute(_PUT_BACK, {**ids_of(rows), **values})
 
@@ -249,13 +252,13 @@ class MessageTable:
 
         A row that only a review holds stays pending and rests. Returns the ids of both.
         """
-        asked = ids_of(ids)
+        asked = ids_of(sorted(ids))
         found = tx.execute(self._on_month(asked, _SUPPRESS), {**asked, "rest": REVIEW_REST})
         return {row.id for row in found}
 
     def refuse(self, tx: Transaction, ids: Sequence[UUID], *, reason: str) -> None:
         """Fail pending rows that can never be sent as they are."""
-        tx.execute(_REFUSE, {**ids_of(ids), "reason": reason})
+        tx.execute(_REFUSE, {**ids_of(sorted(ids)), "reason": reason})
 
     def learn(
         self, tx: Transaction, known: Sequence[Evidence], state: State, sources: frozenset[State]
@@ -265,6 +268,7 @@ class MessageTable:
         Returns:
             For each row that exists, whether it moved; a repetition moves none.
         """
+        known = sorted(known, key=attrgetter("message_id.int"))
         found = tx.execute(
             _LEARN,
             {

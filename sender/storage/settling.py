@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause
@@ -37,6 +39,9 @@ class Move:
     sid: str | None = None
 
 
+_BY_ID = attrgetter("message_id.int")
+
+
 class Oddity(StrEnum):
     """What an answer says against what was known before it: somebody must look."""
 
@@ -49,8 +54,22 @@ class Oddity(StrEnum):
 #: SQL that is true of a row ``m`` that a person found "not sent": it gives way to the provider.
 FOUND_NOT_SENT = f"(m.state = 'failed' AND m.reason = '{VERDICT_NOT_SENT}')"
 
+#: Rows as their guards left them, which all go one way. It joins nothing, and so locks them in the
+#: order of their ids.
+_ALIKE = f"""
+    UPDATE message m
+    SET state = CAST(:state AS text), reason = :reason, provider_status = :status,
+        provider_code = :code, sid = coalesce(m.sid, (CAST(:sids AS text[]))[{PLACE}]),
+        gen = CASE CAST(:state AS text) WHEN 'pending' THEN m.gen + 1 ELSE m.gen END,
+        owner = CASE CAST(:state AS text) WHEN 'pending' THEN NULL ELSE m.owner END,
+        next_at = now() + CAST(:rest AS interval),
+        lease_until = NULL, changed_at = clock_timestamp()
+    WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[{PLACE}] AND m.state = 'sending'
+      AND (m.sid IS NULL OR (m.sid <> (CAST(:sids AS text[]))[{PLACE}]) IS NOT TRUE)
+"""  # noqa: S608  # built from constants only
+
 #: What settlement decided for the row in ``asked.place``. Rows that go one way share its
-#: description, by its number: most of a batch goes the same.
+#: description, by its number.
 _MOVE = """
     SELECT (CAST(:sids AS text[]))[asked.place] AS sid,
            (CAST(:states AS text[]))[number] AS state,
@@ -60,20 +79,6 @@ _MOVE = """
            make_interval(secs => (CAST(:rests AS double precision[]))[number]) AS rest
     FROM (SELECT (CAST(:numbers AS integer[]))[asked.place] AS number OFFSET 0) AS way
 """
-
-#: A row as its guard left it. It joins nothing, and so locks rows in the order of their ids.
-_SENDING = f"""
-    UPDATE message m
-    SET lease_until = NULL, changed_at = clock_timestamp(),
-        (state, reason, gen, owner, sid, provider_status, provider_code, next_at) = (
-        SELECT move.state, move.reason, m.gen + CASE move.state WHEN 'pending' THEN 1 ELSE 0 END,
-               CASE move.state WHEN 'pending' THEN NULL ELSE m.owner END,
-               coalesce(m.sid, move.sid), move.status, move.code, now() + move.rest
-        FROM (SELECT {PLACE} AS place OFFSET 0) AS asked CROSS JOIN LATERAL ({_MOVE}) AS move
-    )
-    WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[{PLACE}] AND m.state = 'sending'
-      AND (m.sid <> (CAST(:sids AS text[]))[{PLACE}]) IS NOT TRUE
-"""  # noqa: S608  # built from constants only
 
 #: Any row, whatever became of it meanwhile; one that moved already does so no further.
 _ANY = f"""
@@ -123,35 +128,68 @@ def settle(tx: Transaction, months: MonthTables, moves: Sequence[Move]) -> int:
     Returns:
         How many rows took something from it.
     """
-    values = _values(moves)
+    moves = sorted(moves, key=_BY_ID)
+    values = {**_rows(moves), **_ways(moves)}
     return int(tx.execute(_on_month(months, _ANY, values), values).scalar_one())
 
 
 def settle_alone(tx: Transaction, months: MonthTables, moves: Sequence[Move]) -> int:
     """The same for less, and not in a transaction with anything else.
 
-    Most batches are as their guards left them, and take one statement that looks at nothing
-    else. Another batch is settled once more, as above: each statement is whole by itself, and
-    leaves alone what moved already. One transaction must not hold both: their rows are not locked
-    in one order.
+    Most rows of a batch go one way, and are as their guards left them: they take one statement that
+    looks at nothing else. The others are settled as above, and so are all once more if some were
+    not as expected: each statement is whole by itself, and leaves alone what moved already. One
+    transaction must not hold both: their rows are not locked in one order.
     """
-    values = _values(moves)
-    settled = tx.execute(_on_month(months, _SENDING, values), values).rowcount
-    return settled if settled == len(moves) else settled + settle(tx, months, moves)
+    if not moves:
+        return 0
+    by_way = _by_way(sorted(moves, key=_BY_ID))
+    alike = max(by_way, key=len)
+    values = {**_rows(alike), **_way(alike[0].way)}
+    settled = tx.execute(_on_month(months, _ALIKE, values), values).rowcount
+    if settled < len(alike):
+        return settled + settle(tx, months, moves)
+    others = [move for moves in by_way if moves is not alike for move in moves]
+    return settled + settle(tx, months, others) if others else settled
 
 
-def _on_month(months: MonthTables, statement: str, values: Mapping[str, str | None]) -> TextClause:
+def _by_way(moves: Sequence[Move]) -> list[list[Move]]:
+    groups: dict[int, list[Move]] = {}
+    for move in moves:
+        groups.setdefault(id(move.way), []).append(move)
+    return list(groups.values())
+
+
+def _on_month(months: MonthTables, statement: str, values: Mapping[str, Any]) -> TextClause:
     return on(months.table(values["lowest"], values["highest"]), statement)
 
 
-def _values(moves: Sequence[Move]) -> dict[str, str | None]:
-    ways = {id(move.way): move.way for move in moves}
-    numbers = {key: number for number, key in enumerate(ways, start=1)}
-    described = ways.values()
+def _rows(moves: Sequence[Move]) -> dict[str, str | None]:
+    """Values for rows, which are in the order of their ids."""
     return {
         **ids_of([move.message_id for move in moves]),
         "gens": array(move.gen for move in moves),
         "sids": texts(move.sid for move in moves),
+    }
+
+
+def _way(way: Way) -> dict[str, Any]:
+    """Values for the way that all rows go."""
+    return {
+        "state": way.state.value,
+        "reason": way.reason,
+        "status": way.provider_status,
+        "code": way.provider_code,
+        "rest": way.rest,
+    }
+
+
+def _ways(moves: Sequence[Move]) -> dict[str, str]:
+    """Values for the ways that rows go, and which of them each goes."""
+    ways = {id(move.way): move.way for move in moves}
+    numbers = {key: number for number, key in enumerate(ways, start=1)}
+    described = ways.values()
+    return {
         "numbers": array(numbers[id(move.way)] for move in moves),
         "states": texts(way.state for way in described),
         "reasons": texts(way.reason for way in described),

@@ -57,7 +57,7 @@ ACROSS_MONTHS = (
 #: heard of before, a withdrawal.
 HEARD_OF = (
     "state = 'sending', reason = ''",
-    "SET lease_until = NULL, changed_at",
+    "SET state = CAST(",
     "moves.yields",
     "withdrawn.reason",
     "INSERT INTO receipt",
