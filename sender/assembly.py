@@ -20,7 +20,6 @@ from sender.installing import EventInstallation, Installation
 from sender.lost_blocks import LostBlocks
 from sender.parts import Parts
 from sender.pulling import Puller
-from sender.recalling import Recaller
 from sender.receipts import Answer, Receipts
 from sender.retention import Retention
 from sender.scrubbing import Scrubber
@@ -77,11 +76,6 @@ def chaser(
         per_minute=settings.callback_fetches_per_minute,
         kept=NOT_PASSED_ON,
     )
-
-
-def recaller(parts: Parts, *, db: AsyncDatabase, providers: Gateways) -> Recaller:
-    """What takes back at Twilio what is wanted back."""
-    return Recaller(db=db, messages=parts.messages, providers=providers, kept=NOT_PASSED_ON)
 
 
 def scrubber(settings: Settings, parts: Parts, puller: Puller, providers: Gateways) -> Scrubber:

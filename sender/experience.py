@@ -16,7 +16,6 @@ from sender.errors import PacingUnavailable
 from sender.inflight import InFlight
 from sender.permits import Permits
 from sender.send_clock import send_clock
-from sender.slots import Slots
 from sender.storage.slices import SliceWork
 
 log = structlog.get_logger(__name__)
@@ -43,10 +42,10 @@ class Experience:
     #: By tenant: its account's requests in flight.
     accounts: dict[int, InFlight] = field(default_factory=dict)
 
-    def account(self, tenant_id: int, permits: Permits, slots: Slots) -> InFlight:
-        """The tenant's requests in flight in this process, within its permits and slots."""
+    def account(self, tenant_id: int, permits: Permits) -> InFlight:
+        """The tenant's requests in flight in this process, within its permits."""
         if tenant_id not in self.accounts:
-            self.accounts[tenant_id] = InFlight(permits, slots, ahead=AHEAD)
+            self.accounts[tenant_id] = InFlight(permits, ahead=AHEAD)
         return self.accounts[tenant_id]
 
     def is_outage(self, sender_id: int) -> bool:

@@ -17,7 +17,7 @@ from sender.budgets import Budget
 from sender.config import BEGIN_WITHIN, SEND_DEADLINE
 from sender.crashing import CrashPoint, Passing
 from sender.domain.message import Guarded, OutboundText
-from sender.domain.outcome import TOO_LATE, NotBegun
+from sender.domain.outcome import TOO_LATE, NotBegun, Outcome
 from sender.domain.provider import HandOff
 from sender.domain.rests import Rest
 from sender.experience import Experience, Pauses, tell
@@ -57,87 +57,65 @@ class HandOffs:
     on_rest: Callable[[Rest], None]
     #: Set before the first begins.
     gateway: Gateway = field(init=False)
-    #: Of those that have begun, how many have not ended.
-    under_way: int = field(default=0, init=False)
-    _all_ended: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    #: Those whose answers are not there yet.
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     #: Of all others the one that is settled last.
     _last: asyncio.Future[None] | None = field(default=None, init=False)
 
     def begin(self, text: DueText, licence: Guarded, began: float) -> None:
-        """Begin one, which gives its permit back itself.
+        """Start one, which gives its permit back itself.
 
         Args:
             text: what is sent.
             licence: what the guard let pass.
             began: when the window began, by the send clock.
         """
-        self.under_way += 1
-        self.in_flight.hand_off(_HandOff(self, text, licence, began))
-
-    def ended(self) -> None:
-        """One has ended."""
-        self.under_way -= 1
-        if not self.under_way:
-            self._all_ended.set()
+        task = asyncio.create_task(self._hand_off(text, licence, began))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def all_settled(self) -> None:
         """Wait until what began is settled."""
-        while self.under_way:
-            self._all_ended.clear()
-            await self._all_ended.wait()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         if self._last:
             await asyncio.wait({self._last})
 
-    def answered(
-        self, text: DueText, licence: Guarded, hand_off: HandOff, began: float
-    ) -> timedelta:
-        """Settle one, and let those that come after know; for how long the fleet is to pause."""
-        # First of all: whatever goes wrong below, what the provider said is stored.
-        self._last = self.settler.submit(Handed(guarded=licence, hand_off=hand_off))
-        self.budget.note(hand_off.outcome, text.segments, at=began)
-        rest, pause = self.experience.learn(hand_off.outcome, work=self.work, began=began)
-        if rest is not None:
-            self.on_rest(rest)
-        return pause
+    async def _hand_off(self, text: DueText, licence: Guarded, began: float) -> None:
+        connect_by = began + _BEGIN_WITHIN
+        begins = await self.in_flight.begin(by=connect_by)
+        try:
+            if begins:
+                hand_off = await self.gateway.send(
+                    self._outbound(text, licence),
+                    deadline=began + _SEND_DEADLINE,
+                    connect_by=connect_by,
+                )
+                self.passing(CrashPoint.AFTER_ANSWER)
+            else:
+                hand_off = HandOff(outcome=_LATE, began_at=licence.guarded_at, clock_offset=None)
+            # First of all: whatever goes wrong below, what the provider said is stored.
+            handed = Handed(guarded=licence, hand_off=hand_off)
+            self._last = self.settler.submit(handed)
+            self.budget.note(hand_off.outcome, text.segments, at=began)
+            if pause := self._learn(hand_off.outcome, began):
+                await tell(self.pauses, self.work.tenant_id, pause)
+        finally:
+            if begins:
+                self.in_flight.end()
 
-    def outbound(self, text: DueText) -> OutboundText:
-        """A text as the provider gets it."""
+    def _outbound(self, text: DueText, licence: Guarded) -> OutboundText:
         return OutboundText(
-            message_id=text.row.id,
+            message_id=licence.message_id,
             sender=self.work.sender,
             recipient=text.row.recipient,
             body=text.body,
             validity=self.work.validity,
         )
 
-
-class _HandOff:
-    """One row's."""
-
-    __slots__ = ("_began", "_licence", "_run", "_text", "by")
-
-    def __init__(self, run: HandOffs, text: DueText, licence: Guarded, began: float) -> None:
-        self._run, self._text, self._licence, self._began = run, text, licence, began
-        #: By the send clock.
-        self.by = began + _BEGIN_WITHIN
-
-    async def hand_off(self) -> None:
-        """Make the request, with a slot for it."""
-        run, began = self._run, self._began
-        try:
-            hand_off = await run.gateway.send(
-                run.outbound(self._text), deadline=began + _SEND_DEADLINE, connect_by=self.by
-            )
-            run.passing(CrashPoint.AFTER_ANSWER)
-            pause = run.answered(self._text, self._licence, hand_off, began)
-            if pause:
-                await tell(run.pauses, run.work.tenant_id, pause)
-        finally:
-            run.ended()
-
-    def turn_away(self) -> None:
-        """No slot came."""
-        at = self._licence.guarded_at
-        late = HandOff(outcome=_LATE, began_at=at, clock_offset=None)
-        self._run.answered(self._text, self._licence, late, self._began)
-        self._run.ended()
+    def _learn(self, outcome: Outcome, began: float) -> timedelta:
+        """Let those that come after know of an answer; for how long the fleet is to pause."""
+        rest, pause = self.experience.learn(outcome, work=self.work, began=began)
+        if rest is not None:
+            self.on_rest(rest)
+        return pause

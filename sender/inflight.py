@@ -12,8 +12,6 @@ from datetime import timedelta
 from sender.domain.concurrency import Allowance
 from sender.domain.outcome import Outcome, Throttled
 from sender.permits import Permits
-from sender.send_clock import send_clock
-from sender.slots import Line, Row, Slots
 
 #: By how much longer, in seconds, the account must be left alone than is known already to be worth
 #: telling the fleet again: what was refused together asks for the same pause, within a window.
@@ -35,26 +33,17 @@ class InFlight:
     """
 
     def __init__(
-        self,
-        process: Permits,
-        slots: Slots,
-        *,
-        ahead: int = 0,
-        chance: Callable[[], float] = random.random,
+        self, process: Permits, *, ahead: int = 0, chance: Callable[[], float] = random.random
     ) -> None:
         """At most ``ahead`` rows are guarded before there are slots for them."""
         self._process = process
-        self._slots = slots
         self._most_ahead = ahead
         self._chance = chance
         #: Seconds from a window's beginning to an answer, the latest ones counting most.
         self.mean = 0.0
-        self._allowance = Allowance.first(process.total)
+        self._allowance = Allowance.first(process.most)
         self._own = Permits(self._allowance.limit, ahead=self._ahead)
-        #: Those for which the account itself has no room yet.
-        self._line: Line[Row] = Line(self._turn_away, send_clock)
-        #: Rows that the account has room for, and of these those whose requests have begun.
-        self._let_in = self._begun = 0
+        self._begun = 0
         self._paused_until = float("-inf")
 
     @property
@@ -82,42 +71,34 @@ class InFlight:
         """So many that they wait for no more than half of what an answer takes."""
         return 0 if self.mean > _SLOW else min(self._most_ahead, self._allowance.limit // 2)
 
-    def hand_off(self, row: Row) -> None:
-        """Have a row's request made when both limits allow, with one of the permits taken."""
-        if self._let_in < self.limit and not self._line:
-            self._let_in += 1
-            self._slots.hand_off(row, self)
-        else:
-            self._line.join(row, by=row.by)
+    async def begin(self, *, by: float) -> bool:
+        """Wait for the slots of a request, with one of the permits that were taken.
 
-    def begins(self) -> None:
-        """A row has its slot."""
-        self._begun += 1
+        Args:
+            by: by the send clock, until when it must have begun.
 
-    def ends(self) -> None:
-        """A row's request was answered, or is given up: its permit is returned."""
+        Returns:
+            Whether it may begin; else its permit was given back.
+        """
+        own, process, has_own, begins = self._own.slots, self._process.slots, False, False
+        try:
+            has_own = own.take_now() or await own.take(by=by)
+            begins = has_own and (process.take_now() or await process.take(by=by))
+        finally:  # who is cancelled in line takes nothing along
+            if begins:
+                self._begun += 1
+            else:
+                if has_own:
+                    own.give_back()
+                self.give_back(1)
+        return begins
+
+    def end(self) -> None:
+        """It was answered, or is given up: its slots and its permit are returned."""
         self._begun -= 1
-        self._leave()
-
-    def came_too_late(self, row: Row) -> None:
-        """A row's moment passed while the process had no slot for it."""
-        self._leave()
-        row.turn_away()
-
-    def _turn_away(self, row: Row) -> None:
+        self._own.slots.give_back()
+        self._process.slots.give_back()
         self.give_back(1)
-        row.turn_away()
-
-    def _leave(self) -> None:
-        self._let_in -= 1
-        self.give_back(1)
-        if self._line:
-            self._let_others_in()
-
-    def _let_others_in(self) -> None:
-        while self._line and self._let_in < self.limit:
-            self._let_in += 1
-            self._slots.hand_off(self._line.first(), self)
 
     def answered(self, outcome: Outcome, *, begun: float, at: float) -> timedelta:
         """Adapt to the answer of a request that has not ended yet.
@@ -136,7 +117,6 @@ class InFlight:
         self.mean += _NEWEST * (at - begun - self.mean)
         if self._allowance is not before or (self.mean > _SLOW) is not was_slow:
             self._own.resize(self._allowance.limit, ahead=self._ahead)
-            self._let_others_in()
         if not isinstance(outcome, Throttled):
             return _NO_PAUSE
         pause = before.pause(outcome, begun=begun, chance=self._chance())

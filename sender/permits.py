@@ -3,12 +3,14 @@
 import asyncio
 from collections import deque
 
+from sender.slots import Slots
+
 
 class Permits:
     """A counting semaphore that is taken by the window, in turn.
 
-    A few more rows may be guarded than requests made at a time: they wait for a slot each
-    (`sender.slots`), so that none is idle while the next window is looked up and guarded.
+    A few more rows may be guarded than requests made at a time: they wait for a *slot* each, so
+    that none is idle while the next window is looked up and guarded.
 
     Waiting for a worthwhile batch keeps windows large: taking single permits as they come back
     would make every guard a statement for one row.
@@ -20,8 +22,10 @@ class Permits:
     WORTHWHILE = 64
 
     def __init__(self, total: int, *, ahead: int = 0) -> None:
-        """Permits for as many rows as there may be requests, and ``ahead`` more."""
-        self._total = total
+        """So many slots, and permits for as many rows and ``ahead`` more."""
+        self.slots = Slots(total)
+        #: How many slots there were at first.
+        self.most = total
         self._rows = total + ahead
         self._worthwhile = self._least()
         self._free = self._rows
@@ -32,7 +36,7 @@ class Permits:
     @property
     def total(self) -> int:
         """How many requests there may be at a time."""
-        return self._total
+        return self.slots.total
 
     @property
     def ahead(self) -> int:
@@ -46,11 +50,11 @@ class Permits:
 
     def resize(self, total: int, *, ahead: int = 0) -> None:
         """Change how many there are. Of what is taken nothing is taken back."""
-        self._total = total
+        self.slots.resize(total)
         self.bound(total + ahead)
 
     def bound(self, rows: int) -> None:
-        """Change for how many rows there are permits, for as many requests as before."""
+        """Change for how many rows there are permits, and leave the slots as they are."""
         self._free += rows - self._rows
         self._rows = rows
         self._worthwhile = self._least()

@@ -26,6 +26,7 @@ from sender.experience import AHEAD
 from sender.exporting import Exports
 from sender.fleet import Fleet
 from sender.forwarding import Forwarding
+from sender.gateway import NOT_PASSED_ON
 from sender.gateways import Gateways
 from sender.hearing import Hearing
 from sender.heartbeat import Heartbeat, demand
@@ -49,6 +50,7 @@ from sender.permits import Permits
 from sender.pulling import Puller
 from sender.pulsing import Pulse, installed_version
 from sender.pushing import Pushes, PushPlan, PushReport
+from sender.recalling import Recaller
 from sender.reconcile import ProviderTimes
 from sender.recovery import Kicker, Resolver, Sweeper
 from sender.restoring import Recovery, RecoveryPlan, RecoveryReport
@@ -56,7 +58,6 @@ from sender.reviewing import Reviews
 from sender.sealing import Sealer
 from sender.sending import Pump
 from sender.settling import Settler
-from sender.slots import Slots
 from sender.storage import tenants
 from sender.storage.database import POOL_SIZE, AsyncDatabase, Database, Transaction
 from sender.storage.migrate import require_usable
@@ -241,7 +242,6 @@ class Runtime:
                 messages=parts.messages, enforcement=self._enforcement(), cache=cache
             )
             permits = Permits(settings.concurrency, ahead=AHEAD)
-            slots = await stack.enter_async_context(Slots.open(permits.total))
             water = self._water(redis)
             owner = await stack.enter_async_context(
                 living(
@@ -260,7 +260,6 @@ class Runtime:
                 gateways=gateways,
                 settler=Settler(settlement, db, passing),
                 permits=permits,
-                slots=slots,
                 owner=owner,
                 stopping=asyncio.Event(),
                 passing=passing,
@@ -273,7 +272,9 @@ class Runtime:
                 cache=cache,
                 providers=gateways,
             )
-            recaller = assembly.recaller(parts, db=db, providers=gateways)
+            recaller = Recaller(
+                db=db, messages=parts.messages, providers=gateways, kept=NOT_PASSED_ON
+            )
             chaser = assembly.chaser(settings, parts, db=db, providers=gateways, cache=cache)
             pulse = Pulse(
                 db=db, worker_id=owner, version=installed_version(), every=parts.pulse_every

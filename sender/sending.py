@@ -40,7 +40,6 @@ from sender.keeping_up import KeepingUp
 from sender.permits import Permits
 from sender.send_clock import send_clock
 from sender.settling import Settler
-from sender.slots import Slots
 from sender.storage import consent, senders
 from sender.storage.database import AsyncDatabase, DatabaseError, Transaction, told
 from sender.storage.messages import DueMessage, MessageTable
@@ -116,7 +115,6 @@ class Pump:
     gateways: Gateways
     settler: Settler
     permits: Permits
-    slots: Slots
     #: This process's worker id, which owns the rows it guards.
     owner: int
     #: Set at shutdown: slices end at their next window, what is in flight is settled.
@@ -217,7 +215,7 @@ class _SliceRun:
     def __post_init__(self) -> None:
         pump, work = self.pump, self.work
         self.pace = pace_of(work)
-        self.in_flight = pump.experience.account(work.tenant_id, pump.permits, pump.slots)
+        self.in_flight = pump.experience.account(work.tenant_id, pump.permits)
         self.guarding = Guarding(
             db=pump.db,
             messages=pump.messages,

@@ -1,147 +1,86 @@
-"""Slots for requests at the provider: a row that was guarded waits for one, in turn and briefly.
-
-A slot is a task that makes one request after the other. A task for each request, and a future for
-each that waits, take longer than all else that happens between a guard and its request.
-"""
+"""Slots for requests at the provider: who has a row guarded waits for one, in turn and briefly."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Generic, Protocol, Self, TypeVar
-
-import structlog
+from collections.abc import Callable
 
 from sender.send_clock import send_clock
 
-log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
+class Slots:
+    """A counting semaphore that is taken one by one, and waited for until a given moment only."""
 
-
-class Row(Protocol):
-    """A guarded row."""
-
-    @property
-    def by(self) -> float:
-        """By the send clock, until when its request must have begun."""
-
-    async def hand_off(self) -> None:
-        """Make its request, now; it has its slot for as long as this takes."""
-
-    def turn_away(self) -> None:
-        """Its moment has passed: it goes back."""
-
-
-class Account(Protocol):
-    """Whose row it is."""
-
-    def begins(self) -> None:
-        """A row has its slot."""
-
-    def ends(self) -> None:
-        """A row's request was answered, or is given up."""
-
-    def came_too_late(self, row: Row) -> None:
-        """A row's moment passed in line."""
-
-
-class Line(Generic[T]):
-    """Who waits, in turn; nobody beyond their moment."""
-
-    def __init__(self, turn_away: Callable[[T], None], clock: Callable[[], float]) -> None:
-        self._turn_away = turn_away
+    def __init__(self, total: int, *, clock: Callable[[], float] = send_clock) -> None:
+        self._total = total
+        self._free = total
         self._clock = clock
         #: In the order of their windows, and so of their moments.
-        self._line: deque[tuple[float, T]] = deque()
+        self._line: deque[tuple[float, asyncio.Future[bool]]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
 
-    def __len__(self) -> int:
-        return len(self._line)
+    @property
+    def total(self) -> int:
+        """How many there are, taken or not."""
+        return self._total
 
-    def join(self, one: T, *, by: float) -> None:
-        """Wait at its end until a moment by the clock."""
-        self._line.append((by, one))
-        if self._alarm is None:
-            self._watch()
+    def resize(self, total: int) -> None:
+        """Change how many there are. Of what is taken nothing is taken back."""
+        self._free += total - self._total
+        self._total = total
+        self._serve()
 
-    def first(self) -> T:
-        """Who is first, and waits no longer."""
-        return self._line.popleft()[1]
+    def take_now(self) -> bool:
+        """Take one if one is free that nobody waits for; whether it was got."""
+        if self._free <= 0 or self._line:
+            return False
+        self._free -= 1
+        return True
+
+    async def take(self, *, by: float) -> bool:
+        """Wait in line for one.
+
+        Args:
+            by: by the send clock; nobody waits for longer.
+
+        Returns:
+            Whether it was got.
+        """
+        if self.take_now():
+            return True
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._line.append((by, turn))
+        self._watch()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result():
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """Return one, to whoever is first in line."""
+        self._free += 1
+        if self._line:
+            self._serve()
+
+    def _serve(self) -> None:
+        while self._free > 0 and self._line:
+            _, turn = self._line.popleft()
+            if not turn.done():
+                self._free -= 1
+                turn.set_result(True)
 
     def _watch(self) -> None:
         """Come back when the first in line has waited for long enough."""
-        left = max(0.0, self._line[0][0] - self._clock())
-        self._alarm = asyncio.get_running_loop().call_later(left, self._look)
+        if self._alarm is None and self._line:
+            left = max(0.0, self._line[0][0] - self._clock())
+            self._alarm = asyncio.get_running_loop().call_later(left, self._turn_away)
 
-    def _look(self) -> None:
+    def _turn_away(self) -> None:
         """Send those away whose moment has passed."""
         self._alarm, now = None, self._clock()
-        while self._line and self._line[0][0] <= now:
-            self._turn_away(self.first())
-        if self._line:
-            self._watch()
-
-
-class Slots:
-    """One process's. Open them with :meth:`open`, inside the loop that uses them."""
-
-    def __init__(self, total: int, *, clock: Callable[[], float] = send_clock) -> None:
-        """Use :meth:`open`, which also ends them."""
-        self._total = total
-        self._tasks: set[asyncio.Task[None]] = set()
-        #: Those that have nothing to do.
-        self._free: list[asyncio.Future[tuple[Row, Account]]] = []
-        self._line: Line[tuple[Row, Account]] = Line(_turn_away, clock)
-        self._is_open = True
-
-    @classmethod
-    @asynccontextmanager
-    async def open(
-        cls, total: int, *, clock: Callable[[], float] = send_clock
-    ) -> AsyncIterator[Self]:
-        """So many, until the end of the block; those that are in use then end with their rows."""
-        slots = cls(total, clock=clock)
-        try:
-            yield slots
-        finally:
-            slots._is_open = False
-            while slots._free:
-                slots._free.pop().cancel()
-            await asyncio.sleep(0)  # in this turn of the loop they end
-
-    def hand_off(self, row: Row, account: Account) -> None:
-        """Have a row's request made as soon as there is a slot for it."""
-        if self._free:
-            self._free.pop().set_result((row, account))
-        elif len(self._tasks) < self._total:
-            self._tasks.add(asyncio.create_task(self._serve(row, account)))
-        else:
-            self._line.join((row, account), by=row.by)
-
-    async def _serve(self, row: Row, account: Account) -> None:
-        """Be a slot."""
-        while True:
-            account.begins()
-            try:
-                await row.hand_off()
-            except Exception as exc:  # noqa: BLE001  # others' requests go on
-                log.error("hand_off_broke", error=type(exc).__name__)
-            finally:
-                account.ends()
-            if self._line:
-                row, account = self._line.first()
-            elif self._is_open:
-                row, account = await self._turn()
-            else:
-                return
-
-    async def _turn(self) -> tuple[Row, Account]:
-        turn: asyncio.Future[tuple[Row, Account]] = asyncio.get_running_loop().create_future()
-        self._free.append(turn)
-        return await turn
-
-
-def _turn_away(waiting: tuple[Row, Account]) -> None:
-    row, account = waiting
-    account.came_too_late(row)
+        while self._line and (self._line[0][1].done() or self._line[0][0] <= now):
+            _, turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(False)
+        self._watch()

@@ -13,7 +13,6 @@ from sender.permits import Permits
 from sender.sending import Pump
 from sender.settlement import Settlement
 from sender.settling import Settler
-from sender.slots import Slots
 from sender.storage.database import AsyncDatabase
 from sender.storage.messages import MessageTable
 from sender.storage.slices import SliceTable
@@ -85,7 +84,6 @@ def pump_rig(bench: Bench, db: AsyncDatabase, redis: Redis, redis_url: str, owne
         gateways=gateway,
         settler=Settler(_settlement(bench, cache), db),
         permits=Permits(64),
-        slots=Slots(64),
         owner=owner,
         stopping=asyncio.Event(),
     )

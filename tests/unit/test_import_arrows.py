@@ -126,7 +126,7 @@ RUNTIME = (
 ARROWS = {
     "sender.errors": frozenset[str](),
     "sender.domain": frozenset[str](),
-    "sender.permits": frozenset(),
+    "sender.permits": {"sender.slots"},
     "sender.slots": {"sender.send_clock"},
     "sender.keeping_up": {"sender.permits", "sender.send_clock"},
     "sender.handing_off": {"sender.budgets", "sender.config", "sender.crashing", "sender.domain"}
@@ -177,9 +177,9 @@ ARROWS = {
     "sender.marking": {"sender.batching", "sender.domain", "sender.enforcement"},
     "sender.budgets": {"sender.domain", "sender.storage", "sender.texts"},
     "sender.inbound_facts": {"sender.domain", "sender.storage"},
-    "sender.inflight": {"sender.domain", "sender.permits", "sender.send_clock", "sender.slots"},
+    "sender.inflight": {"sender.domain", "sender.permits"},
     "sender.experience": {"sender.domain", "sender.errors", "sender.inflight", "sender.permits"}
-    | {"sender.send_clock", "sender.slots", "sender.storage"},
+    | {"sender.send_clock", "sender.storage"},
     "sender.turns": {"sender.domain", "sender.storage"},
     "sender.texts": {"sender.domain", "sender.storage", "sender.turns"},
     "sender.feedback": {"sender.domain", "sender.storage"},

@@ -1,7 +1,6 @@
 """An account's requests in flight: two limits at once, and what answers do to one of them."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -10,35 +9,17 @@ from sender.domain.concurrency import FIRST
 from sender.domain.outcome import Accepted, Outcome, Throttled
 from sender.inflight import InFlight
 from sender.permits import Permits
-from sender.slots import Slots
-from tests.unit.slot_rows import WaitingRow, settled
 
 TAKEN = Accepted(sid="SM1", provider_status="queued")
 TOO_MUCH = Throttled(code=20429, retry_after=None)
 ASKED = Throttled(code=20429, retry_after=timedelta(seconds=2))
 NOTHING = timedelta()
+#: By the send clock: nobody waits for so long.
+FAR = float("inf")
 
 
-def _accounts(process: Permits, count: int, *, ahead: int = 0) -> list[InFlight]:
-    slots = Slots(process.total)
-    return [InFlight(process, slots, ahead=ahead, chance=lambda: 0.0) for _ in range(count)]
-
-
-def _account(process: Permits, *, ahead: int = 0) -> InFlight:
-    (account,) = _accounts(process, 1, ahead=ahead)
-    return account
-
-
-def _hand_off(account: InFlight, count: int) -> list[WaitingRow]:
-    """So many rows, with permits that were taken."""
-    rows = [WaitingRow() for _ in range(count)]
-    for row in rows:
-        account.hand_off(row)
-    return rows
-
-
-def _count(rows: Sequence[WaitingRow], state: str) -> int:
-    return sum(row.state == state for row in rows)
+def _account(process: Permits) -> InFlight:
+    return InFlight(process, chance=lambda: 0.0)
 
 
 def _answer(account: InFlight, outcome: Outcome, *, at: float) -> timedelta:
@@ -46,10 +27,16 @@ def _answer(account: InFlight, outcome: Outcome, *, at: float) -> timedelta:
     return account.answered(outcome, begun=at - 1, at=at)
 
 
+async def _settled() -> None:
+    """Let everything that can run, run."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 async def test_both_limits_hold() -> None:
     """What is taken fits the account's allowance and the process's permits."""
     process = Permits(28)
-    accounts = _accounts(process, 3)
+    accounts = [_account(process) for _ in range(3)]
     wanted = (10, 32, 2)
     taken = [await one.take(many) for one, many in zip(accounts, wanted, strict=True)]
     assert taken == [10, FIRST, 2]
@@ -58,7 +45,7 @@ async def test_both_limits_hold() -> None:
 async def test_what_the_process_lacks_is_not_kept_from_the_account() -> None:
     """Permits of the account that found none of the process are its others' again."""
     process = Permits(20)
-    one, other = _accounts(process, 2)
+    one, other = _account(process), _account(process)
     assert await other.take(10) == 10
     assert await one.take(16) == 10
     one.give_back(10)
@@ -69,10 +56,10 @@ async def test_what_the_process_lacks_is_not_kept_from_the_account() -> None:
 async def test_an_account_that_is_full_holds_up_no_other() -> None:
     """While one account waits for its answers, another one's windows begin."""
     process = Permits(64)
-    one, other = _accounts(process, 2)
+    one, other = _account(process), _account(process)
     assert await one.take(32) == FIRST
     waiting = asyncio.create_task(one.take(32))
-    await settled()
+    await _settled()
     assert not waiting.done()
     assert await other.take(32) == FIRST
     one.give_back(FIRST)
@@ -82,14 +69,14 @@ async def test_an_account_that_is_full_holds_up_no_other() -> None:
 async def test_who_leaves_either_line_takes_nothing() -> None:
     """A cancelled wait holds permits neither of the account nor of the process."""
     process = Permits(16)
-    one, other = _accounts(process, 2)
+    one, other = _account(process), _account(process)
     assert await other.take(16) == 16
     in_the_second, in_the_first = (asyncio.create_task(one.take(16)) for _ in range(2))
-    await settled()
+    await _settled()
     in_the_second.cancel()
-    await settled()
+    await _settled()
     in_the_first.cancel()
-    await settled()
+    await _settled()
     other.give_back(16)
     assert await one.take(16) == 16
 
@@ -100,7 +87,7 @@ async def test_a_closed_process() -> None:
     account = _account(process)
     process.close()
     waiting = [asyncio.create_task(account.take(16)) for _ in range(3)]
-    await settled()
+    await _settled()
     assert not any(one.done() for one in waiting)
     process.open(for_good=True)
     for one in waiting:
@@ -111,16 +98,17 @@ async def test_a_closed_process() -> None:
 async def test_a_refusal_halves_it() -> None:
     """After a 429 no window begins before what is in flight has fallen below the new limit."""
     account = _account(Permits(64))
-    rows = _hand_off(account, await account.take(16))
-    await settled()
+    taken = await account.take(16)
+    for _ in range(taken):
+        assert await account.begin(by=FAR)
     _answer(account, TOO_MUCH, at=10)
     assert account.limit == 8
     waiting = asyncio.create_task(account.take(16))
-    for row in rows[:11]:
-        row.answer()
-    await settled()
+    for _ in range(11):
+        account.end()
+    await _settled()
     assert not waiting.done()
-    rows[11].answer()
+    account.end()
     assert await waiting == 4
 
 
@@ -129,7 +117,7 @@ async def test_who_waits_for_more_than_there_is_left() -> None:
     account = _account(Permits(64))
     taken = await account.take(16)
     waiting = asyncio.create_task(account.take(16))
-    await settled()
+    await _settled()
     for at in (10, 20, 30, 40):
         _answer(account, TOO_MUCH, at=at)
     assert account.limit == 1
@@ -140,9 +128,10 @@ async def test_who_waits_for_more_than_there_is_left() -> None:
 async def test_it_grows_with_what_is_in_flight() -> None:
     """Answers raise the limit while it is used, and those in line go on at once."""
     account = _account(Permits(64))
-    _hand_off(account, await account.take(16))
+    for _ in range(await account.take(16)):
+        assert await account.begin(by=FAR)
     waiting = asyncio.create_task(account.take(16))
-    await settled()
+    await _settled()
     for number in range(16):
         _answer(account, TAKEN, at=10 + number)
     assert account.limit == 32
@@ -152,36 +141,26 @@ async def test_it_grows_with_what_is_in_flight() -> None:
 async def test_many_at_once() -> None:
     """Under any interleaving of cuts and answers everybody is served, and nothing gets lost."""
     process = Permits(20)
-    accounts = _accounts(process, 3)
+    accounts = [_account(process) for _ in range(3)]
     answers, in_flight, most = 0, 0, 0
 
-    class Row(WaitingRow):
-        """One that is answered at once."""
-
-        def __init__(self, account: InFlight) -> None:
-            super().__init__()
-            self.account = account
-
-        async def hand_off(self) -> None:
-            nonlocal answers, in_flight, most
-            in_flight += 1
-            most = max(most, in_flight)
+    async def window(account: InFlight, wanted: int) -> None:
+        nonlocal answers, in_flight, most
+        taken = await account.take(wanted)
+        in_flight += taken
+        most = max(most, in_flight)
+        for _ in range(taken):
+            assert await account.begin(by=FAR)
             await asyncio.sleep(0)
             answers += 1
-            _answer(self.account, TAKEN if answers % 7 else TOO_MUCH, at=2.0 * answers)
+            _answer(account, TAKEN if answers % 7 else TOO_MUCH, at=2.0 * answers)
             in_flight -= 1
-
-    async def window(account: InFlight, wanted: int) -> int:
-        taken = await account.take(wanted)
-        for _ in range(taken):
-            account.hand_off(Row(account))
-        return taken
+            account.end()
 
     async with asyncio.timeout(20):
-        begun = await asyncio.gather(*(window(accounts[n % 3], 1 + n % 32) for n in range(90)))
-        assert await process.take(20) == 20
+        await asyncio.gather(*(window(accounts[n % 3], 1 + n % 32) for n in range(90)))
     assert most <= 20
-    assert answers == sum(begun)
+    assert await process.take(20) == 20
 
 
 class TestAhead:
@@ -189,29 +168,18 @@ class TestAhead:
 
     async def test_half_of_the_allowance_more(self) -> None:
         """More rows are let through than requests, which still wait for their slots."""
-        account = _account(Permits(64, ahead=32), ahead=32)
-        rows = _hand_off(account, await account.take(32))
-        await settled()
-        assert len(rows) == FIRST + FIRST // 2
-        assert _count(rows, "begun") == FIRST
-        rows[0].answer()
-        await settled()
-        assert _count(rows, "begun") == FIRST
-        assert _count(rows, "waiting") == FIRST // 2 - 1
-
-    async def test_an_allowance_that_grows_lets_them_begin(self) -> None:
-        """They need not wait for an answer to end."""
-        account = _account(Permits(64, ahead=32), ahead=32)
-        rows = _hand_off(account, await account.take(32))
-        await settled()
-        for number in range(3):
-            _answer(account, TAKEN, at=10 + number)
-        await settled()
-        assert _count(rows, "begun") == FIRST + 3
+        account = InFlight(Permits(64, ahead=32), ahead=32)
+        assert await account.take(32) == FIRST + FIRST // 2
+        begun = [asyncio.create_task(account.begin(by=FAR)) for _ in range(24)]
+        await _settled()
+        assert sum(one.done() for one in begun) == FIRST
+        account.end()
+        await _settled()
+        assert sum(one.done() for one in begun) == FIRST + 1
 
     async def test_not_where_answers_are_slow(self) -> None:
         """An account that takes seconds to answer would let guards grow old."""
-        account = _account(Permits(64, ahead=32), ahead=32)
+        account = InFlight(Permits(64, ahead=32), ahead=32)
         for at in range(10, 60):
             account.answered(TOO_MUCH, begun=at - 9, at=at)
         taken = await account.take(32)
@@ -219,7 +187,7 @@ class TestAhead:
 
     async def test_again_where_they_have_become_fast(self) -> None:
         """At an account that takes all there is, its pace alone says what is guarded ahead."""
-        account = _account(Permits(FIRST, ahead=8), ahead=8)
+        account = InFlight(Permits(FIRST, ahead=8), ahead=8)
         for took, guarded in ((9.0, FIRST), (0.05, FIRST + 8), (9.0, FIRST)):
             for at in range(50):
                 account.answered(TAKEN, begun=at - took, at=at)
@@ -228,43 +196,26 @@ class TestAhead:
             account.give_back(taken)
 
     async def test_whose_slot_does_not_come_in_time(self) -> None:
-        """A row that the account has no room for is turned away, and its permit is back."""
-        account = _account(Permits(16, ahead=8), ahead=8)
-        rows = [WaitingRow(by=0.0) for _ in range(await account.take(24))]
-        for row in rows:
-            account.hand_off(row)
-        async with asyncio.timeout(10):
-            assert await account.take(24) == 8
-        assert (_count(rows, "begun"), _count(rows, "turned away")) == (FIRST, 8)
+        """A row that finds no slot gives its permit back."""
+        account = InFlight(Permits(16, ahead=8), ahead=8)
+        for _ in range(await account.take(24)):
+            await account.begin(by=0)
+        assert account.limit == FIRST
+        assert await account.take(24) == 8
 
     async def test_all_accounts_share_the_process(self) -> None:
         """Requests of all accounts together are no more than the process may make."""
         process = Permits(20, ahead=16)
-        rows = []
-        for account in _accounts(process, 2, ahead=16):
-            rows += _hand_off(account, await account.take(16))
-        await settled()
-        assert (_count(rows, "begun"), _count(rows, "waiting")) == (20, 12)
-        for row in rows:
-            row.answer()
-        await settled()
-        assert _count(rows, "ended") == 32
-
-    async def test_whom_the_process_has_no_slot_for_in_time(self) -> None:
-        """It takes along neither its permit nor what the account had let in of it."""
-        one, other = _accounts(Permits(1, ahead=1), 2, ahead=1)
-        (first,) = _hand_off(one, await one.take(1))
-        for _ in range(2):
-            assert await other.take(1) == 1
-            late = WaitingRow(by=0.0)
-            other.hand_off(late)
-            async with asyncio.timeout(10):
-                await late.turned_away.wait()
-        first.answer()
-        await settled()
-        (last,) = _hand_off(other, await other.take(1))
-        await settled()
-        assert last.state == "begun"
+        accounts = [InFlight(process, ahead=16) for _ in range(2)]
+        begun = []
+        for account in accounts:
+            rows = await account.take(16)
+            begun += [asyncio.create_task(account.begin(by=FAR)) for _ in range(rows)]
+        await _settled()
+        assert len(begun) == 32
+        assert sum(one.done() for one in begun) == 20
+        for one in begun:
+            one.cancel()
 
 
 class TestPauses:
@@ -290,3 +241,20 @@ class TestPauses:
     def test_mostly_none(self, outcome: Outcome) -> None:
         """One answer alone tells nobody anything."""
         assert _answer(_account(Permits(64)), outcome, at=2) == NOTHING
+
+
+async def test_who_leaves_a_line_for_slots_takes_nothing_along() -> None:
+    """A wait that is cancelled gives back its permit, and the account's slot if it had that."""
+    process = Permits(1, ahead=1)
+    one, other = (InFlight(process, ahead=1, chance=lambda: 0.0) for _ in range(2))
+    assert await one.take(1) == 1
+    assert await one.begin(by=FAR)
+    assert await other.take(1) == 1
+    waiting = asyncio.create_task(other.begin(by=FAR))
+    await _settled()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    one.end()
+    assert await other.take(1) == 1
+    assert await other.begin(by=FAR)

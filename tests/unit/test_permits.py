@@ -187,11 +187,12 @@ async def test_fewer_of_them() -> None:
 
 
 async def test_a_bound_on_rows() -> None:
-    """Fewer rows may be under way than there may be requests."""
+    """Fewer rows may be under way than there are slots: none of them waits for one."""
     permits = Permits(32, ahead=8)
     permits.bound(10)
     assert (permits.rows, permits.total) == (10, 32)
     assert await permits.take(32) == 10
+    assert all(permits.slots.take_now() for _ in range(10))
     waiting = asyncio.create_task(permits.take(32))
     permits.give_back(4)
     await _settled()
