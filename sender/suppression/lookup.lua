@@ -5,8 +5,8 @@
 -- KEYS[3..]   pointer keys of every scope that covers the window (at least one)
 -- ARGV[1]     microseconds one segment takes at the sender's rate
 -- ARGV[2]     burst, in segments
--- ARGV[3]     for each recipient, in order: its E.164 digits, its segments; all of it in one string
---             with a space after each, because a client pays for every argument
+-- ARGV[3]     JSON, because a client pays for every argument: [recipients, their segments], the
+--             former by their E.164 digits as numbers
 --
 -- Returns {verdicts, admitted, wait, paused}:
 --   verdicts  one letter a recipient: S suppressed, C clear, U cold (unknown here)
@@ -28,7 +28,8 @@ local FIRST_POINTER = 3
 
 -- How an integer is written down. Lua's own conversion keeps 14 digits of it; the second is right
 -- on every machine, and takes three times as long.
-local DIGITS = string.format('%d', 2 ^ 52) == '4503599627370496' and '%d' or '%.0f'
+local format = string.format
+local DIGITS = format('%d', 2 ^ 52) == '4503599627370496' and '%d' or '%.0f'
 
 local function scopes_in_force()
   local scopes = {}
@@ -54,34 +55,40 @@ local function note_cold(scope)
   scope.noted = true
 end
 
--- By bucket of a scope: what it is asked for, its sentinel first, and where in the window that is.
+-- What each bucket of a scope is asked for, its sentinel first, and each number's bucket. A table
+-- less for each number is worth more than a shorter script: nearly all are alone in theirs.
 local function by_bucket(scope, numbers)
-  local buckets = {}
-  for place, number in ipairs(numbers) do
-    local n = number % scope.buckets
-    local bucket = buckets[n]
-    if not bucket then
-      bucket = { members = { scope.sentinel }, places = {} }
-      buckets[n] = bucket
+  local buckets, members, bucket_of = scope.buckets, {}, {}
+  for place = 1, #numbers do
+    local number = numbers[place]
+    local n = number % buckets
+    local member, others = format(DIGITS, (number - n) / buckets), members[n]
+    if others then
+      others[#others + 1] = member
+    else
+      members[n] = { scope.sentinel, member }
     end
-    bucket.members[#bucket.members + 1] = string.format(DIGITS, (number - n) / scope.buckets)
-    bucket.places[#bucket.places + 1] = place
+    bucket_of[place] = n
   end
-  return buckets
+  return members, bucket_of
 end
 
 local function look_in(scope, numbers, verdicts)
-  for n, bucket in pairs(by_bucket(scope, numbers)) do
-    local key = scope.prefix .. string.format(DIGITS, n)
-    local found = redis.call('SMISMEMBER', key, unpack(bucket.members))
-    local is_whole = found[1] == 1
-    if not is_whole then note_cold(scope) end
-    for k, place in ipairs(bucket.places) do
-      if found[k + 1] == 1 then
-        verdicts[place] = SUPPRESSED
-      elseif not is_whole and verdicts[place] == CLEAR then
-        verdicts[place] = COLD
-      end
+  local members, bucket_of = by_bucket(scope, numbers)
+  local found, read = {}, {}
+  for n, asked in pairs(members) do
+    found[n] = redis.call('SMISMEMBER', scope.prefix .. format(DIGITS, n), unpack(asked))
+    read[n] = 1
+    if found[n][1] ~= 1 then note_cold(scope) end
+  end
+  for place = 1, #numbers do
+    local n = bucket_of[place]
+    local answers, k = found[n], read[n] + 1
+    read[n] = k
+    if answers[k] == 1 then
+      verdicts[place] = SUPPRESSED
+    elseif answers[1] ~= 1 and verdicts[place] == CLEAR then
+      verdicts[place] = COLD
     end
   end
 end
@@ -118,8 +125,8 @@ local function admit(waiting, interval, burst)
   end
   if admitted > 0 then
     -- '%.0f': Lua's own conversion keeps 14 digits and would round the time to a tenth of a second.
-    redis.call('SET', KEYS[1], string.format('%.0f', until_time),
-      'PX', string.format('%.0f', math.ceil((until_time - now) / 1000) + 1))
+    redis.call('SET', KEYS[1], format('%.0f', until_time),
+      'PX', format('%.0f', math.ceil((until_time - now) / 1000) + 1))
   end
   local wait = admitted < #waiting and math.ceil(until_time - horizon) or 0
   return admitted, wait
@@ -130,11 +137,8 @@ local function pause_left()
   return math.max(0, redis.call('PTTL', KEYS[2])) * 1000
 end
 
-local numbers, sizes = {}, {}
-for recipient, segments in string.gmatch(ARGV[3], '(%d+) (%d+) ') do
-  numbers[#numbers + 1] = tonumber(recipient)
-  sizes[#sizes + 1] = tonumber(segments)
-end
+local asked = cjson.decode(ARGV[3])
+local numbers, sizes = asked[1], asked[2]
 local verdicts, waiting = verdicts_on(numbers), {}
 for place, answer in ipairs(verdicts) do
   if answer ~= SUPPRESSED then waiting[#waiting + 1] = sizes[place] end

@@ -5,6 +5,7 @@ last word, which is the guard's in Postgres. Without Redis there is no pacing, s
 """
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -70,8 +71,7 @@ class SuppressionLookup:
             return Admission(verdicts=(), admitted=0, wait=timedelta())
         keys = [pacing_key(pace.tenant_id, pace.sender_id), pause_key(pace.tenant_id)]
         keys += [pointer_key(tenant_id, scope) for tenant_id, scope in scopes]
-        asked = zip(recipients, segments, strict=True)
-        window = "".join([f"{recipient:d} {count:d} " for recipient, count in asked])
+        window = json.dumps((list(recipients), list(segments)))
         args: list[Argument] = [interval(pace), pace.burst, window]
         verdicts, admitted, wait, paused = await self._run("lookup", keys, args)
         return Admission(
