@@ -1,4 +1,4 @@
-"""Settles hand-offs in batches: one commit for whatever was answered in a few milliseconds."""
+"""Settles hand-offs in batches: whatever was answered in a few milliseconds, together."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 #: Answers are gathered this long: a commit costs far more than the wait, and what a crash leaves
 #: in doubt grows with it.
 GATHER = timedelta(milliseconds=30)
-#: The most rows in one commit.
+#: The most rows of a batch.
 LARGEST = 200
 #: While Postgres is down answers are kept in memory and tried again this often, this long. After
 #: that the rows stay ``sending``, become ``in_doubt`` and are resolved by their callbacks.
@@ -28,7 +28,7 @@ RETRY_FOR = timedelta(minutes=5)
 
 @dataclass(kw_only=True)
 class _Batch:
-    """Answers that are committed together."""
+    """Answers that are settled together."""
 
     rows: list[Handed] = field(default_factory=list)
     #: Everybody's, so that an answer costs no future of its own.

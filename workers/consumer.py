@@ -11,8 +11,11 @@ import asyncio
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 from sender.collecting import uncollected
 
@@ -23,12 +26,12 @@ import structlog
 import uvloop
 
 from sender import logs
+from sender.bell import Bell
 from sender.config import Settings
 from sender.errors import SenderError
 from sender.mirroring import Mirror
 from sender.parts import ConsumerRuntime, Parts
-from sender.storage import bell
-from sender.storage.database import AsyncDatabase, DatabaseError, told
+from sender.storage.database import DatabaseError, told
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +63,8 @@ OVERHEAR_EVERY = timedelta(seconds=10)
 #: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
 INSPECT_EVERY = timedelta(seconds=2)
 COMPARE_EVERY = timedelta(minutes=1)
+#: What nobody foresaw is not put right in a second; a STOP may wait for it all the same.
+BUG_PAUSE = timedelta(seconds=5)
 #: A full count takes seconds at millions of numbers: a fiftieth of the time may go there.
 COMPARE_SHARE = 50
 
@@ -74,15 +79,13 @@ async def consume(runtime: Runtime) -> None:
 def _duties(
     use_cases: ConsumerRuntime,
 ) -> list[tuple[Callable[[], Awaitable[object]], timedelta]]:
-    upkeep, rings = _Upkeep(use_cases.mirror), _Bell(use_cases.db)
+    upkeep, bell = _Upkeep(use_cases.mirror), Bell(db=use_cases.db)
 
-    async def enforce() -> object:
-        await _rung(rings.opt_outs)
-        return await use_cases.enforcement.finish_stored(use_cases.db)
+    async def enforce() -> None:
+        await bell.opt_outs.answer(partial(use_cases.enforcement.finish_stored, use_cases.db))
 
-    async def scrub() -> object:
-        await _rung(rings.scrubs)
-        return await use_cases.scrubber.round()
+    async def scrub() -> None:
+        await bell.scrubs.answer(use_cases.scrubber.round)
 
     async def mirror() -> object:
         return await asyncio.to_thread(upkeep.round)
@@ -99,7 +102,7 @@ def _duties(
     heartbeat, puller = use_cases.heartbeat, use_cases.puller
     duties: list[tuple[Callable[[], Awaitable[object]], timedelta]] = [
         (look, LOOK_EVERY),
-        (rings.look, RING_EVERY),
+        (bell.ask, RING_EVERY),
         (enforce, timedelta()),
         (scrub, timedelta()),
         (mirror, MIRROR_EVERY),
@@ -119,28 +122,6 @@ def _duties(
         duties.append((puller.round, PULL_EVERY))
         duties.append((use_cases.overhearing.round, OVERHEAR_EVERY))
     return duties
-
-
-class _Bell:
-    """Rings for the duties that begin as soon as something waits for them."""
-
-    def __init__(self, db: AsyncDatabase) -> None:
-        self._db = db
-        self.opt_outs, self.scrubs = asyncio.Event(), asyncio.Event()
-
-    async def look(self) -> None:
-        """Ring for whom something waits; who is at work does one more round."""
-        waiting = await self._db.run_alone(bell.look)
-        if waiting.opt_outs:
-            self.opt_outs.set()
-        if waiting.scrubs:
-            self.scrubs.set()
-
-
-async def _rung(event: asyncio.Event) -> None:
-    """Return once it rang."""
-    await event.wait()
-    event.clear()
 
 
 class _Upkeep:
@@ -163,7 +144,9 @@ class _Upkeep:
         self._mirror.follow()
 
 
-async def _repeat(duty: Callable[[], Awaitable[object]], pause: timedelta) -> None:
+async def _repeat(
+    duty: Callable[[], Awaitable[object]], pause: timedelta, *, bug_pause: timedelta = BUG_PAUSE
+) -> None:
     """Again and again; what cannot be reached now is tried at the next round."""
     while True:
         try:
@@ -171,7 +154,17 @@ async def _repeat(duty: Callable[[], Awaitable[object]], pause: timedelta) -> No
         except (DatabaseError, SenderError, OSError) as exc:
             log.warning("consumer_round_failed", duty=duty.__name__, error=told(exc))
             await asyncio.sleep(1)
+        except Exception as exc:  # noqa: BLE001  # a STOP may wait for another duty: they go on
+            error, at = type(exc).__name__, _place(exc)
+            log.error("consumer_duty_broke", duty=duty.__name__, error=error, at=at)
+            await asyncio.sleep(bug_pause.total_seconds())
         await asyncio.sleep(pause.total_seconds())
+
+
+def _place(exc: Exception) -> str:
+    """Where it was raised: its text may quote what nobody but the database may keep."""
+    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 async def _until_signal(runtime: Runtime) -> None:

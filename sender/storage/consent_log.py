@@ -7,17 +7,20 @@ from sqlalchemy import text
 
 from sender.storage.database import Transaction
 
-#: The latest of a table is read from its index; whether any is later than a position could be
-#: answered by reading the table, as the planner takes a third of it for later.
-_RUNNING = text("""
+#: The latest of a table, read from its index. Whether *any* is later than a position Postgres could
+#: answer by reading the table, of which it takes a third for later.
+_LATEST = """
+    SELECT written_by FROM {table} WHERE written_by < pg_snapshot_xmin(now)
+    ORDER BY written_by DESC LIMIT 1
+"""
+_RUNNING = text(f"""
     SELECT CAST(CAST(pg_snapshot_xmin(now) AS text) AS bigint) AS oldest,
            CAST(CAST(pg_snapshot_xmax(now) AS text) AS bigint) AS next,
-           coalesce(greatest(
-               (SELECT written_by FROM consent_event ORDER BY written_by DESC LIMIT 1),
-               (SELECT written_by FROM consent_time ORDER BY written_by DESC LIMIT 1)
-           ) >= CAST(CAST(:position AS text) AS xid8), false) AS changed
+           coalesce(greatest(({_LATEST.format(table="consent_event")}),
+                             ({_LATEST.format(table="consent_time")}))
+                    >= CAST(CAST(:position AS text) AS xid8), false) AS changed
     FROM pg_current_snapshot() AS now
-""")
+""")  # noqa: S608  # built from the constant above only
 _WITHIN = """
     written_by >= CAST(CAST(:position AS text) AS xid8)
     AND written_by < CAST(CAST(:upto AS text) AS xid8)
@@ -42,8 +45,7 @@ class Running:
     oldest: int
     #: The next to begin: a position beyond it is of another history (a restored dump).
     next: int
-    #: Whether anybody's consent changed since the position that was asked about, as far as can be
-    #: seen: before the oldest of them, that is everything.
+    #: Whether anybody's consent changed from the position that was asked about to the oldest.
     changed: bool
 
 

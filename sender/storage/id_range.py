@@ -8,6 +8,7 @@ the others.
 
 from collections.abc import Collection, Iterable
 from datetime import timedelta
+from operator import ge
 from uuid import UUID
 
 from sqlalchemy import text
@@ -59,11 +60,11 @@ def of(ids: Collection[UUID]) -> dict[str, str | None]:
     array of values than everything else that it does for a window.
 
     Raises:
-        ValueError: they are not in order: what is said of one would be taken for another's.
+        ValueError: they are not: what is said of one would be taken for another's.
     """
     digits = [one.hex for one in ids]
-    if digits != sorted(digits):
-        raise ValueError("message ids must be in ascending order")
+    if any(map(ge, digits, digits[1:])):
+        raise ValueError("message ids must be in ascending order, each once")
     return {
         "ids": array(digits),
         "lowest": digits[0] if digits else None,

@@ -65,7 +65,8 @@ _ALIKE = f"""
         next_at = now() + CAST(:rest AS interval),
         lease_until = NULL, changed_at = clock_timestamp()
     WHERE {ASKED} AND m.gen = (CAST(:gens AS integer[]))[{PLACE}] AND m.state = 'sending'
-      AND (m.sid IS NULL OR (m.sid <> (CAST(:sids AS text[]))[{PLACE}]) IS NOT TRUE)
+      AND (m.sid IS NULL  -- as nearly all, and then its place need not be found once more
+           OR (m.sid <> (CAST(:sids AS text[]))[{PLACE}]) IS NOT TRUE)
 """  # noqa: S608  # built from constants only
 
 #: What settlement decided for the row in ``asked.place``. Rows that go one way share its
@@ -136,20 +137,21 @@ def settle(tx: Transaction, months: MonthTables, moves: Sequence[Move]) -> int:
 def settle_alone(tx: Transaction, months: MonthTables, moves: Sequence[Move]) -> int:
     """The same for less, and not in a transaction with anything else.
 
-    Most rows of a batch go one way, and are as their guards left them: they take one statement that
-    looks at nothing else. The others are settled as above, and so are all once more if some were
-    not as expected: each statement is whole by itself, and leaves alone what moved already. One
-    transaction must not hold both: their rows are not locked in one order.
+    Most batches are as their guards left them and go one way, nearly whole: that part takes one
+    statement that looks at nothing else. The others of a batch are settled as above, and so is all
+    of it once more if a row was not as expected: each statement is whole by itself, and leaves
+    alone what moved already. One transaction must not hold both: their rows are not locked in one
+    order.
     """
-    if not moves:
-        return 0
     by_way = _by_way(sorted(moves, key=_BY_ID))
-    alike = max(by_way, key=len)
+    alike = max(by_way, key=len, default=[])
+    if len(alike) * 2 <= len(moves):  # rows that were refused for now each rest as long as they do
+        return settle(tx, months, moves) if moves else 0
     values = {**_rows(alike), **_way(alike[0].way)}
     settled = tx.execute(_on_month(months, _ALIKE, values), values).rowcount
     if settled < len(alike):
         return settled + settle(tx, months, moves)
-    others = [move for moves in by_way if moves is not alike for move in moves]
+    others = [move for group in by_way if group is not alike for move in group]
     return settled + settle(tx, months, others) if others else settled
 
 

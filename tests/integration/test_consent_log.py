@@ -172,6 +172,15 @@ class TestReadingTheLog:
         for position in (after, None):
             assert not bench.db.run(consent_log.running, position).changed
 
+    def test_what_may_still_change(self, bench: Bench) -> None:
+        """What was written after one that is still running is nobody's change before it ends."""
+        before = bench.db.run(consent_log.running, None)
+        with bench.db.transaction() as slow:
+            consent.append(slow, _stop())
+            bench.db.run(consent.append, _stop(recipient=BERT))
+            assert not bench.db.run(consent_log.running, before.oldest).changed
+        assert bench.db.run(consent_log.running, before.oldest).changed
+
     def test_a_stretch_that_was_read_is_over(self, bench: Bench) -> None:
         """What was read is not read again."""
         bench.db.run(consent.append, _stop())

@@ -30,7 +30,7 @@ from sender.recalling import Recaller
 from sender.receipts import Receipts
 from sender.recovery import Kicker, Resolver, Sweeper
 from sender.restoring import Recovery
-from sender.storage import lag, message_facts, scrubs, workers
+from sender.storage import consent_log, lag, message_facts, scrubs, waiting, workers
 from sender.storage.database import AsyncDatabase
 from sender.storage.messages import MessageTable
 from sender.storage.settling import Move, Way
@@ -315,6 +315,8 @@ class Life:
             listed = open_list(self.list_file)
             imports.run(listed, author="ann", wait=timedelta())
             self.bench.db.run(lag.waiting)
+            self.bench.db.run(waiting.look)
+            self.bench.db.run(consent_log.running, 1)
 
     async def keep_in_order(self) -> None:
         """Leases run out, a worker is lost, doubts and missed callbacks are asked for."""

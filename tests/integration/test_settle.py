@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -30,11 +30,15 @@ def settling(request: pytest.FixtureRequest, bench: Bench) -> Settling:
     return partial(bench.db.run_alone, bench.messages.settle_alone)
 
 
+#: Rows that go the same way share one, as settlement has it.
+_way = cache(Way)
+
+
 def _move(
     licence: Guarded, state: State = State.SENT, sid: str | None = None, **facts: Any
 ) -> Move:
     plain: dict[str, Any] = {"reason": "accepted"}
-    way = Way(state=state, **plain | facts)
+    way = _way(state=state, **plain | facts)
     return Move(message_id=licence.message_id, gen=licence.gen, way=way, sid=sid)
 
 
@@ -188,6 +192,41 @@ class TestSettle:
             told = (row.state, row.reason, row.provider_status, row.provider_code)
             assert told == (said.state, said.reason, said.provider_status, said.provider_code)
             assert row.sid == move.sid
+
+    def test_a_batch_that_goes_one_way(self, bench: Bench, settling: Settling) -> None:
+        """Each row by its own generation, in whatever order; a stale licence moves none."""
+        people = crowd(40)
+        campaign = bench.campaign(*people)
+        bench.execute("UPDATE message SET gen = 2 * (recipient % 5)")
+        licences = bench.guard_all(campaign)
+        stale = people[7]
+        moves = [
+            replace(_sent(licences[who], who), gen=licences[who].gen + 2 * (who == stale))
+            for who in people
+        ]
+        assert settling([*moves[::3], *moves[2::3], *moves[1::3]]) == len(people) - 1
+        for who in people:
+            row = bench.row(campaign, who)
+            if who == stale:
+                assert (row.state, row.sid) == ("sending", None)
+            else:
+                assert (row.state, row.sid, row.gen) == ("sent", new_sid(who), licences[who].gen)
+
+    def test_a_batch_of_as_many_ways_as_rows(self, bench: Bench, settling: Settling) -> None:
+        """Rows that were refused for now rest each as long as it does."""
+        people = crowd(20)
+        campaign = bench.campaign(*people)
+        licences = bench.guard_all(campaign)
+        rests = {who: timedelta(seconds=60 + n) for n, who in enumerate(people)}
+        moves = [
+            _move(licences[who], State.PENDING, reason="throttled", rest=rests[who])
+            for who in people
+        ]
+        assert settling(moves[::-1]) == len(people)
+        due = [bench.row(campaign, who).next_at for who in people]
+        assert due == sorted(due)
+        assert due[-1] - due[0] == timedelta(seconds=len(people) - 1)
+        assert {bench.row(campaign, who).state for who in people} == {"pending"}
 
     @pytest.mark.parametrize("sid", ['S"M', "S\\M", "S{M},NULL", "NULL", "", "SM ü'"])
     def test_what_the_provider_calls_it(self, bench: Bench, settling: Settling, sid: str) -> None:
@@ -363,6 +402,18 @@ class TestPutBack:
             None,
         )
         assert set(bench.guard_all(campaign)) == {ANNA}
+
+    def test_several_in_no_order(self, bench: Bench) -> None:
+        """Each by its own generation."""
+        people = crowd(9)
+        campaign = bench.campaign(*people)
+        bench.execute("UPDATE message SET gen = 2 * (recipient % 4)")
+        licences = bench.guard_all(campaign, owner=7)
+        mine = {one.message_id: one.gen for one in reversed(licences.values())}
+        mine[licences[people[3]].message_id] += 2
+        bench.db.run(bench.messages.put_back, mine, owner=7, reason="guard_broke")
+        states = {who: bench.row(campaign, who).state for who in people}
+        assert states == {who: "sending" if who == people[3] else "pending" for who in people}
 
     @pytest.mark.parametrize(("gen", "owner"), [(1, 8), (0, 7), (2, 7)])
     def test_nobody_else_may(self, bench: Bench, gen: int, owner: int) -> None:

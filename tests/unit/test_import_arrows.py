@@ -78,6 +78,7 @@ FOUNDATION = frozenset(
 USE_CASES = frozenset(
     {
         "sender.alerting",
+        "sender.bell",
         "sender.campaigns",
         "sender.chasing",
         "sender.doubting",

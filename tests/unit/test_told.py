@@ -131,6 +131,29 @@ async def test_the_consumer_does_not_quote_it() -> None:
     assert [line["error"] for line in lines] == ["IntegrityError 23502"]
 
 
+async def test_a_duty_of_the_consumer_that_breaks() -> None:
+    """What nobody foresaw is told of by class and place, and ends neither it nor the others."""
+    failed, going_on = asyncio.Event(), asyncio.Event()
+
+    async def duty() -> None:
+        if failed.is_set():
+            going_on.set()
+        failed.set()
+        raise AttributeError("14155552001")
+
+    with capture_logs() as lines:
+        async with asyncio.timeout(10):
+            rounds = asyncio.create_task(_repeat(duty, timedelta(), bug_pause=timedelta()))
+            await going_on.wait()
+        assert not rounds.done()
+        rounds.cancel()
+        await asyncio.wait({rounds})
+    said = lines[0]
+    assert (said["event"], said["error"]) == ("consumer_duty_broke", "AttributeError")
+    assert said["at"].startswith("test_told.py:")
+    assert "14155552001" not in str(lines)
+
+
 async def test_a_failed_round_of_enforcement() -> None:
     """Rounds that fail one after the other leave one line, and fail nobody."""
     with capture_logs() as lines:
