@@ -8,7 +8,6 @@ the others.
 
 from collections.abc import Collection, Iterable
 from datetime import timedelta
-from operator import ge
 from uuid import UUID
 
 from sqlalchemy import text
@@ -22,10 +21,10 @@ WITHIN = "m.id BETWEEN CAST(:lowest AS uuid) AND CAST(:highest AS uuid)"
 #: wide, would be what Postgres reads.
 ASKED = f"m.id = ANY (CAST(:ids AS uuid[])) AND {WITHIN}"
 
-#: Where in ``:ids`` the row is that was looked up by them; what else is said of it is in the same
-#: place of other arrays. It is found by halving, and so only in an array in order, which `of` sees
-#: to. No join with ``unnest``: Postgres takes any array for ten values, and may read it anew for
-#: each row.
+#: Where in ``:ids`` the row is that was looked up by them, and the last place if it is there more
+#: than once; what else is said of it is in the same place of other arrays. It is found by halving,
+#: and so only in an array in order, which `of` sees to. No join with ``unnest``: Postgres takes any
+#: array for ten values, and may read it anew for each row.
 PLACE = "width_bucket(m.id, CAST(:ids AS uuid[]))"
 
 #: To be put after ``message m``, where that can be: ``asked.place`` is the same. ``OFFSET 0`` has
@@ -54,7 +53,7 @@ _OPEN = text(f"""
 
 
 def of(ids: Collection[UUID]) -> dict[str, str | None]:
-    """Values for ``ids``, which are in ascending order, each once, and the range that they lie in.
+    """Values for ``ids``, which are in ascending order, and the range that they lie in.
 
     The ids are one text, which Postgres reads as an array: the driver takes longer to write down an
     array of values than everything else that it does for a window.
@@ -63,8 +62,8 @@ def of(ids: Collection[UUID]) -> dict[str, str | None]:
         ValueError: they are not: what is said of one would be taken for another's.
     """
     digits = [one.hex for one in ids]
-    if any(map(ge, digits, digits[1:])):
-        raise ValueError("message ids must be in ascending order, each once")
+    if digits != sorted(digits):
+        raise ValueError("message ids must be in ascending order")
     return {
         "ids": array(digits),
         "lowest": digits[0] if digits else None,

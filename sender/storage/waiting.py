@@ -1,7 +1,7 @@
 """What the consumer has to do at once, if there is anything: one question for all of it.
 
 It is asked ten times a second and mostly answered with no. With a question for each duty the
-consumer took a fiftieth of two cores that were busy sending, and as much of an idle one.
+consumer took a fiftieth of two cores that were busy sending, and a fortieth of an idle one.
 """
 
 from dataclasses import dataclass

@@ -212,6 +212,15 @@ class TestSettle:
             else:
                 assert (row.state, row.sid, row.gen) == ("sent", new_sid(who), licences[who].gen)
 
+    def test_a_row_that_is_there_twice(self, bench: Bench, settling: Settling) -> None:
+        """Its latest licence counts, and no other row is held up by it."""
+        campaign = bench.campaign(ANNA, BERT)
+        licences = bench.guard_all(campaign)
+        before = replace(licences[ANNA], gen=licences[ANNA].gen - 1)
+        assert settling([_sent(before, 1), _sent(licences[BERT], 2), _sent(licences[ANNA], 3)]) == 2
+        sids = {who: bench.row(campaign, who).sid for who in (ANNA, BERT)}
+        assert sids == {ANNA: new_sid(3), BERT: new_sid(2)}
+
     def test_a_batch_of_as_many_ways_as_rows(self, bench: Bench, settling: Settling) -> None:
         """Rows that were refused for now rest each as long as it does."""
         people = crowd(20)

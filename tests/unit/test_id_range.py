@@ -21,8 +21,7 @@ def test_none() -> None:
     assert of([]) == {"ids": "{}", "lowest": None, "highest": None}
 
 
-@pytest.mark.parametrize("ids", [_IDS[::-1], [_IDS[0], _IDS[0]]])
-def test_out_of_order(ids: list[UUID]) -> None:
+def test_out_of_order() -> None:
     """What is said of one would be taken for what is said of another."""
-    with pytest.raises(ValueError, match="ascending order, each once"):
-        of(ids)
+    with pytest.raises(ValueError, match="ascending order"):
+        of(_IDS[::-1])
