@@ -4,7 +4,6 @@ import asyncio
 import random
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -96,16 +95,9 @@ async def test_nobody_listens() -> None:
                 )
 
 
-@pytest.mark.parametrize(
-    # That of Python 3.13.0 now and then takes the new connection for the old one, for a second.
-    ("run", "tries"),
-    [(asyncio.run, 3), (uvloop.run, 1)],
-    ids=["asyncio", "uvloop"],
-)
-def test_a_connection_that_was_reset(
-    redis_url: str, run: Callable[[Any], None], tries: int
-) -> None:
-    """On either event loop it is Redis that is away, and is found again soon."""
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_connection_that_was_reset(redis_url: str, run: Callable[[Any], None]) -> None:
+    """On either event loop it is Redis that is away, for one command; the next one finds it."""
     server = urlsplit(redis_url)
 
     async def ask_after_a_reset(proxy: FaultProxy) -> None:
@@ -114,9 +106,6 @@ def test_a_connection_that_was_reset(
         await asyncio.to_thread(proxy.reset)
         with pytest.raises(RedisError):
             await client.ping()
-        for _ in range(tries - 1):
-            with suppress(RedisError):
-                await client.ping()
         assert await client.ping()
         await client.aclose()
 
