@@ -63,10 +63,10 @@ OVERHEAR_EVERY = timedelta(seconds=10)
 #: Between two looks for sets that are cold, and for sets of the wrong size (a full count).
 INSPECT_EVERY = timedelta(seconds=2)
 COMPARE_EVERY = timedelta(minutes=1)
-#: What nobody foresaw is not put right in a second; a STOP may wait for it all the same.
-BUG_PAUSE = timedelta(seconds=5)
 #: A full count takes seconds at millions of numbers: a fiftieth of the time may go there.
 COMPARE_SHARE = 50
+#: What nobody foresaw is not put right in a second; a STOP may wait for it all the same.
+BUG_PAUSE = timedelta(seconds=5)
 
 
 async def consume(runtime: Runtime) -> None:
